@@ -1,0 +1,41 @@
+# make demo and make test create .venv themselves; PYTHON chooses the interpreter it is made with.
+PYTHON ?= python3
+VENV ?= .venv
+BIN := $(VENV)/bin
+STAMP := $(VENV)/.installed
+SOURCES := detection tools tests datasets setup.py
+
+.DEFAULT_GOAL := help
+.PHONY: help install demo test lint format clean
+
+help: ## this list
+	@awk -F ':.*## ' '/^[a-z]+:.*## /{printf "make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+install: $(STAMP) ## the virtual environment with everything in it
+
+# torch first, and the rest without isolation: the extension is then built against this torch, and
+# nothing is downloaded twice.
+$(STAMP): pyproject.toml setup.py $(wildcard detection/ops/csrc/*)
+	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --upgrade pip setuptools wheel ninja
+	$(BIN)/python -m pip install --quiet torch torchvision
+	$(BIN)/python -m pip install --quiet --no-build-isolation --editable ".[dev]"
+	touch $@
+
+demo: $(STAMP) ## the whole paper in small on generated pictures: outputs/demo/ (about 10 minutes)
+	$(BIN)/python tools/demo.py
+
+test: $(STAMP) ## the test suite
+	$(BIN)/python -m pytest
+
+lint: $(STAMP) ## ruff and mypy
+	$(BIN)/python -m ruff check $(SOURCES)
+	$(BIN)/python -m ruff format --check $(SOURCES)
+	$(BIN)/python -m mypy
+
+format: $(STAMP) ## mends what ruff can
+	$(BIN)/python -m ruff check --fix $(SOURCES)
+	$(BIN)/python -m ruff format $(SOURCES)
+
+clean: ## removes the virtual environment and everything built; outputs/ stays
+	rm -rf $(VENV) build *.egg-info detection/ops/*.so .pytest_cache .mypy_cache .ruff_cache
