@@ -1,0 +1,139 @@
+"""What a checkpoint file holds, and how a model comes out of it without running the file's code.
+
+A checkpoint carries all that detecting needs: the weights, the resolved configuration of the
+model, the class names and the resizing of the input.  Files are read with ``weights_only=True``,
+and only classes inside ``detection.`` are instantiated.
+"""
+
+from __future__ import annotations
+
+import functools
+import importlib
+import os
+import pickle
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from detection import __version__
+
+
+@dataclass(frozen=True, kw_only=True)
+class Checkpoint:
+    """``model_config``: ``_target_`` trees of plain values that :func:`build` turns into the model.
+
+    ``resize``, ``post_processing``: the same for the input and the output of the detector.
+    ``category_ids``: of the data set that it was trained on, for results files.
+    ``training``: what resuming needs besides (optimizer, iteration); empty in a final model.
+    """
+
+    weights: dict[str, Tensor]
+    model_config: dict[str, Any]
+    resize: dict[str, Any]
+    post_processing: dict[str, Any]
+    class_names: list[str]
+    category_ids: list[int]
+    training: dict[str, Any] = field(default_factory=dict)
+    version: str = __version__
+
+    def save(self, path: Path) -> None:
+        """Writes beside ``path`` first: an interrupted save leaves the old file whole."""
+        path.parent.mkdir(parents=True, exist_ok=True)
+        partial = path.with_suffix(path.suffix + ".partial")
+        torch.save(dict(vars(self)), partial)
+        os.replace(partial, path)
+
+    @classmethod
+    def load(cls, path: Path) -> Checkpoint:
+        """Raises FileNotFoundError, or ValueError for a file that is no such checkpoint."""
+        path = Path(path)
+        if not path.is_file():
+            raise FileNotFoundError(f"{path}: no such checkpoint")
+        content = load_plain(path)
+        needed = cls.__dataclass_fields__.keys()
+        if not isinstance(content, dict) or content.keys() != needed:
+            raise ValueError(
+                f"{path}: not a checkpoint of this package (expected the entries "
+                f"{', '.join(needed)}); weights of other packages go into weights=..."
+            )
+        return cls(**content)
+
+    def build_model(self) -> nn.Module:
+        """The model with its weights, in evaluation mode on the CPU."""
+        model = build(self.model_config)
+        load_weights(model, self.weights, source="the checkpoint")
+        return model.eval()
+
+
+def load_plain(path: Path) -> Any:
+    """``torch.load`` of tensors and plain values onto the CPU; the file's code is never run.
+
+    Raises ValueError for everything that cannot be read so.
+    """
+    try:
+        return torch.load(path, map_location="cpu", weights_only=True)
+    except OSError:
+        raise
+    except pickle.UnpicklingError:
+        reason = "it holds more than tensors and plain values, and may run code when loaded"
+    except Exception as error:  # Foreign bytes are opcodes to the unpickler: anything may come out.
+        reason = f"not written by torch.save, or damaged ({type(error).__name__}: {error})"
+    raise ValueError(f"{path}: not a readable file of weights: {reason}")
+
+
+def load_weights(model: nn.Module, weights: Mapping[str, Tensor], *, source: str) -> None:
+    """``load_state_dict`` with an error for people: what is missing, unknown or misshapen."""
+    own = model.state_dict()
+    problems = [f"{name} is missing" for name in own.keys() - weights.keys()]
+    problems += [f"{name} is unknown to the model" for name in weights.keys() - own.keys()]
+    problems += [
+        f"{name} is {list(weights[name].shape)}, the model needs {list(own[name].shape)}"
+        for name in own.keys() & weights.keys()
+        if own[name].shape != weights[name].shape
+    ]
+    if problems:
+        shown = "\n  ".join(sorted(problems)[:5])
+        raise ValueError(
+            f"{source} does not fit the model, it is of another architecture "
+            f"({len(problems)} of {len(own)} tensors differ):\n  {shown}\n"
+            "choose the model= that the weights were trained with"
+        )
+    model.load_state_dict(weights)
+
+
+def build(config: Any) -> Any:
+    """``hydra.utils.instantiate`` for files one need not trust: ``_target_`` inside detection only.
+
+    Understands ``_target_`` and ``_partial_`` in nested mappings and lists.
+    """
+    if isinstance(config, (list, tuple)):
+        return [build(item) for item in config]
+    if not isinstance(config, Mapping):
+        return config
+    arguments = {
+        key: build(value) for key, value in config.items() if key not in ("_target_", "_partial_")
+    }
+    if "_target_" not in config:
+        return arguments
+    target = str(config["_target_"])
+    module, _, name = target.rpartition(".")
+    if not module.startswith("detection."):
+        raise ValueError(f"the checkpoint names {target!r}: only detection.* may be instantiated")
+    try:
+        factory = getattr(importlib.import_module(module), name)
+    except (ImportError, AttributeError):
+        raise ValueError(
+            f"the checkpoint names {target!r}, which this version ({__version__}) does not have"
+        ) from None
+    if not isinstance(factory, type):
+        raise ValueError(f"the checkpoint names {target!r}, which is no class")
+    # A class that the module only imported (a Path, a SummaryWriter) is not one of ours.
+    if not factory.__module__.startswith("detection."):
+        raise ValueError(f"the checkpoint names {target!r}: only detection.* may be instantiated")
+    if config.get("_partial_"):
+        return functools.partial(factory, **arguments)
+    return factory(**arguments)

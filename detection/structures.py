@@ -1,0 +1,122 @@
+"""What the parts of the detector hand to each other: small frozen dataclasses.
+
+Boxes follow the convention of :mod:`detection.boxes`.  Labels are those of Fast R-CNN (Girshick
+2015, section 2.3): 0 is background, 1 ... C are the object classes, so ``class_names[label - 1]``
+is the name of an object's class.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, fields
+
+import torch
+from torch import Tensor
+
+
+@dataclass(frozen=True)
+class ImageBatch:
+    """Images padded at the right and at the bottom to a common size.
+
+    ``pixels``: uint8 [N, H, W, 3], channels in the order the image reader gives them (BGR).
+    ``sizes``: (height, width) of the valid area of each image, in pixels of ``pixels``.
+    """
+
+    pixels: Tensor
+    sizes: list[tuple[int, int]]
+
+    def __len__(self) -> int:
+        return len(self.sizes)
+
+    def to(self, device: torch.device) -> ImageBatch:
+        return ImageBatch(self.pixels.to(device, non_blocking=True), self.sizes)
+
+    def pin_memory(self) -> ImageBatch:
+        return ImageBatch(self.pixels.pin_memory(), self.sizes)
+
+
+@dataclass(frozen=True)
+class Target:
+    """The ground truth of one image, in pixels of the resized image.
+
+    ``boxes``: float32 [G, 4].  ``labels``: int64 [G], 1 ... C.
+    ``ignored``: bool [G]; an ignored object (crowd, difficult) is never learnt as foreground.
+    """
+
+    boxes: Tensor
+    labels: Tensor
+    ignored: Tensor
+
+    def to(self, device: torch.device) -> Target:
+        move = {f.name: getattr(self, f.name).to(device, non_blocking=True) for f in fields(self)}
+        return Target(**move)
+
+    def pin_memory(self) -> Target:
+        return Target(**{f.name: getattr(self, f.name).pin_memory() for f in fields(self)})
+
+
+@dataclass(frozen=True)
+class Proposals:
+    """What the RPN proposes in one image, best first.
+
+    ``boxes``: float32 [P, 4], clipped to the image.  ``logits``: float32 [P], objectness.
+    """
+
+    boxes: Tensor
+    logits: Tensor
+
+
+@dataclass(frozen=True)
+class RegionPredictions:
+    """What the Fast R-CNN head says of the R regions of one image.
+
+    ``probabilities``: float32 [R, C + 1], softmax over background (0) and the C classes.
+    ``boxes``: float32 [R, C, 4], the box regressed for each class, clipped to the image.
+    """
+
+    probabilities: Tensor
+    boxes: Tensor
+
+
+@dataclass(frozen=True)
+class Detections:
+    """The final detections in one image, best first.
+
+    ``boxes``: float32 [D, 4].  ``scores``: float32 [D] in [0, 1].  ``labels``: int64 [D], 1 ... C.
+    """
+
+    boxes: Tensor
+    scores: Tensor
+    labels: Tensor
+
+    def __len__(self) -> int:
+        return len(self.scores)
+
+    def __getitem__(self, index: Tensor | slice) -> Detections:
+        return Detections(self.boxes[index], self.scores[index], self.labels[index])
+
+    def cpu(self) -> Detections:
+        return Detections(self.boxes.cpu(), self.scores.cpu(), self.labels.cpu())
+
+
+@dataclass(frozen=True)
+class Losses:
+    """The four losses of joint training (Ren et al. 2015, eq. 1; Girshick 2015, eq. 1): scalars."""
+
+    rpn_objectness: Tensor
+    rpn_box: Tensor
+    head_class: Tensor
+    head_box: Tensor
+
+    def total(self) -> Tensor:
+        return self.rpn_objectness + self.rpn_box + self.head_class + self.head_box
+
+    def detached(self) -> dict[str, Tensor]:
+        """The losses by name, out of the graph and still on their device, ``total`` included."""
+        named = {f.name: getattr(self, f.name).detach() for f in fields(self)}
+        return {**named, "total": self.total().detach()}
+
+
+def class_index(class_names: Sequence[str]) -> dict[str, int]:
+    """Name -> label (1 ... C)."""
+    return {name: label for label, name in enumerate(class_names, start=1)}
