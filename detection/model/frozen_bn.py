@@ -1,0 +1,110 @@
+"""Convolution + batch normalisation, and the frozen kind that is never an operation of its own.
+
+The paper's appendix: after pre-training, "the BN layers are fixed during fine-tuning", mainly to
+save memory.  A fixed BN is the affine map ``y * scale + shift`` per channel, and
+``conv(x, w) * scale + shift == conv(x, w * scale) + shift``.  So in training the scale multiplies
+the *weight* on the fly (exact, differentiable, and no normalised copy of the activations is kept),
+and for inference :func:`fold` multiplies it once and for all.
+"""
+
+from __future__ import annotations
+
+from typing import Literal
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+Norm = Literal["frozen", "trained"]
+
+
+class FrozenBN(nn.Module):
+    """The statistics and the affine parameters of a BN layer that does not learn any more.
+
+    State: ``weight``, ``bias``, ``running_mean``, ``running_var``, each [C], named as in
+    ``nn.BatchNorm2d`` so that the state dicts of the two kinds fit each other.
+    """
+
+    weight: Tensor
+    bias: Tensor
+    running_mean: Tensor
+    running_var: Tensor
+
+    def __init__(self, channels: int, *, eps: float = 1e-5) -> None:
+        super().__init__()
+        self.eps = eps
+        self.register_buffer("weight", torch.ones(channels))
+        self.register_buffer("bias", torch.zeros(channels))
+        self.register_buffer("running_mean", torch.zeros(channels))
+        self.register_buffer("running_var", torch.ones(channels))
+
+    def scale_and_shift(self) -> tuple[Tensor, Tensor]:
+        """([C], [C]): the affine map per channel that this layer is."""
+        scale = self.weight * (self.running_var + self.eps).rsqrt()
+        return scale, self.bias - self.running_mean * scale
+
+
+class ConvBN(nn.Module):
+    """A convolution without bias followed by BN: [N, in, H, W] -> [N, out, H', W'].
+
+    ``norm="trained"`` is for pre-training a classifier, ``"frozen"`` for the detector.
+    """
+
+    def __init__(
+        self,
+        in_channels: int,
+        out_channels: int,
+        kernel_size: int,
+        *,
+        norm: Norm,
+        stride: int = 1,
+        padding: int = 0,
+    ) -> None:
+        super().__init__()
+        self.conv = nn.Conv2d(
+            in_channels, out_channels, kernel_size, stride=stride, padding=padding, bias=False
+        )
+        nn.init.kaiming_normal_(self.conv.weight, mode="fan_out", nonlinearity="relu")
+        self.bn = FrozenBN(out_channels) if norm == "frozen" else nn.BatchNorm2d(out_channels)
+
+    def forward(self, x: Tensor) -> Tensor:
+        if not isinstance(self.bn, FrozenBN):
+            return self.bn(self.conv(x))
+        weight, shift = self._folded_parameters(self.bn)
+        return F.conv2d(x, weight, shift, self.conv.stride, self.conv.padding)
+
+    def folded(self) -> nn.Conv2d:
+        """The same function as one convolution with bias; only for a frozen BN."""
+        assert isinstance(self.bn, FrozenBN)
+        conv = nn.Conv2d(
+            self.conv.in_channels,
+            self.conv.out_channels,
+            self.conv.kernel_size,  # type: ignore[arg-type]
+            stride=self.conv.stride,  # type: ignore[arg-type]
+            padding=self.conv.padding,  # type: ignore[arg-type]
+            device=self.conv.weight.device,
+            dtype=self.conv.weight.dtype,
+        )
+        with torch.no_grad():
+            weight, shift = self._folded_parameters(self.bn)
+            # Assigned, not copied: keeps the channels_last layout of the weight.
+            conv.weight = nn.Parameter(weight, requires_grad=False)
+            conv.bias = nn.Parameter(shift, requires_grad=False)
+        return conv
+
+    def _folded_parameters(self, bn: FrozenBN) -> tuple[Tensor, Tensor]:
+        scale, shift = bn.scale_and_shift()
+        return self.conv.weight * scale[:, None, None, None], shift
+
+
+def fold(module: nn.Module) -> nn.Module:
+    """Replaces every frozen ConvBN inside ``module`` by one convolution; returns ``module``.
+
+    For inference: the module can be trained no more.
+    """
+    for name, child in module.named_children():
+        if isinstance(child, ConvBN) and isinstance(child.bn, FrozenBN):
+            setattr(module, name, child.folded())
+        else:
+            fold(child)
+    return module

@@ -1,0 +1,160 @@
+"""ResNet-18/34/50/101/152 (He et al. 2015, table 1), split where the detector splits it.
+
+conv1 ... conv4_x (stride 16) are computed once per image and shared by the RPN and the Fast R-CNN
+head; conv5_x runs on the features pooled for each region (the paper's appendix A).  The names are
+the paper's: conv1, conv2 (= conv2_x, behind the 3x3 max pooling) ... conv5.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from detection.model.frozen_bn import ConvBN, Norm
+
+# Table 1: residual blocks in conv2_x ... conv5_x.  From 50 layers on the blocks are bottlenecks.
+BLOCKS = {
+    18: (2, 2, 2, 2),
+    34: (3, 4, 6, 3),
+    50: (3, 4, 6, 3),
+    101: (3, 4, 23, 3),
+    152: (3, 8, 36, 3),
+}
+WIDTHS = (64, 128, 256, 512)
+STAGES = ("conv1", "conv2", "conv3", "conv4", "conv5")
+
+
+class BasicBlock(nn.Module):
+    """Two 3x3 convolutions and a shortcut (figure 5, left); the first one strides."""
+
+    expansion = 1
+
+    def __init__(
+        self, in_channels: int, width: int, *, stride: int, stride_in_1x1: bool, norm: Norm
+    ) -> None:
+        super().__init__()
+        self.conv_a = ConvBN(in_channels, width, 3, stride=stride, padding=1, norm=norm)
+        self.conv_b = ConvBN(width, width, 3, padding=1, norm=norm)
+        self.shortcut = _shortcut(in_channels, width * self.expansion, stride=stride, norm=norm)
+
+    def forward(self, x: Tensor) -> Tensor:
+        y = F.relu(self.conv_a(x), inplace=True)
+        return F.relu(self.conv_b(y).add_(self.shortcut(x)), inplace=True)
+
+
+class Bottleneck(nn.Module):
+    """1x1, 3x3, 1x1 convolutions and a shortcut (figure 5, right).
+
+    ``stride_in_1x1``: the first 1x1 convolution strides, as in the paper and the MSRA weights;
+    otherwise the 3x3, as in torchvision's.
+    """
+
+    expansion = 4
+
+    def __init__(
+        self, in_channels: int, width: int, *, stride: int, stride_in_1x1: bool, norm: Norm
+    ) -> None:
+        super().__init__()
+        first, second = (stride, 1) if stride_in_1x1 else (1, stride)
+        out_channels = width * self.expansion
+        self.conv_a = ConvBN(in_channels, width, 1, stride=first, norm=norm)
+        self.conv_b = ConvBN(width, width, 3, stride=second, padding=1, norm=norm)
+        self.conv_c = ConvBN(width, out_channels, 1, norm=norm)
+        self.shortcut = _shortcut(in_channels, out_channels, stride=stride, norm=norm)
+
+    def forward(self, x: Tensor) -> Tensor:
+        y = F.relu(self.conv_a(x), inplace=True)
+        y = F.relu(self.conv_b(y), inplace=True)
+        return F.relu(self.conv_c(y).add_(self.shortcut(x)), inplace=True)
+
+
+def _shortcut(in_channels: int, out_channels: int, *, stride: int, norm: Norm) -> nn.Module:
+    """Option B of section 4.1: a projection where the dimensions change, else the identity."""
+    if stride == 1 and in_channels == out_channels:
+        return nn.Identity()
+    return ConvBN(in_channels, out_channels, 1, stride=stride, norm=norm)
+
+
+class ResNet(nn.Module):
+    """The five stages of a ResNet, as backbone and per-region layers of a detector.
+
+    ``norm``: "frozen" in a detector, "trained" while a classifier is trained.
+    ``frozen_stages``: names out of conv1 ... conv5 whose weights do not learn.
+    ``bin_step``: 1, or 2 where RoI pooling hands over only every second row and column of bins.
+    conv5_1 of a bottleneck network with ``stride_in_1x1`` strides by 2 in its 1x1 convolutions, so
+    it never reads the other bins: pooling a quarter of them and striding by 1 is the same function.
+    """
+
+    stride = 16
+    conv2: nn.Sequential
+    conv3: nn.Sequential
+    conv4: nn.Sequential
+    conv5: nn.Sequential
+
+    def __init__(
+        self,
+        *,
+        depth: int,
+        stride_in_1x1: bool,
+        norm: Norm,
+        frozen_stages: Sequence[str],
+        bin_step: int,
+    ) -> None:
+        super().__init__()
+        if depth not in BLOCKS:
+            raise ValueError(f"no ResNet of depth {depth} in the paper: choose from {list(BLOCKS)}")
+        block = BasicBlock if depth < 50 else Bottleneck
+        if bin_step == 2 and not (block is Bottleneck and stride_in_1x1):
+            raise ValueError(
+                f"bin_step=2 leaves out bins that conv5_1 of ResNet-{depth} reads: it needs a "
+                "bottleneck network with stride_in_1x1=true; set bin_step=1"
+            )
+        if bin_step not in (1, 2):
+            raise ValueError(f"bin_step must be 1 or 2 (conv5_1 strides by 2), got {bin_step}")
+        unknown = set(frozen_stages) - set(STAGES)
+        if unknown:
+            raise ValueError(f"no such stage: {sorted(unknown)}; choose from {list(STAGES)}")
+
+        self.bin_step = bin_step
+        self.conv1 = ConvBN(3, 64, 7, stride=2, padding=3, norm=norm)
+        strides = (1, 2, 2, 2 // bin_step)
+        channels = 64
+        for name, blocks, width, stride in zip(
+            STAGES[1:], BLOCKS[depth], WIDTHS, strides, strict=True
+        ):
+            layers: list[nn.Module] = []
+            for index in range(blocks):
+                # conv5_1 projects whatever its stride: with bin_step=2 the pooling has done it.
+                layers.append(
+                    block(
+                        channels,
+                        width,
+                        stride=stride if index == 0 else 1,
+                        stride_in_1x1=stride_in_1x1,
+                        norm=norm,
+                    )
+                )
+                channels = width * block.expansion
+            self.add_module(name, nn.Sequential(*layers))
+        self.feature_channels = WIDTHS[2] * block.expansion
+        self.region_channels = channels
+        for stage in frozen_stages:
+            self.get_submodule(stage).requires_grad_(False)
+
+    def features(self, pixels: Tensor) -> Tensor:
+        """Normalised pixels [N, 3, H, W] -> conv4 features [N, feature_channels, H/16, W/16]."""
+        x = F.relu(self.conv1(pixels), inplace=True)
+        x = F.max_pool2d(x, kernel_size=3, stride=2, padding=1)
+        return self.conv4(self.conv3(self.conv2(x)))
+
+    def region_features(self, pooled: Tensor) -> Tensor:
+        """Pooled features [R, feature_channels, h, w] -> conv5, averaged: [R, region_channels]."""
+        return self.conv5(pooled).mean(dim=(2, 3))
+
+    def forward(self, pixels: Tensor) -> Tensor:
+        """[N, 3, H, W] -> [N, region_channels]: the globally averaged conv5 of a classifier."""
+        # With bin_step=2 conv5 reads what it would have read itself, as after the RoI pooling.
+        step = self.bin_step
+        return self.region_features(self.features(pixels)[:, :, ::step, ::step])

@@ -1,0 +1,1 @@
+"""Kernels: RoI pooling and non-maximum suppression."""
