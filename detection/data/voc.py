@@ -1,0 +1,151 @@
+"""Data sets in PASCAL VOC's format (Everingham et al. 2010): one XML file per image."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from pathlib import Path
+from xml.etree.ElementTree import Element, ParseError
+
+import numpy as np
+from defusedxml import DefusedXmlException
+from defusedxml.ElementTree import parse
+
+from detection import boxes as box_ops
+from detection.data.dataset import BoxCheck, DetectionDataset, Example, InvalidBoxes
+from detection.data.image import SUFFIXES
+
+VOC_CLASSES = (
+    "aeroplane", "bicycle", "bird", "boat", "bottle", "bus", "car", "cat", "chair", "cow",
+    "diningtable", "dog", "horse", "motorbike", "person", "pottedplant", "sheep", "sofa", "train",
+    "tvmonitor",
+)  # fmt: skip
+
+SIDES = ("xmin", "ymin", "xmax", "ymax")
+
+
+@dataclass(frozen=True)
+class _Annotation:
+    """One XML file: the picture's size (height, width), then one entry per object."""
+
+    name: str
+    size: tuple[int, int]
+    names: list[str]
+    boxes: list[list[float]]
+    difficult: list[bool]
+
+
+def read_voc(
+    *, root: Path, split: str, check_images: bool, invalid_boxes: InvalidBoxes
+) -> DetectionDataset:
+    """Reads ``root``/ImageSets/Main/``split``.txt and the XML files it names.
+
+    The classes are VOC's twenty where no other occurs, else those that occur, sorted.  Image ids
+    are 1, 2, ... in the order of the list.  ``check_images=False`` does without the pictures (to
+    evaluate saved detections).
+    Raises FileNotFoundError and ValueError, naming the file, the object and the value.
+    """
+    names = _read_image_set(root, split)
+    annotations = [_read_xml(root / "Annotations" / f"{name}.xml") for name in names]
+    found = {name for annotation in annotations for name in annotation.names}
+    class_names = VOC_CLASSES if found <= set(VOC_CLASSES) else tuple(sorted(found))
+    label_of = {name: label for label, name in enumerate(class_names, start=1)}
+    paths = _image_paths(root / "JPEGImages", names, check=check_images)
+
+    source = root / "ImageSets" / "Main" / f"{split}.txt"
+    check = BoxCheck(source=source, on_invalid=invalid_boxes)
+    examples = []
+    for image_id, (path, annotation) in enumerate(zip(paths, annotations, strict=True), start=1):
+        given = np.array(annotation.boxes, dtype=np.float32).reshape(-1, 4)
+        where = [
+            f"{annotation.name}.xml, object {i} ({name})"
+            for i, name in enumerate(annotation.names, start=1)
+        ]
+        boxes, sound = check(box_ops.from_voc(given), annotation.size, where)
+        example = Example(
+            image_id=image_id,
+            path=path,
+            size=annotation.size,
+            boxes=boxes,
+            labels=np.array([label_of[name] for name in annotation.names], dtype=np.int64),
+            crowd=np.zeros(len(boxes), dtype=bool),
+            difficult=np.array(annotation.difficult, dtype=bool),
+            areas=np.prod(boxes[:, 2:] - boxes[:, :2], axis=1),
+        )
+        examples.append(example.keep(sound))
+    check.finish()
+    return DetectionDataset(class_names, tuple(range(1, len(class_names) + 1)), examples, source)
+
+
+def _read_image_set(root: Path, split: str) -> list[str]:
+    path = root / "ImageSets" / "Main" / f"{split}.txt"
+    if not path.is_file():
+        splits = sorted(p.stem for p in path.parent.glob("*.txt") if "_" not in p.stem)
+        raise FileNotFoundError(
+            f"{path}: no such image set; there are {', '.join(splits) or 'none'}"
+        )
+    # Lists of one class ("dog_train.txt") have a second column, 1 / -1 / 0.
+    names = [line.split()[0] for line in path.read_text().splitlines() if line.strip()]
+    if not names:
+        raise ValueError(f"{path}: the image set is empty")
+    return names
+
+
+def _image_paths(folder: Path, names: list[str], *, check: bool) -> list[Path]:
+    if not check:
+        return [folder / f"{name}.jpg" for name in names]
+    if not folder.is_dir():
+        raise FileNotFoundError(f"{folder}: no such folder of images")
+    present = {p.stem: p for p in folder.iterdir() if p.suffix.lower() in SUFFIXES}
+    missing = [name for name in names if name not in present]
+    if missing:
+        raise FileNotFoundError(
+            f"{folder}: {len(missing)} of {len(names)} images are missing, the first is "
+            f"{missing[0]}; check the folder, or take them out of the image set"
+        )
+    return [present[name] for name in names]
+
+
+def _read_xml(path: Path) -> _Annotation:
+    try:
+        tree = parse(path).getroot()
+    except FileNotFoundError:
+        raise FileNotFoundError(f"{path}: no annotation for an image of the image set") from None
+    except ParseError as error:
+        raise ValueError(f"{path}: not valid XML: {error}") from None
+    except DefusedXmlException as error:
+        raise ValueError(f"{path}: refused, it declares entities: {error}") from None
+    # Direct children only: the parts of a person are nested in it and have boxes of their own.
+    objects = {f"object {i}": item for i, item in enumerate(tree.findall("object"), start=1)}
+    return _Annotation(
+        name=path.stem,
+        size=(_length(tree, "size/height", f"{path}"), _length(tree, "size/width", f"{path}")),
+        names=[_class_name(item, f"{path}, {where}") for where, item in objects.items()],
+        boxes=[
+            [_number(item, f"bndbox/{side}", f"{path}, {where}") for side in SIDES]
+            for where, item in objects.items()
+        ],
+        difficult=[(item.findtext("difficult") or "0").strip() == "1" for item in objects.values()],
+    )
+
+
+def _class_name(item: Element, where: str) -> str:
+    name = (item.findtext("name") or "").strip()
+    if not name:
+        raise ValueError(f"{where} has no <name>")
+    return name
+
+
+def _number(element: Element, tag: str, where: str) -> float:
+    text = element.findtext(tag)
+    try:
+        return float(text or "")
+    except ValueError:
+        raise ValueError(f"{where}: <{tag}> must be a number, got {text!r}") from None
+
+
+def _length(element: Element, tag: str, where: str) -> int:
+    value = _number(element, tag, where)
+    if not 1 <= value < math.inf:
+        raise ValueError(f"{where}: <{tag}> must be 1 or more, got {value:g}")
+    return int(value)
