@@ -1,0 +1,220 @@
+"""COCO's twelve numbers for boxes (https://cocodataset.org/#detection-eval).
+
+The evaluation is a library's: hotcoco, or pycocotools, the original, whose arrays of precision and
+recall it reproduces to the last bit.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import io
+import math
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from typing import Any, Literal
+
+import hotcoco
+import numpy as np
+from numpy.typing import NDArray
+
+from detection.evaluation.records import (
+    Detection,
+    DetectionColumns,
+    GroundTruth,
+    Objects,
+    detection_columns,
+    object_columns,
+)
+
+# Positions on the last two axes of the libraries' arrays.
+ALL, SMALL, MEDIUM, LARGE = range(4)  # areas: any, < 32², 32² ... 96², > 96² square pixels
+TOP1, TOP10, TOP100 = range(3)  # detections kept in each image and class
+# Positions on the first axis: the IoU thresholds are 0.50, 0.55, ..., 0.95.
+IOU50, IOU75 = 0, 5
+
+
+@dataclass(frozen=True)
+class CocoClassAP:
+    """One class.  ``num_objects``: those to be found.  ``AP``, ``AP50``: None if there are none."""
+
+    num_objects: int
+    AP: float | None
+    AP50: float | None
+
+
+@dataclass(frozen=True)
+class CocoAP:
+    """COCO's twelve numbers, and AP per class.  All in [0, 1].
+
+    ``AP``: mean over the classes and the IoU thresholds 0.50 ... 0.95.  ``AP50``, ``AP75``: at one
+    threshold.  ``APs``, ``APm``, ``APl``: small, medium and large objects.  ``AR1``, ``AR10``,
+    ``AR100``: recall with so many detections per image and class.  ``ARs``, ``ARm``, ``ARl``: that
+    recall at 100, by size.
+
+    A number of which the ground truth has no objects is None, where COCO's own code says -1: no
+    one averages a None by mistake, and in JSON it is null.
+    """
+
+    AP: float | None
+    AP50: float | None
+    AP75: float | None
+    APs: float | None
+    APm: float | None
+    APl: float | None
+    AR1: float | None
+    AR10: float | None
+    AR100: float | None
+    ARs: float | None
+    ARm: float | None
+    ARl: float | None
+    per_class: dict[str, CocoClassAP]
+
+    def as_dict(self) -> dict[str, Any]:
+        """For JSON: the twelve by name, then ``per_class``: {name: {num_objects, AP, AP50}}."""
+        return asdict(self)
+
+
+@dataclass(frozen=True)
+class _Curves:
+    """``precision``: [10 IoUs, 101 recalls, C, 4 areas, 3 tops].  ``recall``: [10, C, 4, 3].
+
+    -1 where the ground truth has no objects.
+    """
+
+    precision: NDArray[np.float64]
+    recall: NDArray[np.float64]
+
+
+def evaluate_coco(
+    ground_truth: GroundTruth,
+    detections: Sequence[Detection],
+    *,
+    backend: Literal["hotcoco", "pycocotools"] = "hotcoco",
+) -> CocoAP:
+    """COCO's numbers for ``detections``; both inputs as :mod:`detection.evaluation.records` says.
+
+    A crowd follows COCO's rule: what covers it is neither right nor wrong.  A difficult object
+    (VOC's flag, which COCO does not know) may be found once, at the same overlaps as any object,
+    which then is neither right nor wrong; missing it costs nothing.
+
+    ``backend``: the library that computes; the result is the same.  Raises ValueError for inputs
+    that are not as described.
+    """
+    objects = object_columns(ground_truth)
+    columns = detection_columns(detections, objects)
+    if backend == "hotcoco":
+        curves = _run_hotcoco(objects, columns)
+    elif backend == "pycocotools":
+        curves = _run_pycocotools(objects, columns)
+    else:
+        raise ValueError(f"backend {backend!r} is unknown; choose hotcoco or pycocotools")
+    return _summary(objects, curves)
+
+
+def _summary(objects: Objects, curves: _Curves) -> CocoAP:
+    precision, recall = curves.precision, curves.recall
+    per_class = {
+        name: CocoClassAP(
+            num_objects=num_objects,
+            AP=_mean(precision[:, :, number, ALL, TOP100]),
+            AP50=_mean(precision[IOU50, :, number, ALL, TOP100]),
+        )
+        for number, (name, num_objects) in enumerate(
+            zip(objects.class_names, objects.count(), strict=True)
+        )
+    }
+    return CocoAP(
+        AP=_mean(precision[..., ALL, TOP100]),
+        AP50=_mean(precision[IOU50, ..., ALL, TOP100]),
+        AP75=_mean(precision[IOU75, ..., ALL, TOP100]),
+        APs=_mean(precision[..., SMALL, TOP100]),
+        APm=_mean(precision[..., MEDIUM, TOP100]),
+        APl=_mean(precision[..., LARGE, TOP100]),
+        AR1=_mean(recall[..., ALL, TOP1]),
+        AR10=_mean(recall[..., ALL, TOP10]),
+        AR100=_mean(recall[..., ALL, TOP100]),
+        ARs=_mean(recall[..., SMALL, TOP100]),
+        ARm=_mean(recall[..., MEDIUM, TOP100]),
+        ARl=_mean(recall[..., LARGE, TOP100]),
+        per_class=per_class,
+    )
+
+
+def _mean(values: NDArray[np.float64]) -> float | None:
+    present = values[values > -1]
+    return float(present.mean()) if present.size else None
+
+
+def _areas(objects: Objects) -> NDArray[np.float64]:
+    # COCO ignores an object outside the range of areas being evaluated, and an infinite area is
+    # outside all of them: the way to say "ignore this one" without calling it a crowd, which would
+    # change how overlaps are measured.  ("ignore", which COCO's format has, is overwritten by
+    # pycocotools.)
+    return np.where(objects.difficult, math.inf, objects.areas)
+
+
+# Both libraries are given our own numbers + 1 as ids.  Zero must not occur: pycocotools takes a
+# match with annotation 0 for no match.
+
+
+def _run_hotcoco(objects: Objects, detections: DetectionColumns) -> _Curves:
+    ground_truth = hotcoco.COCO.from_arrays(
+        images=[{"id": number + 1} for number in objects.image_index.values()],
+        categories=[
+            {"id": number, "name": name} for number, name in enumerate(objects.class_names, start=1)
+        ],
+        image_ids=objects.images + 1,
+        category_ids=objects.classes + 1,
+        boxes=objects.boxes,
+        area=_areas(objects),
+        iscrowd=objects.crowd,
+    )
+    rows = np.column_stack(  # [N, 7], as pycocotools' loadNumpyAnnotations
+        (detections.images + 1, detections.boxes, detections.scores, detections.classes + 1)
+    )
+    evaluation = hotcoco.COCOeval(ground_truth, ground_truth.load_res(rows), "bbox")
+    evaluation.evaluate()
+    evaluation.accumulate()
+    assert evaluation.eval is not None
+    return _Curves(evaluation.eval["precision"], evaluation.eval["recall"])
+
+
+def _run_pycocotools(objects: Objects, detections: DetectionColumns) -> _Curves:
+    # Imported here because only this needs it: it is not a requirement of the package.
+    from pycocotools.coco import COCO  # type: ignore[import-untyped]
+    from pycocotools.cocoeval import COCOeval  # type: ignore[import-untyped]
+
+    shared = {
+        "images": [{"id": number + 1} for number in objects.image_index.values()],
+        "categories": [{"id": number + 1} for number in range(len(objects.class_names))],
+    }
+    wanted = _records(objects, area=_areas(objects), iscrowd=objects.crowd.astype(int))
+    width, height = detections.boxes[:, 2], detections.boxes[:, 3]
+    # Not loadRes(): it fails on an empty list and writes into the caller's dicts.
+    found = _records(
+        detections,
+        area=width * height,
+        iscrowd=np.zeros(len(width), dtype=int),
+        score=detections.scores,
+    )
+    with contextlib.redirect_stdout(io.StringIO()):  # pycocotools prints
+        ground_truth, results = COCO(), COCO()
+        ground_truth.dataset = {**shared, "annotations": wanted}
+        results.dataset = {**shared, "annotations": found}
+        ground_truth.createIndex()
+        results.createIndex()
+        evaluation = COCOeval(ground_truth, results, "bbox")
+        evaluation.evaluate()
+        evaluation.accumulate()
+    return _Curves(evaluation.eval["precision"], evaluation.eval["recall"])
+
+
+def _records(rows: Objects | DetectionColumns, **columns: NDArray[Any]) -> list[dict[str, Any]]:
+    columns |= {
+        "id": np.arange(len(rows.images)) + 1,
+        "image_id": rows.images + 1,
+        "category_id": rows.classes + 1,
+        "bbox": rows.boxes,
+    }
+    values = zip(*(column.tolist() for column in columns.values()), strict=True)
+    return [dict(zip(columns, row, strict=True)) for row in values]
