@@ -1,0 +1,63 @@
+"""The processes of one training: ``torchrun --nproc-per-node=2 tools/train_net.py ...``."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+
+import torch
+import torch.distributed as dist
+
+
+@dataclass(frozen=True)
+class Processes:
+    """``rank``: which of the ``world_size`` processes this is; 0 alone writes files and bars."""
+
+    rank: int
+    world_size: int
+    local_rank: int
+
+    @property
+    def is_first(self) -> bool:
+        return self.rank == 0
+
+
+@contextmanager
+def processes(device_type: str) -> Iterator[Processes]:
+    """Joins the processes that torchrun started, if it did; leaves them at the end."""
+    world_size = int(os.environ.get("WORLD_SIZE", "1"))
+    own = Processes(
+        int(os.environ.get("RANK", "0")), world_size, int(os.environ.get("LOCAL_RANK", "0"))
+    )
+    if world_size == 1:
+        yield own
+        return
+    dist.init_process_group("nccl" if device_type == "cuda" else "gloo")
+    try:
+        yield own
+    finally:
+        dist.destroy_process_group()
+
+
+def resolve_device(name: str, local_rank: int = 0) -> torch.device:
+    """ "auto", "cpu", "cuda" or "cuda:1" -> a device that exists; ValueError otherwise."""
+    count = torch.cuda.device_count()
+    if name == "auto":
+        name = "cuda" if count else "cpu"
+    try:
+        device = torch.device(name)
+    except RuntimeError:
+        raise ValueError(f"device={name!r}: choose auto, cpu, cuda or cuda:<index>") from None
+    if device.type == "cpu":
+        return device
+    if device.type != "cuda":
+        raise ValueError(f"device={name!r}: choose auto, cpu, cuda or cuda:<index>")
+    index = local_rank if device.index is None else device.index
+    if index >= count:
+        raise ValueError(
+            f"device={name!r}: this machine has {count} CUDA devices"
+            + (f" (cuda:0 ... cuda:{count - 1})" if count else "; use device=cpu")
+        )
+    return torch.device("cuda", index)

@@ -1,0 +1,120 @@
+"""Runs a detector over a data set, and measures what it found."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import cv2
+import numpy as np
+from torch.utils.data import DataLoader, Dataset
+from tqdm import tqdm
+
+from detection import boxes as box_ops
+from detection.data.dataset import DetectionDataset, Example
+from detection.data.image import read_image
+from detection.data.loader import check_size
+from detection.evaluation.coco_ap import CocoAP, evaluate_coco
+from detection.evaluation.records import Detection, GroundTruth
+from detection.evaluation.table import per_class_table
+from detection.evaluation.voc_ap import VocAP, evaluate_voc
+from detection.inference.detector import Detector
+from detection.structures import Detections
+
+
+@dataclass(frozen=True)
+class Scores:
+    """COCO's and VOC's numbers of the same detections."""
+
+    coco: CocoAP
+    voc: VocAP
+
+    def table(self) -> str:
+        """For people: COCO's twelve numbers in percent, then a row per class."""
+        numbers = {k: v for k, v in self.coco.as_dict().items() if k != "per_class"}
+        line = "  ".join(
+            f"{name} {'-' if value is None else format(100 * value, '.1f')}"
+            for name, value in numbers.items()
+        )
+        return f"COCO: {line}\n\n{per_class_table(self.coco, self.voc)}"
+
+
+def measure(
+    ground_truth: GroundTruth,
+    detections: Sequence[Detection],
+    *,
+    backend: Literal["hotcoco", "pycocotools"],
+) -> Scores:
+    """Both metrics; see :mod:`detection.evaluation` for the inputs."""
+    return Scores(
+        coco=evaluate_coco(ground_truth, detections, backend=backend),
+        voc=evaluate_voc(ground_truth, detections),
+    )
+
+
+class _TestImages(Dataset[np.ndarray]):
+    """Reads and resizes in worker processes, while the network is busy with earlier images."""
+
+    def __init__(self, examples: list[Example], detector: Detector) -> None:
+        self.examples = examples
+        self.resize = detector.resize
+
+    def __len__(self) -> int:
+        return len(self.examples)
+
+    def __getitem__(self, index: int) -> np.ndarray:
+        example = self.examples[index]
+        image = read_image(example.path)
+        check_size(image, example)
+        return self.resize(image, self.resize.shorter_sides[0])
+
+
+def detect_dataset(
+    detector: Detector, dataset: DetectionDataset, *, batch_size: int, workers: int
+) -> list[dict[str, Any]]:
+    """Detections in all images of ``dataset``: a COCO results list.
+
+    Entries have ``image_id``, ``category_id`` (of ``dataset``), ``bbox`` [x, y, width, height] in
+    pixels of the original image, and ``score``.  The classes must be the detector's:
+    ``dataset.with_class_names(detector.class_names)``.
+    """
+    assert dataset.class_names == detector.class_names
+    # Alike shapes side by side: the least padding.
+    examples = sorted(dataset.examples, key=lambda example: example.size[0] / example.size[1])
+    loader = DataLoader(
+        _TestImages(examples, detector),
+        batch_size=batch_size,
+        num_workers=workers,
+        collate_fn=list,
+        worker_init_fn=lambda _: cv2.setNumThreads(0),
+    )
+    results: list[dict[str, Any]] = []
+    remaining = iter(examples)
+    with tqdm(total=len(examples), unit="img", desc="detecting", leave=False) as bar:
+        for images in loader:
+            batch = [next(remaining) for _ in images]
+            for example, found in zip(
+                batch, detector.detect_resized(images, [e.size for e in batch]), strict=True
+            ):
+                results.extend(to_results(found, example.image_id, dataset.category_ids))
+            bar.update(len(batch))
+    return results
+
+
+def to_results(
+    detections: Detections, image_id: int, category_ids: tuple[int, ...]
+) -> Iterator[dict[str, Any]]:
+    """The detections of one image as entries of a COCO results list."""
+    for box, score, label in zip(
+        box_ops.to_coco(detections.boxes.numpy()).round(3).tolist(),
+        detections.scores.tolist(),
+        detections.labels.tolist(),
+        strict=True,
+    ):
+        yield {
+            "image_id": image_id,
+            "category_id": category_ids[label - 1],
+            "bbox": box,
+            "score": score,
+        }

@@ -1,0 +1,37 @@
+"""metrics.json: what programs read after a tool has run."""
+
+from __future__ import annotations
+
+import json
+import os
+import platform
+import sys
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+import torch
+import torchvision
+
+from detection import __version__
+
+
+def write_metrics(path: Path, **entries: Any) -> None:
+    """Writes ``entries`` (``coco``, ``voc``, ``seconds`` ...), the command and the versions."""
+    content = {
+        **entries,
+        "command": " ".join(sys.argv),
+        "versions": {
+            "detection": __version__,
+            "python": platform.python_version(),
+            "torch": torch.__version__,
+            "torchvision": torchvision.__version__,
+            "opencv": cv2.__version__,
+            "numpy": np.__version__,
+        },
+    }
+    path.parent.mkdir(parents=True, exist_ok=True)
+    partial = path.with_suffix(".partial")
+    partial.write_text(json.dumps(content, indent=2) + "\n")
+    os.replace(partial, path)

@@ -1,0 +1,51 @@
+"""On what, and how exactly, a tool computes."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+import torch
+
+from detection.engine.distributed import resolve_device
+from detection.inference.detector import Precision
+
+
+@dataclass(frozen=True)
+class Runtime:
+    """``workers``: processes that read images; 0: none besides this one."""
+
+    device: torch.device
+    precision: Precision
+    workers: int
+
+
+def set_up_runtime(
+    *,
+    device: str,
+    precision: Literal["auto", "fp32", "bf16"],
+    deterministic: bool,
+    workers: int,
+    local_rank: int = 0,
+) -> Runtime:
+    """Checks and applies the ``runtime`` configuration; ValueError says what is not to be had."""
+    if precision not in ("auto", "fp32", "bf16"):
+        raise ValueError(f"runtime.precision must be auto, fp32 or bf16, got {precision!r}")
+    if workers < 0:
+        raise ValueError(f"runtime.workers must be 0 or more, got {workers}")
+    chosen = resolve_device(device, local_rank)
+    if chosen.type == "cuda":
+        torch.cuda.set_device(chosen)
+        # Images of many sizes: searching the best algorithm for each would never end.
+        torch.backends.cudnn.benchmark = False
+    torch.use_deterministic_algorithms(deterministic)
+    if precision == "auto":
+        precision = "bf16" if _computes_in_bf16(chosen) else "fp32"
+    return Runtime(chosen, precision, workers)
+
+
+def _computes_in_bf16(device: torch.device) -> bool:
+    """Whether bf16 is the hardware's, and not imitated at a fraction of the speed of fp32."""
+    if device.type == "cuda":
+        return torch.cuda.get_device_capability(device) >= (8, 0)
+    return bool(torch.cpu._is_avx512_bf16_supported() or torch.cpu._is_amx_tile_supported())

@@ -1,0 +1,132 @@
+"""What the tools share.  Hydra's door: composes a configuration, says clearly what is wrong.
+
+Hydra is asked to compose and to instantiate, and nothing else: it neither changes the working
+directory nor makes folders nor configures logging.
+"""
+
+from __future__ import annotations
+
+import difflib
+import logging
+import os
+import re
+import sys
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from hydra import compose, initialize_config_dir
+from hydra.errors import HydraException
+from omegaconf import DictConfig, OmegaConf
+from omegaconf.errors import OmegaConfBaseException
+
+from detection.engine.runtime import Runtime
+from detection.inference.detector import Detector
+
+CONFIGS = Path(__file__).resolve().parent.parent / "configs"
+
+
+def launch(main: Callable[[DictConfig], None], *, config: str) -> None:
+    """Calls ``main`` with configs/<config>.yaml under the overrides of the command line.
+
+    ``--help`` prints the configuration.  What is wrong with the user's input (ValueError and
+    files that are not there) ends the program with one line instead of a traceback.
+    """
+    logging.basicConfig(level=logging.INFO, format="%(message)s", stream=sys.stderr)
+    arguments = sys.argv[1:]
+    wants_help = "--help" in arguments or "-h" in arguments
+    try:
+        composed = compose_config(config, [a for a in arguments if a not in ("--help", "-h")])
+        if wants_help:
+            print(_help(main, config, composed))
+            return
+        main(composed)
+    except KeyboardInterrupt:
+        sys.exit("interrupted")
+    except (ValueError, FileNotFoundError, FloatingPointError) as error:
+        if os.environ.get("DETECTION_TRACEBACK"):
+            raise
+        sys.exit(f"error: {error}")
+    except OmegaConfBaseException as error:
+        sys.exit(f"error: configuration: {error}")
+
+
+def compose_config(config: str, overrides: list[str]) -> DictConfig:
+    """The configuration; ValueError names the nearest key or file if an override fits none."""
+    with initialize_config_dir(str(CONFIGS), version_base="1.3"):
+        try:
+            return compose(config, overrides=overrides)
+        except HydraException as error:
+            plain = compose(config)
+            raise ValueError(_explain(str(error), overrides, plain)) from None
+
+
+def load_detector(config: DictConfig, runtime: Runtime) -> Detector:
+    """The detector of ``config.checkpoint``, changed where the configuration is not null."""
+    detector = Detector.load(
+        Path(config.checkpoint), device=runtime.device, precision=runtime.precision
+    )
+    post_processing = _given(config, "score_threshold", "nms_iou", "per_image")
+    detector.post_processing = replace(detector.post_processing, **post_processing)
+    detector.resize = replace(detector.resize, **_given(config, "longest"))
+    if config.shorter_side is not None:
+        detector.resize = replace(detector.resize, shorter_sides=[config.shorter_side])
+    if config.proposals is not None:
+        rpn = detector.model.rpn
+        rpn.test_proposals = replace(rpn.test_proposals, after_nms=config.proposals)
+    return detector
+
+
+def _given(config: DictConfig, *names: str) -> dict[str, Any]:
+    return {name: config[name] for name in names if config[name] is not None}
+
+
+def as_plain(config: DictConfig) -> dict[str, Any]:
+    """The resolved configuration as plain containers."""
+    plain = OmegaConf.to_container(config, resolve=True, throw_on_missing=True)
+    assert isinstance(plain, dict)
+    return {str(key): value for key, value in plain.items()}
+
+
+def _help(main: Callable[[DictConfig], None], config: str, composed: DictConfig) -> str:
+    description = (sys.modules[main.__module__].__doc__ or "").strip()
+    groups = "\n".join(
+        f"  {folder.name}={'|'.join(sorted(file.stem for file in folder.glob('*.yaml')))}"
+        for folder in sorted(CONFIGS.iterdir())
+        if folder.is_dir()
+    )
+    return (
+        f"{description}\n\nGroups:\n{groups}\n\nAll values (override any as key=value), from "
+        f"configs/{config}.yaml:\n\n{OmegaConf.to_yaml(composed)}"
+    )
+
+
+def _explain(message: str, overrides: list[str], plain: DictConfig) -> str:
+    known = list(_keys(plain)) + [folder.name for folder in CONFIGS.iterdir() if folder.is_dir()]
+    for override in overrides:
+        key, _, value = override.lstrip("+~").partition("=")
+        if not re.fullmatch(r"[\w.@/]+", key) or "=" not in override:
+            return f"{override!r} is no override: write key=value, for example data.root=/path"
+        if (CONFIGS / key).is_dir():
+            choices = sorted(file.stem for file in (CONFIGS / key).glob("*.yaml"))
+            if value not in choices:
+                return f"{override}: there is no such {key}; {_nearest(value, choices)}"
+        elif key not in known and key.split(".")[-1] in message:
+            return f"{override}: there is no key {key!r}; {_nearest(key, known)}"
+    return message
+
+
+def _nearest(wrong: str, choices: list[str]) -> str:
+    near = difflib.get_close_matches(wrong, choices, n=1, cutoff=0.5)
+    if not near:
+        # The last part may be right and its place wrong: learning_rate for schedule.learning_rate.
+        near = [choice for choice in choices if choice.split(".")[-1] == wrong.split(".")[-1]]
+    return f"did you mean {near[0]!r}?" if near else f"choose from {', '.join(choices)}"
+
+
+def _keys(node: DictConfig, prefix: str = "") -> Iterator[str]:
+    for key in map(str, node):
+        yield f"{prefix}{key}"
+        if not OmegaConf.is_missing(node, key) and isinstance(node._get_node(key), DictConfig):
+            yield from _keys(node[key], f"{prefix}{key}.")
