@@ -15,6 +15,8 @@ from typing import Any, Literal
 
 import hotcoco
 import numpy as np
+import pycocotools.coco
+import pycocotools.cocoeval
 from numpy.typing import NDArray
 
 from detection.evaluation.records import (
@@ -145,34 +147,9 @@ def _mean(values: NDArray[np.float64]) -> float | None:
     return float(present.mean()) if present.size else None
 
 
-def _areas(objects: Objects) -> NDArray[np.float64]:
-    # COCO ignores an object outside the range of areas being evaluated, and an infinite area is
-    # outside all of them: the way to say "ignore this one" without calling it a crowd, which would
-    # change how overlaps are measured.  ("ignore", which COCO's format has, is overwritten by
-    # pycocotools.)
-    return np.where(objects.difficult, math.inf, objects.areas)
-
-
-# Both libraries are given our own numbers + 1 as ids.  Zero must not occur: pycocotools takes a
-# match with annotation 0 for no match.
-
-
 def _run_hotcoco(objects: Objects, detections: DetectionColumns) -> _Curves:
-    ground_truth = hotcoco.COCO.from_arrays(
-        images=[{"id": number + 1} for number in objects.image_index.values()],
-        categories=[
-            {"id": number, "name": name} for number, name in enumerate(objects.class_names, start=1)
-        ],
-        image_ids=objects.images + 1,
-        category_ids=objects.classes + 1,
-        boxes=objects.boxes,
-        area=_areas(objects),
-        iscrowd=objects.crowd,
-    )
-    rows = np.column_stack(  # [N, 7], as pycocotools' loadNumpyAnnotations
-        (detections.images + 1, detections.boxes, detections.scores, detections.classes + 1)
-    )
-    evaluation = hotcoco.COCOeval(ground_truth, ground_truth.load_res(rows), "bbox")
+    wanted, found = _datasets(objects, detections)
+    evaluation = hotcoco.COCOeval(hotcoco.COCO(wanted), hotcoco.COCO(found), "bbox")
     evaluation.evaluate()
     evaluation.accumulate()
     assert evaluation.eval is not None
@@ -180,36 +157,49 @@ def _run_hotcoco(objects: Objects, detections: DetectionColumns) -> _Curves:
 
 
 def _run_pycocotools(objects: Objects, detections: DetectionColumns) -> _Curves:
-    # Imported here because only this needs it: it is not a requirement of the package.
-    from pycocotools.coco import COCO  # type: ignore[import-untyped]
-    from pycocotools.cocoeval import COCOeval  # type: ignore[import-untyped]
-
-    shared = {
-        "images": [{"id": number + 1} for number in objects.image_index.values()],
-        "categories": [{"id": number + 1} for number in range(len(objects.class_names))],
-    }
-    wanted = _records(objects, area=_areas(objects), iscrowd=objects.crowd.astype(int))
-    width, height = detections.boxes[:, 2], detections.boxes[:, 3]
-    # Not loadRes(): it fails on an empty list and writes into the caller's dicts.
-    found = _records(
-        detections,
-        area=width * height,
-        iscrowd=np.zeros(len(width), dtype=int),
-        score=detections.scores,
-    )
+    wanted, found = _datasets(objects, detections)
     with contextlib.redirect_stdout(io.StringIO()):  # pycocotools prints
-        ground_truth, results = COCO(), COCO()
-        ground_truth.dataset = {**shared, "annotations": wanted}
-        results.dataset = {**shared, "annotations": found}
-        ground_truth.createIndex()
-        results.createIndex()
-        evaluation = COCOeval(ground_truth, results, "bbox")
+        # Not loadRes(): it fails on an empty list.
+        coco_wanted, coco_found = pycocotools.coco.COCO(), pycocotools.coco.COCO()
+        coco_wanted.dataset, coco_found.dataset = wanted, found
+        coco_wanted.createIndex()
+        coco_found.createIndex()
+        evaluation = pycocotools.cocoeval.COCOeval(coco_wanted, coco_found, "bbox")
         evaluation.evaluate()
         evaluation.accumulate()
     return _Curves(evaluation.eval["precision"], evaluation.eval["recall"])
 
 
-def _records(rows: Objects | DetectionColumns, **columns: NDArray[Any]) -> list[dict[str, Any]]:
+def _datasets(
+    objects: Objects, detections: DetectionColumns
+) -> tuple[dict[str, Any], dict[str, Any]]:
+    """Ground truth and detections as both libraries index them.
+
+    The ids are our own numbers + 1.  Zero must not occur: pycocotools takes a match with annotation
+    0 for no match.
+    """
+    shared = {
+        "images": [{"id": number + 1} for number in range(len(objects.image_index))],
+        "categories": [
+            {"id": number, "name": name} for number, name in enumerate(objects.class_names, start=1)
+        ],
+    }
+    # COCO ignores an object outside the range of areas being evaluated, and an infinite area is
+    # outside all of them: the way to say "ignore this one" without calling it a crowd, which would
+    # change how overlaps are measured.  ("ignore", which COCO's format has, is overwritten by
+    # pycocotools.)
+    areas = np.where(objects.difficult, math.inf, objects.areas)
+    wanted = _annotations(objects, area=areas, iscrowd=objects.crowd.astype(int))
+    found = _annotations(
+        detections,
+        area=detections.boxes[:, 2] * detections.boxes[:, 3],
+        iscrowd=np.zeros(len(detections.scores), dtype=int),
+        score=detections.scores,
+    )
+    return {**shared, "annotations": wanted}, {**shared, "annotations": found}
+
+
+def _annotations(rows: Objects | DetectionColumns, **columns: NDArray[Any]) -> list[dict[str, Any]]:
     columns |= {
         "id": np.arange(len(rows.images)) + 1,
         "image_id": rows.images + 1,

@@ -55,14 +55,20 @@ def test_right_wrong_right_of_two_objects(backend: Backend):
     assert result["per_class"]["class 1"]["num_objects"] == 2
 
 
-def test_the_iou_thresholds(backend: Backend):
-    # IoU = 62 / 100: found at 0.50, 0.55 and 0.60, three of the ten thresholds.
-    result = numbers(scene({"bbox": A}), [found(0.9, [0, 0, 10, 6.2])], backend=backend)
-    assert result["AP"] == pytest.approx(0.3)
+@pytest.mark.parametrize(
+    ("height", "ap", "ap75"),
+    [
+        (6.2, 0.3, 0.0),  # IoU = 62 / 100: found at 0.50, 0.55 and 0.60, three of ten thresholds
+        (7.7, 0.6, 1.0),  # found at 0.50 ... 0.75
+    ],
+)
+def test_the_iou_thresholds(backend: Backend, height: float, ap: float, ap75: float):
+    result = numbers(scene({"bbox": A}), [found(0.9, [0, 0, 10, height])], backend=backend)
+    assert result["AP"] == pytest.approx(ap)
     assert result["AP50"] == pytest.approx(1.0)
-    assert result["AP75"] == 0.0
-    assert result["AR100"] == pytest.approx(0.3)
-    assert result["per_class"]["class 1"]["AP"] == pytest.approx(0.3)
+    assert result["AP75"] == pytest.approx(ap75)
+    assert result["AR100"] == pytest.approx(ap)
+    assert result["per_class"]["class 1"]["AP"] == pytest.approx(ap)
     assert result["per_class"]["class 1"]["AP50"] == pytest.approx(1.0)
 
 

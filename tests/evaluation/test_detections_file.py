@@ -73,6 +73,14 @@ def test_comp4_class_without_file_is_logged(tmp_path: Path, caplog: pytest.LogCa
     assert "no detections, for traffic_light" in caplog.text
 
 
+def test_comp4_empty_box_turned_inside_out_by_rounding_is_empty(tmp_path: Path):
+    # Width 9.29999 - 10.3 + 1 = -0.00001 pixels.
+    write(tmp_path, "000007 0.5 10.3 1 9.29999 1\n")
+    (read,) = read_voc_detections(tmp_path, TRUTH)
+    assert read["bbox"] == pytest.approx([9.3, 0, 0, 1])
+    assert read["bbox"][2] == 0.0
+
+
 @settings(deadline=None)
 @given(
     st.lists(st.integers(-(10**9), 10**9).map(lambda n: n / 10**6), min_size=4, max_size=4),
@@ -149,7 +157,7 @@ def test_coco_round_trip(tmp_path: Path):
 
 
 def test_coco_is_not_written_with_nan(tmp_path: Path):
-    with pytest.raises(ValueError):
+    with pytest.raises(ValueError, match="not JSON compliant"):
         write_coco_results([{**DETECTIONS[0], "score": float("nan")}], tmp_path / "r.json")
     assert not (tmp_path / "r.json").exists()
 

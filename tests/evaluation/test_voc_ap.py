@@ -7,7 +7,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from detection.evaluation.voc_ap import VocAP, area_ap, eleven_point_ap, evaluate_voc
+from detection.evaluation.records import detection_columns, object_columns
+from detection.evaluation.voc_ap import VocAP, area_ap, eleven_point_ap, evaluate_voc, match
 
 
 def scene(*objects: dict[str, Any], images: int = 1, classes: int = 1) -> dict[str, Any]:
@@ -106,6 +107,14 @@ def test_optional_objects_neither_count_nor_penalise(flag: str):
     assert only(evaluate_voc(plain, detections)) != (1.0, 1.0)
 
 
+def test_a_match_is_correct_or_ignored_or_neither():
+    objects = object_columns(scene({"bbox": A}, {"bbox": B, "difficult": 1}))
+    ranked = [found(0.9, B), found(0.8, A), found(0.7, A), found(0.6, NOWHERE), found(0.5, B)]
+    matches = match(objects, detection_columns(ranked, objects), iou_threshold=0.5)
+    assert matches.correct.tolist() == [False, True, False, False, False]
+    assert matches.ignored.tolist() == [True, False, False, False, True]
+
+
 def test_boxes_match_within_their_image_and_class_only():
     truth = scene({"bbox": A}, images=2, classes=2)
     assert only(evaluate_voc(truth, [found(0.9, A)])) == (1.0, 1.0)
@@ -134,6 +143,7 @@ def test_no_detections():
     assert only(evaluate_voc(scene({"bbox": A}), [])) == (0.0, 0.0)
 
 
+@pytest.mark.filterwarnings("error")  # of a division by zero
 def test_empty_boxes_overlap_nothing():
     empty = [5, 5, 0, 0]
     assert only(evaluate_voc(scene({"bbox": empty}), [found(0.9, empty)])) == (0.0, 0.0)
