@@ -130,8 +130,7 @@ def _pretrained_backbone(
 ) -> float:
     """Leaves the backbone's weights at ``weights``; returns the accuracy on ``val_set``."""
     rule = config.pretraining
-    crop = {"side": rule.crop_side, "context": rule.context}
-    images, classes = object_crops(train_set, **crop)
+    images, classes = _crops(config, train_set)
     classifier = _classifier(train_config, len(train_set.class_names), config.seed)
     pretrain(
         classifier,
@@ -147,7 +146,21 @@ def _pretrained_backbone(
     freeze_statistics(classifier, _batches(images, 256))
     weights.parent.mkdir(parents=True, exist_ok=True)
     torch.save(classifier.backbone_weights(), weights)
-    return accuracy(classifier, *object_crops(val_set, **crop), batch_size=256)
+    return accuracy(classifier, *_crops(config, val_set), batch_size=256)
+
+
+def _crops(
+    config: DictConfig, dataset: DetectionDataset
+) -> tuple[NDArray[np.uint8], NDArray[np.int64]]:
+    rule = config.pretraining
+    low, high = rule.context
+    return object_crops(
+        dataset,
+        side=rule.crop_side,
+        context=(low, high),
+        per_object=rule.per_object,
+        seed=config.seed,
+    )
 
 
 def _classifier(train_config: DictConfig, num_classes: int, seed: int) -> Classifier:

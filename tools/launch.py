@@ -19,7 +19,7 @@ from typing import Any
 from hydra import compose, initialize_config_dir
 from hydra.errors import HydraException
 from omegaconf import DictConfig, OmegaConf
-from omegaconf.errors import OmegaConfBaseException
+from omegaconf.errors import MissingMandatoryValue, OmegaConfBaseException
 
 from detection.engine.runtime import Runtime
 from detection.inference.detector import Detector
@@ -48,6 +48,9 @@ def launch(main: Callable[[DictConfig], None], *, config: str) -> None:
         if os.environ.get("DETECTION_TRACEBACK"):
             raise
         sys.exit(f"error: {error}")
+    except MissingMandatoryValue as error:
+        key = error.full_key or "a value"
+        sys.exit(f"error: {key} is needed: add {key}=... to the command line (--help lists all)")
     except OmegaConfBaseException as error:
         sys.exit(f"error: configuration: {error}")
 
@@ -55,11 +58,24 @@ def launch(main: Callable[[DictConfig], None], *, config: str) -> None:
 def compose_config(config: str, overrides: list[str]) -> DictConfig:
     """The configuration; ValueError names the nearest key or file if an override fits none."""
     with initialize_config_dir(str(CONFIGS), version_base="1.3"):
+        plain = compose(config)
         try:
-            return compose(config, overrides=overrides)
+            composed = compose(config, overrides=overrides)
         except HydraException as error:
-            plain = compose(config)
             raise ValueError(_explain(str(error), overrides, plain)) from None
+    _check_numbers(composed, plain, overrides)
+    return composed
+
+
+def _check_numbers(composed: DictConfig, plain: DictConfig, overrides: list[str]) -> None:
+    """What is a number in the files must be one on the command line too."""
+    for override in overrides:
+        key = override.lstrip("+~").partition("=")[0]
+        default = OmegaConf.select(plain, key, throw_on_missing=False)
+        given = OmegaConf.select(composed, key, throw_on_missing=False)
+        if isinstance(default, (int, float)) and not isinstance(given, (int, float, type(None))):
+            kind = "true or false" if isinstance(default, bool) else "a number"
+            raise ValueError(f"{override}: {key} must be {kind}, as {default} is")
 
 
 def load_detector(config: DictConfig, runtime: Runtime) -> Detector:

@@ -47,9 +47,9 @@ def read_coco(
     for image in content["images"]:
         own = objects[image["id"]]
         size = (int(image["height"]), int(image["width"]))
-        given = np.array([a["bbox"] for a in own], dtype=np.float32).reshape(-1, 4)
+        given = np.array([a["bbox"] for a in own], dtype=np.float64).reshape(-1, 4)
         where = [f"image {image['file_name']}, annotation {a.get('id')}" for a in own]
-        boxes, sound = check(box_ops.from_coco(given), size, where)
+        boxes, sound = check(box_ops.from_coco(given.astype(np.float32)), size, where)
         areas = [a.get("area", a["bbox"][2] * a["bbox"][3]) for a in own]
         example = Example(
             image_id=int(image["id"]),
@@ -59,7 +59,8 @@ def read_coco(
             labels=np.array([label_of[a["category_id"]] for a in own], dtype=np.int64),
             crowd=np.array([bool(a.get("iscrowd", 0)) for a in own], dtype=bool),
             difficult=np.array([bool(a.get("difficult", 0)) for a in own], dtype=bool),
-            areas=np.array(areas, dtype=np.float32),
+            annotated=given,
+            areas=np.array(areas, dtype=np.float64),
         )
         examples.append(example.keep(sound))
     check.finish()
@@ -124,6 +125,8 @@ def _group(
         box = annotation["bbox"]
         if not (isinstance(box, list) and len(box) == 4 and all(map(_is_number, box))):
             raise ValueError(f"{where} has bbox {box}; expected [x, y, width, height]")
+        if not _is_number(annotation.get("area", 0)):
+            raise ValueError(f"{where} has area {annotation['area']!r}; expected a number")
         grouped[annotation["image_id"]].append(annotation)
     return grouped
 

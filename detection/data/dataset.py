@@ -12,8 +12,6 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from detection import boxes as box_ops
-
 log = logging.getLogger(__name__)
 
 InvalidBoxes = Literal["error", "repair"]
@@ -28,8 +26,11 @@ class Example:
 
     ``image_id``: as in the annotations, or a number given in order.  ``size``: (height, width).
     ``boxes``: float32 [G, 4] in pixels of the image as stored.  ``labels``: int64 [G], 1 ... C.
-    ``crowd``, ``difficult``: bool [G].  ``areas``: float32 [G], COCO's ``area`` (of the mask where
-    there is one), which decides what is small, medium and large.
+    ``crowd``, ``difficult``: bool [G].
+    ``annotated``: float64 [G, 4], (x, y, width, height) as annotated, neither cut nor rounded: what
+    detections are measured against, for one box at the edge of a threshold changes the published
+    numbers.  ``areas``: float64 [G], COCO's ``area`` (of the mask where there is one), which
+    decides what is small, medium and large.
     """
 
     image_id: int
@@ -39,11 +40,12 @@ class Example:
     labels: NDArray[np.int64]
     crowd: NDArray[np.bool_]
     difficult: NDArray[np.bool_]
-    areas: NDArray[np.float32]
+    annotated: NDArray[np.float64]
+    areas: NDArray[np.float64]
 
     def keep(self, index: NDArray[Any]) -> Example:
         """The example with only the objects that ``index`` picks."""
-        objects = ("boxes", "labels", "crowd", "difficult", "areas")
+        objects = ("boxes", "labels", "crowd", "difficult", "annotated", "areas")
         return replace(self, **{name: getattr(self, name)[index] for name in objects})
 
 
@@ -66,11 +68,12 @@ class DetectionDataset:
         """The data set with only these classes, in this order; every image stays."""
         unknown = [name for name in names if name not in self.class_names]
         if unknown or len(set(names)) != len(names) or not names:
-            wrong = f"unknown {unknown}" if unknown else "empty or with repetitions"
-            raise ValueError(
-                f"{self.source}: the list of classes is {wrong}: {list(names)}; "
-                f"the data set has {', '.join(self.class_names)}"
+            rule = (
+                f"no class {', '.join(map(repr, unknown))} in this data set"
+                if unknown
+                else f"the classes to use must be named once each, got {list(names)}"
             )
+            raise ValueError(f"{self.source}: {rule}; it has {', '.join(self.class_names)}")
         new_label = np.zeros(len(self.class_names) + 1, dtype=np.int64)
         for label, name in enumerate(names, start=1):
             new_label[self.class_names.index(name) + 1] = label
@@ -125,7 +128,7 @@ class DetectionDataset:
                 }
             )
             for box, label, crowd, difficult, area in zip(
-                box_ops.to_coco(example.boxes).tolist(),
+                example.annotated.tolist(),
                 example.labels.tolist(),
                 example.crowd.tolist(),
                 example.difficult.tolist(),

@@ -21,7 +21,8 @@ def open_folder(
     """Reads ``split`` of the data set under ``root``, in COCO's or VOC's format.
 
     COCO: ``annotations/instances_<split>.json`` with pictures in ``<split>/``, ``images/<split>/``
-    or ``images/``; or ``<split>/_annotations.coco.json`` beside its pictures.
+    or ``images/``; the same without ``annotations/``; or ``<split>/_annotations.coco.json`` beside
+    its pictures.
     VOC: ``ImageSets/Main/<split>.txt`` in ``root``, ``root``/VOC20xx, ``root``/VOCdevkit/VOC20xx.
     ``classes``: use only these, in this order.
     ``check_images=False``: do without the pictures (to evaluate saved detections).
@@ -41,6 +42,7 @@ def _read(
             root / "annotations" / f"instances_{split}.json",
             (root / split, root / "images" / split, root / "images"),
         ),
+        (root / f"instances_{split}.json", (root / split, root / "images", root)),
         (root / split / "_annotations.coco.json", (root / split,)),
     ):
         if instances.is_file():
@@ -79,7 +81,8 @@ def available_splits(root: Path) -> list[str]:
     """The splits that :func:`open_folder` would find under ``root``."""
     splits = {
         path.stem.removeprefix("instances_")
-        for path in (root / "annotations").glob("instances_*.json")
+        for folder in (root, root / "annotations")
+        for path in folder.glob("instances_*.json")
     }
     splits |= {path.parent.name for path in root.glob("*/_annotations.coco.json")}
     for voc in _voc_roots(root):

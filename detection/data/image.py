@@ -48,4 +48,4 @@ def decode_image(data: bytes, path: Path) -> NDArray[np.uint8]:
 def _is_truncated_jpeg(data: bytes) -> bool:
     # OpenCV fills what is missing with grey and only warns.  In a whole file an end marker follows
     # the last scan; those of embedded thumbnails come before it, and coded pixels contain neither.
-    return data.startswith(_JPEG_START) and data.rfind(_JPEG_END) < data.rfind(_JPEG_SCAN)
+    return data.startswith(_JPEG_START) and data.rfind(_JPEG_END) <= data.rfind(_JPEG_SCAN)

@@ -11,37 +11,47 @@ from detection.data.image import read_image
 
 
 def object_crops(
-    dataset: DetectionDataset, *, side: int, context: float
+    dataset: DetectionDataset,
+    *,
+    side: int,
+    context: tuple[float, float],
+    per_object: int,
+    seed: int,
 ) -> tuple[NDArray[np.uint8], NDArray[np.int64]]:
     """Square crops uint8 [M, side, side, 3], BGR, and classes int64 [M], 0 ... C - 1.
 
-    ``context``: side of a crop in units of the longer side of its box.  What lies outside the
-    image repeats its edge.  Crowds and difficult objects are left out.
+    ``context``: the least and the most that the side of a crop is, in units of the longer side of
+    its box; drawn for each crop, like the place of the box within it.  Crops that always show an
+    object centred and alone would teach features that a whole image does not have.
+    ``per_object``: crops of each object.  What lies outside the image repeats its edge.  Crowds and
+    difficult objects are left out.
     """
+    random = np.random.default_rng(seed)
     crops, classes = [], []
     for example in dataset.examples:
         image = read_image(example.path)
         wanted = ~(example.crowd | example.difficult)
         for box, label in zip(example.boxes[wanted], example.labels[wanted], strict=True):
-            crops.append(_crop(image, box, side, context))
-            classes.append(label - 1)
+            for _ in range(per_object):
+                crops.append(_crop(image, box, side, random.uniform(*context), random))
+                classes.append(label - 1)
     if not crops:
         raise ValueError(f"{dataset.source}: no objects to cut out")
     return np.stack(crops), np.array(classes, dtype=np.int64)
 
 
 def _crop(
-    image: NDArray[np.uint8], box: NDArray[np.float32], side: int, context: float
+    image: NDArray[np.uint8],
+    box: NDArray[np.float32],
+    side: int,
+    context: float,
+    random: np.random.Generator,
 ) -> NDArray[np.uint8]:
-    x1, y1, x2, y2 = box.tolist()
-    scale = side / (context * max(x2 - x1, y2 - y1))
-    # Maps the centre of the box to the centre of the crop.
-    matrix = np.array(
-        [
-            [scale, 0, side / 2 - scale * (x1 + x2) / 2],
-            [0, scale, side / 2 - scale * (y1 + y2) / 2],
-        ]
-    )
+    corner, extent = box[:2], box[2:] - box[:2]
+    window = context * extent.max()
+    upper_left = corner - random.uniform(0, 1, size=2) * (window - extent)
+    scale = side / window
+    matrix = np.array([[scale, 0, -scale * upper_left[0]], [0, scale, -scale * upper_left[1]]])
     crop = cv2.warpAffine(
         image, matrix, (side, side), flags=cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE
     )

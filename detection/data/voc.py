@@ -62,6 +62,7 @@ def read_voc(
             for i, name in enumerate(annotation.names, start=1)
         ]
         boxes, sound = check(box_ops.from_voc(given), annotation.size, where)
+        annotated = box_ops.to_coco(box_ops.from_voc(given)).astype(np.float64)
         example = Example(
             image_id=image_id,
             path=path,
@@ -70,7 +71,8 @@ def read_voc(
             labels=np.array([label_of[name] for name in annotation.names], dtype=np.int64),
             crowd=np.zeros(len(boxes), dtype=bool),
             difficult=np.array(annotation.difficult, dtype=bool),
-            areas=np.prod(boxes[:, 2:] - boxes[:, :2], axis=1),
+            annotated=annotated,
+            areas=np.prod(annotated[:, 2:], axis=1),
         )
         examples.append(example.keep(sound))
     check.finish()
