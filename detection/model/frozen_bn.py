@@ -22,7 +22,7 @@ class FrozenBN(nn.Module):
     """The statistics and the affine parameters of a BN layer that does not learn any more.
 
     State: ``weight``, ``bias``, ``running_mean``, ``running_var``, each [C], named as in
-    ``nn.BatchNorm2d`` so that the state dicts of the two kinds fit each other.
+    ``nn.BatchNorm2d`` so that the state dicts of the two kinds fit each other, but for its counter.
     """
 
     weight: Tensor

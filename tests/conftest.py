@@ -1,0 +1,180 @@
+"""Fixtures that the whole suite shares."""
+
+from __future__ import annotations
+
+import functools
+import os
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+import pytest
+import torch
+from hypothesis import settings
+from torch import nn
+
+from detection.model.anchors import Anchors
+from detection.model.faster_rcnn import Backbone, FasterRCNN
+from detection.model.frozen_bn import FrozenBN
+from detection.model.pixels import PixelFormat
+from detection.model.resnet import ResNet
+from detection.model.roi_head import RegionSampling, RoIHead
+from detection.model.rpn import RPN, AnchorSampling, ProposalSelection
+from detection.structures import ImageBatch, Target
+
+# No deadline: a busy machine is no defect.
+settings.register_profile("suite", deadline=None, max_examples=50)
+settings.load_profile("suite")
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    if torch.cuda.is_available():
+        return
+    for item in items:
+        if item.get_closest_marker("cuda"):
+            item.add_marker(pytest.mark.skip(reason="needs a CUDA device"))
+
+
+@pytest.fixture(params=["cpu", pytest.param("cuda", marks=pytest.mark.cuda)])
+def device(request: pytest.FixtureRequest) -> torch.device:
+    """Each device at hand, one after the other."""
+    return torch.device(request.param)
+
+
+@pytest.fixture(scope="session")
+def data_folder() -> Path:
+    """Real data and weights, which do not come with the code."""
+    folder = os.environ.get("DETECTION_DATA")
+    if not folder or not Path(folder).is_dir():
+        pytest.skip("DETECTION_DATA names no folder of real data")
+    return Path(folder)
+
+
+@pytest.fixture(autouse=True)
+def _seeded() -> None:
+    torch.manual_seed(0)
+
+
+def randomise_bn(network: nn.Module) -> None:
+    """Statistics as after training, so that a BN left out or folded wrongly is seen."""
+    for layer in network.modules():
+        if isinstance(layer, (FrozenBN, nn.BatchNorm2d)):
+            with torch.no_grad():
+                layer.weight.uniform_(0.2, 0.6)
+                layer.bias.uniform_(-0.3, 0.3)
+                layer.running_mean.uniform_(-0.5, 0.5)
+                layer.running_var.uniform_(0.5, 2.0)
+
+
+def build_detector(
+    *,
+    depth: int = 18,
+    stride_in_1x1: bool = False,
+    bin_step: int = 1,
+    frozen_stages: Sequence[str] = ("conv1", "conv2"),
+    backbone: Backbone | None = None,
+    num_classes: int = 3,
+    pooled_size: int = 7,
+    regions_at_once: int = 4,
+    anchors_per_image: int = 32,
+    regions_per_image: int = 16,
+    foreground_fraction: float = 0.25,
+    cross_boundary: bool = True,
+    test_proposals: int = 20,
+) -> FasterRCNN:
+    """A detector as small as its backbone allows, with anchors for images of about 100 pixels."""
+    return FasterRCNN(
+        num_classes=num_classes,
+        pixels=PixelFormat(order="BGR", mean=[110.0, 115.0, 120.0], std=[60.0, 60.0, 60.0]),
+        backbone=backbone
+        or ResNet(
+            depth=depth,
+            stride_in_1x1=stride_in_1x1,
+            norm="frozen",
+            frozen_stages=frozen_stages,
+            bin_step=bin_step,
+        ),
+        rpn=functools.partial(
+            RPN,
+            hidden_channels=32,
+            anchors=Anchors(
+                sizes=[16, 32, 64], aspect_ratios=[0.5, 1, 2], stride=16, centre=8, rounded=False
+            ),
+            sampling=AnchorSampling(
+                per_image=anchors_per_image,
+                positive_fraction=0.5,
+                positive_iou=0.7,
+                negative_iou=0.3,
+                cross_boundary=cross_boundary,
+                ignore_coverage=0.7,
+            ),
+            training_proposals=ProposalSelection(
+                before_nms=200, nms_iou=0.7, after_nms=50, min_size=0
+            ),
+            test_proposals=ProposalSelection(
+                before_nms=100, nms_iou=0.7, after_nms=test_proposals, min_size=0
+            ),
+            sigma=3.0,
+            init_std=0.01,
+        ),
+        roi_head=functools.partial(
+            RoIHead,
+            pooled_size=pooled_size,
+            box_weights=[10.0, 10.0, 5.0, 5.0],
+            sigma=1.0,
+            class_init_std=0.01,
+            box_init_std=0.001,
+            sampling=RegionSampling(
+                per_image=regions_per_image,
+                foreground_fraction=foreground_fraction,
+                foreground_iou=0.5,
+                background_iou=(0.0, 0.5),
+                ignore_coverage=0.7,
+            ),
+        ),
+        regions_at_once=regions_at_once,
+    )
+
+
+@pytest.fixture(scope="session")
+def detector() -> Callable[..., FasterRCNN]:
+    """:func:`build_detector`."""
+    return build_detector
+
+
+@pytest.fixture(scope="session")
+def with_random_bn() -> Callable[[nn.Module], None]:
+    """:func:`randomise_bn`."""
+    return randomise_bn
+
+
+@pytest.fixture(scope="session")
+def target() -> Callable[..., Target]:
+    """Boxes, and perhaps labels and ignored flags, as lists -> a Target."""
+
+    def build(
+        boxes: Sequence[Sequence[float]],
+        labels: Sequence[int] | None = None,
+        ignored: Sequence[bool] | None = None,
+    ) -> Target:
+        return Target(
+            boxes=torch.tensor(boxes, dtype=torch.float32).reshape(-1, 4),
+            labels=torch.tensor(labels or [1] * len(boxes), dtype=torch.int64),
+            ignored=torch.tensor(ignored or [False] * len(boxes), dtype=torch.bool),
+        )
+
+    return build
+
+
+@pytest.fixture(scope="session")
+def image_batch() -> Callable[..., ImageBatch]:
+    """(height, width) of each image -> a padded batch of noise; ``seed`` decides the pixels."""
+
+    def build(*sizes: tuple[int, int], seed: int = 0) -> ImageBatch:
+        generator = torch.Generator().manual_seed(seed)
+        height, width = (max(side) for side in zip(*sizes, strict=True))
+        pixels = torch.zeros((len(sizes), height, width, 3), dtype=torch.uint8)
+        for image, (h, w) in zip(pixels, sizes, strict=True):
+            image[:h, :w] = torch.randint(0, 256, (h, w, 3), generator=generator)
+        return ImageBatch(pixels, list(sizes))
+
+    return build

@@ -1,0 +1,230 @@
+"""Mini-batches: which images, in which order, the same whoever reads them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+
+from detection.data.coco import read_coco
+from detection.data.loader import Batch, BatchPlan, TrainingImages, training_loader
+from detection.data.transforms import Augmentation, Resize
+from detection.structures import ImageBatch, Target
+
+Write = Callable[..., Path]
+Content = dict[str, Any]
+
+# 9 lying and 8 standing pictures, in disorder.
+LANDSCAPE = [index % 2 == 0 for index in range(17)]
+
+
+def plan(**changes: Any) -> BatchPlan:
+    arguments: dict[str, Any] = {
+        "landscape": LANDSCAPE,
+        "batch_size": 4,
+        "iterations": 40,
+        "seed": 3,
+    }
+    return BatchPlan(**(arguments | changes))
+
+
+def test_each_image_comes_at_most_once_per_epoch() -> None:
+    # 17 images make 4 batches of 4; one image is left out of each epoch.
+    batches = list(plan())
+    assert len(batches) == 40
+    for epoch in range(10):
+        keys = [key for batch in batches[4 * epoch : 4 * epoch + 4] for key in batch]
+        assert [own for own, _ in keys] == [epoch] * 16
+        assert len({index for _, index in keys}) == 16
+
+
+def test_every_image_has_its_turn_to_be_left_out() -> None:
+    batches = list(plan(iterations=4 * 200))
+    counts = np.bincount([index for batch in batches for _, index in batch], minlength=17)
+    # The odd one is one of the 9 lying pictures: each of them in 200 / 9 = 22 of 200 epochs, with a
+    # standard deviation of 4.4.  The 8 standing ones fill two batches.
+    lying = counts[LANDSCAPE]
+    assert sum(200 - lying) == 200
+    assert all(abs(200 - lying - 22) < 20)
+    assert (counts[~np.array(LANDSCAPE)] == 200).all()
+
+
+def test_batches_are_of_one_orientation_but_for_the_rest() -> None:
+    # 9 = 2 * 4 + 1 and 8 = 2 * 4: four whole batches, none mixed.
+    assert all(len({LANDSCAPE[index] for _, index in batch}) == 1 for batch in plan())
+
+
+def test_the_rest_of_both_orientations_makes_mixed_batches() -> None:
+    # 6 = 4 + 2 and 6 = 4 + 2: two whole batches, and one mixed of two and two.
+    for first in range(0, 30, 3):
+        batches = list(plan(landscape=[True] * 6 + [False] * 6, iterations=30))[first : first + 3]
+        mixed = [batch for batch in batches if len({index < 6 for _, index in batch}) == 2]
+        assert len(mixed) == 1
+
+
+def test_epochs_differ_and_seeds_differ() -> None:
+    first, second = list(plan())[:4], list(plan())[4:8]
+    assert [[i for _, i in batch] for batch in first] != [[i for _, i in batch] for batch in second]
+    assert list(plan()) != list(plan(seed=4))
+    assert list(plan()) == list(plan())
+
+
+def test_a_resumed_plan_goes_on_where_it_stopped() -> None:
+    whole = list(plan())
+    for start in (0, 1, 4, 13, 39, 40):  # within an epoch and at its edge
+        resumed = plan(start=start)
+        assert list(resumed) == whole[start:]
+        assert len(resumed) == 40 - start
+
+
+@pytest.mark.parametrize("world_size", [2, 4])
+def test_processes_share_every_batch_between_them(world_size: int) -> None:
+    ranks = [list(plan(rank=rank, world_size=world_size)) for rank in range(world_size)]
+    for whole, *parts in zip(plan(), *ranks, strict=True):
+        assert [len(part) for part in parts] == [4 // world_size] * world_size
+        assert sorted(key for part in parts for key in part) == sorted(whole)
+
+
+def test_a_batch_larger_than_the_data_set_is_refused() -> None:
+    with pytest.raises(ValueError, match=r"mini-batch of 18 .* has 17"):
+        plan(batch_size=18)
+
+
+def test_a_batch_that_the_processes_cannot_share_is_refused() -> None:
+    with pytest.raises(ValueError, match="multiple of the number of processes, 3"):
+        plan(world_size=3)
+
+
+@pytest.fixture
+def images(tmp_path: Path, coco: Content, write_coco: Write) -> Callable[..., TrainingImages]:
+    """Options -> the three pictures as training images, in two scales and mirrored at random."""
+    annotations = write_coco(tmp_path, coco)
+    dataset = read_coco(annotations=annotations, images=tmp_path / "train", invalid_boxes="error")
+
+    def build(**changes: Any) -> TrainingImages:
+        arguments: dict[str, Any] = {
+            "augmentation": Augmentation(
+                resize=Resize(shorter_sides=[24, 32], longest=100), flip_probability=0.5
+            ),
+            "ignore_crowd": True,
+            "ignore_difficult": True,
+            "seed": 5,
+        }
+        return TrainingImages(dataset, **(arguments | changes))
+
+    return build
+
+
+def load(images: TrainingImages, *, workers: int, start: int = 0) -> list[Batch]:
+    order = BatchPlan(
+        landscape=[True, False, True], batch_size=2, iterations=6, seed=1, start=start
+    )
+    return list(training_loader(images, order, workers=workers, pin_memory=False))
+
+
+def assert_same(a: list[Batch], b: list[Batch]) -> None:
+    assert len(a) == len(b)
+    for one, other in zip(a, b, strict=True):
+        assert one.images.sizes == other.images.sizes
+        assert torch.equal(one.images.pixels, other.images.pixels)
+        for target, other_target in zip(one.targets, other.targets, strict=True):
+            for name in ("boxes", "labels", "ignored"):
+                assert torch.equal(getattr(target, name), getattr(other_target, name))
+
+
+def test_the_number_of_workers_changes_nothing(images: Callable[..., TrainingImages]) -> None:
+    assert_same(load(images(), workers=0), load(images(), workers=2))
+
+
+def test_a_resumed_loader_reads_the_same_batches(images: Callable[..., TrainingImages]) -> None:
+    assert_same(load(images(), workers=0)[3:], load(images(), workers=0, start=3))
+
+
+def test_an_image_is_augmented_anew_in_every_epoch(images: Callable[..., TrainingImages]) -> None:
+    sizes_and_boxes = {
+        (image.shape, tuple(target.boxes.flatten().tolist()))
+        for image, target in (images()[(epoch, 1)] for epoch in range(30))
+    }
+    assert len(sizes_and_boxes) == 4  # two scales, mirrored or not
+
+
+def test_batches_are_uint8_and_targets_are_typed(images: Callable[..., TrainingImages]) -> None:
+    for batch in load(images(), workers=0):
+        assert batch.images.pixels.dtype == torch.uint8
+        assert len(batch.images) == len(batch.targets) == 2
+        for target in batch.targets:
+            assert target.boxes.dtype == torch.float32
+            assert target.labels.dtype == torch.int64
+            assert target.ignored.dtype == torch.bool
+
+
+@pytest.mark.parametrize(
+    ("crowd", "difficult", "expected"),
+    [
+        (True, True, [False, True, True]),
+        (True, False, [False, True, False]),
+        (False, True, [False, False, True]),
+        (False, False, [False, False, False]),
+    ],
+)
+def test_crowd_and_difficult_are_ignored_as_asked(
+    images: Callable[..., TrainingImages], crowd: bool, difficult: bool, expected: list[bool]
+) -> None:
+    # Image 0 holds an ordinary, a crowd and a difficult object.
+    _, target = images(ignore_crowd=crowd, ignore_difficult=difficult)[(0, 0)]
+    assert target.ignored.tolist() == expected
+
+
+def test_reading_does_not_change_the_data_set(images: Callable[..., TrainingImages]) -> None:
+    training = images()
+    before = training.dataset.examples[0].boxes.copy()
+    for epoch in range(5):
+        training[(epoch, 0)]
+    assert np.array_equal(training.dataset.examples[0].boxes, before)
+
+
+def test_a_picture_of_another_size_than_annotated_is_named(
+    tmp_path: Path, images: Callable[..., TrainingImages], write_picture: Callable[..., None]
+) -> None:
+    training = images()
+    write_picture(tmp_path / "train" / "b.jpg", 80, 60)  # turned by a quarter
+    with pytest.raises(ValueError, match=r"b\.jpg: the image is 60x80 .* says 80x60"):
+        training[(0, 0)]
+
+
+def batch_of(count: int) -> Batch:
+    pixels = torch.arange(count, dtype=torch.uint8)[:, None, None, None].expand(count, 4, 6, 3)
+    targets = [
+        Target(
+            torch.zeros(i, 4), torch.ones(i, dtype=torch.int64), torch.zeros(i, dtype=torch.bool)
+        )
+        for i in range(count)
+    ]
+    return Batch(ImageBatch(pixels, [(4, i + 1) for i in range(count)]), targets)
+
+
+@pytest.mark.parametrize(
+    ("count", "parts", "expected"),
+    [(4, 1, [4]), (4, 2, [2, 2]), (5, 2, [3, 2]), (3, 8, [1, 1, 1]), (5, 4, [2, 2, 1])],
+)
+def test_a_batch_splits_into_parts_in_order(count: int, parts: int, expected: list[int]) -> None:
+    split = batch_of(count).split(parts)
+    assert [len(part.images) for part in split] == expected
+    assert [len(part.targets) for part in split] == expected
+    values = [int(value) for part in split for value in part.images.pixels[:, 0, 0, 0]]
+    assert values == list(range(count))
+    assert [size for part in split for size in part.images.sizes] == [
+        (4, i + 1) for i in range(count)
+    ]
+    assert [len(t.labels) for part in split for t in part.targets] == list(range(count))
+
+
+def test_a_batch_moves_with_all_it_holds(device: torch.device) -> None:
+    moved = batch_of(2).to(device)
+    assert moved.images.pixels.device.type == device.type
+    assert all(t.boxes.device.type == device.type for t in moved.targets)
+    assert moved.images.sizes == [(4, 1), (4, 2)]

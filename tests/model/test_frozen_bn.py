@@ -1,0 +1,130 @@
+"""A frozen BN is no operation of its own, and nobody can tell from the numbers."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import pytest
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from detection.model.frozen_bn import ConvBN, FrozenBN, fold
+
+CASES = [(1, 1, 0), (1, 2, 0), (3, 1, 1), (3, 2, 1), (7, 2, 3)]  # kernel, stride, padding
+
+
+def pair(
+    kernel: int, stride: int, padding: int, with_random_bn: Callable[[nn.Module], None]
+) -> tuple[ConvBN, nn.Sequential]:
+    """The same function twice: ours, and a convolution followed by nn.BatchNorm2d in eval mode."""
+    ours = ConvBN(6, 8, kernel, stride=stride, padding=padding, norm="frozen")
+    with_random_bn(ours)
+    conv = nn.Conv2d(6, 8, kernel, stride=stride, padding=padding, bias=False)
+    bn = nn.BatchNorm2d(8)
+    conv.load_state_dict(ours.conv.state_dict())
+    bn.load_state_dict(ours.bn.state_dict(), strict=False)  # but for its batch counter
+    return ours, nn.Sequential(conv, bn).eval()
+
+
+def gradients(network: nn.Module, weight: Tensor, x: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    """Output, and the gradients of a loss in ``x`` and in the convolution's weight."""
+    x = x.clone().requires_grad_()
+    y = network(x)
+    y.square().mean().backward()
+    assert x.grad is not None
+    assert weight.grad is not None
+    return y.detach(), x.grad, weight.grad
+
+
+@pytest.mark.parametrize(("kernel", "stride", "padding"), CASES)
+def test_output_and_gradients_are_those_of_an_unfolded_network(
+    kernel: int, stride: int, padding: int, with_random_bn: Callable[[nn.Module], None]
+) -> None:
+    ours, unfolded = pair(kernel, stride, padding, with_random_bn)
+    x = torch.randn(2, 6, 9, 11)
+    got = gradients(ours, ours.conv.weight, x)
+    expected = gradients(unfolded, unfolded[0].weight, x)
+    for a, b in zip(got, expected, strict=True):
+        torch.testing.assert_close(a, b, atol=1e-5, rtol=1e-5)
+
+
+def test_scale_and_shift_by_hand() -> None:
+    # scale = 3 / sqrt(0.25 + 0.75) = 3, shift = 5 - 2 * 3 = -1.
+    bn = FrozenBN(1, eps=0.75)
+    bn.load_state_dict(
+        {
+            "weight": torch.tensor([3.0]),
+            "bias": torch.tensor([5.0]),
+            "running_mean": torch.tensor([2.0]),
+            "running_var": torch.tensor([0.25]),
+        }
+    )
+    scale, shift = bn.scale_and_shift()
+    assert scale.item() == pytest.approx(3)
+    assert shift.item() == pytest.approx(-1)
+
+
+def test_a_frozen_bn_has_no_parameters_and_does_not_move_in_training() -> None:
+    layer = ConvBN(3, 4, 3, norm="frozen").train()
+    assert [name for name, _ in layer.named_parameters()] == ["conv.weight"]
+    before = {name: value.clone() for name, value in layer.state_dict().items()}
+    layer(torch.randn(4, 3, 8, 8)).sum().backward()
+    assert all(torch.equal(value, before[name]) for name, value in layer.state_dict().items())
+
+
+def test_a_trained_bn_normalises_by_its_batch() -> None:
+    layer = ConvBN(3, 4, 3, norm="trained").train()
+    y = layer(torch.randn(16, 3, 8, 8) * 5 + 2)
+    torch.testing.assert_close(y.mean(dim=(0, 2, 3)), torch.zeros(4), atol=1e-5, rtol=0)
+    torch.testing.assert_close(y.std(dim=(0, 2, 3)), torch.ones(4), atol=1e-2, rtol=0)
+
+
+def test_weights_of_the_trained_kind_fit_the_frozen_kind() -> None:
+    trained = ConvBN(3, 4, 3, norm="trained")
+    trained(torch.randn(8, 3, 9, 9))  # moves the running statistics
+    weights = trained.state_dict()
+    del weights["bn.num_batches_tracked"]
+    frozen = ConvBN(3, 4, 3, norm="frozen")
+    frozen.load_state_dict(weights)
+    x = torch.randn(2, 3, 9, 9)
+    torch.testing.assert_close(frozen(x), trained.eval()(x), atol=1e-5, rtol=1e-5)
+
+
+@pytest.mark.parametrize(("kernel", "stride", "padding"), CASES)
+def test_folding_replaces_the_pair_by_one_equal_convolution(
+    kernel: int, stride: int, padding: int, with_random_bn: Callable[[nn.Module], None]
+) -> None:
+    ours, unfolded = pair(kernel, stride, padding, with_random_bn)
+    x = torch.randn(2, 6, 9, 11)
+    folded = fold(nn.Sequential(ours))
+    assert [type(module) for module in folded.children()] == [nn.Conv2d]
+    torch.testing.assert_close(folded(x), unfolded(x), atol=1e-5, rtol=1e-5)
+
+
+def test_folding_leaves_a_trained_bn_alone() -> None:
+    network = fold(nn.Sequential(ConvBN(3, 4, 3, norm="trained")))
+    assert isinstance(network[0], ConvBN)
+
+
+@pytest.mark.parametrize("kernel", [1, 3])
+def test_the_weight_stays_channels_last(kernel: int) -> None:
+    # Otherwise every convolution would reorder its weight, each time.
+    layer = ConvBN(8, 16, kernel, norm="frozen").to(memory_format=torch.channels_last)
+    folded = layer.folded()
+    assert folded.weight.stride() == layer.conv.weight.stride()
+    assert folded.weight.is_contiguous(memory_format=torch.channels_last)
+
+
+def test_training_changes_the_weight_as_it_would_without_folding(
+    with_random_bn: Callable[[nn.Module], None],
+) -> None:
+    ours, unfolded = pair(3, 1, 1, with_random_bn)
+    for network, weight in ((ours, ours.conv.weight), (unfolded, unfolded[0].weight)):
+        optimizer = torch.optim.SGD([weight], lr=0.1, momentum=0.9)
+        for step in range(3):
+            optimizer.zero_grad()
+            x = torch.randn(2, 6, 8, 8, generator=torch.Generator().manual_seed(step))
+            F.relu(network(x)).square().mean().backward()
+            optimizer.step()
+    torch.testing.assert_close(ours.conv.weight, unfolded[0].weight, atol=1e-5, rtol=1e-5)

@@ -1,0 +1,116 @@
+"""Imports point one way, downwards, and the configuration ends at the door."""
+
+from __future__ import annotations
+
+import ast
+import graphlib
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parent.parent
+
+# From the bottom up; packages on one line are siblings that do not know each other.
+LAYERS = (
+    ("detection",),  # the version
+    ("boxes",),
+    ("structures", "checkpoint"),
+    ("ops",),
+    ("data", "model", "evaluation", "weights", "classification"),
+    ("inference",),
+    ("engine",),
+)
+RANK = {name: rank for rank, names in enumerate(LAYERS) for name in names}
+
+# A classifier is pre-trained for the detector: it is the same network on the same pixels.
+EXCEPTIONS = {
+    ("classification", "detection.model.resnet"),
+    ("classification", "detection.model.pixels"),
+}
+
+
+def module_name(path: Path) -> str:
+    return ".".join(path.relative_to(ROOT).with_suffix("").parts).removesuffix(".__init__")
+
+
+def imported_names(path: Path) -> set[str]:
+    """Everything that a file imports, wherever in it, dotted to the last name."""
+    names: set[str] = set()
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.Import):
+            names |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom):
+            assert node.level == 0, f"{path}: imports are absolute"
+            names |= {f"{node.module}.{alias.name}" for alias in node.names}
+    return names
+
+
+FILES = {module_name(path): path for path in (ROOT / "detection").rglob("*.py")}
+
+
+def imported_modules(name: str) -> set[str]:
+    """The modules of the package that module ``name`` imports."""
+    found = set()
+    for imported in imported_names(FILES[name]):
+        owner = imported.rpartition(".")[0]
+        if imported in FILES:
+            found.add(imported)
+        elif owner in FILES:
+            found.add(owner)
+    return found - {name}
+
+
+def layer(module: str) -> str:
+    parts = module.split(".")
+    return parts[1] if len(parts) > 1 else parts[0]
+
+
+def is_allowed(importer: str, imported: str) -> bool:
+    own, other = layer(importer), layer(imported)
+    return own == other or (own, imported) in EXCEPTIONS or RANK[other] < RANK[own]
+
+
+def test_every_module_has_its_place_in_the_layers() -> None:
+    assert {layer(name) for name in FILES} <= set(RANK)
+
+
+@pytest.mark.parametrize("name", sorted(FILES))
+def test_imports_point_downwards(name: str) -> None:
+    wrong = sorted(m for m in imported_modules(name) if not is_allowed(name, m))
+    assert not wrong, f"{name} may not import {', '.join(wrong)}"
+
+
+@pytest.mark.parametrize(
+    ("importer", "imported", "allowed"),
+    [
+        ("detection.model.rpn", "detection.boxes", True),
+        ("detection.model.rpn", "detection.ops.nms", True),
+        ("detection.model.rpn", "detection.model.targets", True),
+        ("detection.engine.train", "detection.model.rpn", True),
+        ("detection.classification.classifier", "detection.model.resnet", True),
+        ("detection.classification.classifier", "detection.model.rpn", False),
+        ("detection.model.rpn", "detection.data.loader", False),
+        ("detection.boxes", "detection.structures", False),
+        ("detection.ops.nms", "detection.model.rpn", False),
+        ("detection.inference.detector", "detection.engine.train", False),
+    ],
+)
+def test_the_rule_itself(importer: str, imported: str, allowed: bool) -> None:
+    assert is_allowed(importer, imported) is allowed
+
+
+def test_there_are_no_import_cycles() -> None:
+    sorter = graphlib.TopologicalSorter({name: imported_modules(name) for name in FILES})
+    sorter.prepare()  # raises CycleError and names the cycle
+
+
+def test_the_graph_of_imports_is_seen_at_all() -> None:
+    # If nothing were found, the tests above could not fail.
+    assert "detection.boxes" in imported_modules("detection.model.rpn")
+    assert "detection.ops.nms" in imported_modules("detection.model.rpn")
+
+
+@pytest.mark.parametrize("name", sorted(FILES))
+def test_the_configuration_ends_at_the_tools(name: str) -> None:
+    packages = {imported.split(".")[0] for imported in imported_names(FILES[name])}
+    assert not packages & {"hydra", "omegaconf", "tools"}
