@@ -139,11 +139,12 @@ def _pretrained_backbone(
         epochs=rule.epochs,
         batch_size=rule.batch_size,
         learning_rate=rule.learning_rate,
-        momentum=rule.momentum,
+        warmup_iterations=rule.warmup_iterations,
         weight_decay=rule.weight_decay,
         seed=config.seed,
     )
-    freeze_statistics(classifier, _batches(images, 256))
+    # One crop of each object: every layer costs a pass over them.
+    freeze_statistics(classifier, _batches(images[:: rule.per_object], 256))
     weights.parent.mkdir(parents=True, exist_ok=True)
     torch.save(classifier.backbone_weights(), weights)
     return accuracy(classifier, *_crops(config, val_set), batch_size=256)

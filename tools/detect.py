@@ -46,8 +46,8 @@ def main(config: DictConfig) -> None:
         for photo in detect_images(
             detector, paths, batch_size=config.batch_size, readers=runtime.workers
         ):
-            name, done = names[photo.path], done + 1
-            image_id = paths.index(photo.path) + 1
+            image_id, name = names[photo.path]
+            done += 1
             for entry in to_results(photo.detections, image_id, detector.category_ids):
                 label = detector.category_ids.index(entry["category_id"])
                 results.append(
@@ -76,10 +76,13 @@ def main(config: DictConfig) -> None:
         raise ValueError(f"{len(paths) - done} of {len(paths)} images could not be read, see above")
 
 
-def _names(paths: list[Path]) -> dict[Path, str]:
-    """Each image's name relative to the folder that holds them all."""
+def _names(paths: list[Path]) -> dict[Path, tuple[int, str]]:
+    """Each image's number, from 1 on, and its name relative to the folder that holds them all."""
     common = Path(os.path.commonpath([path.parent for path in paths]))
-    return {path: path.relative_to(common).as_posix() for path in paths}
+    return {
+        path: (number, path.relative_to(common).as_posix())
+        for number, path in enumerate(paths, start=1)
+    }
 
 
 def _draw(photo: Photo, target: Path, class_names: tuple[str, ...], min_score: float) -> None:

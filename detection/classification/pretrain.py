@@ -19,20 +19,19 @@ def pretrain(
     epochs: int,
     batch_size: int,
     learning_rate: float,
-    momentum: float,
+    warmup_iterations: int,
     weight_decay: float,
     seed: int,
 ) -> None:
-    """SGD over ``images`` uint8 [M, H, W, 3] with mirroring; the rate falls linearly to zero.
+    """AdamW over ``images`` uint8 [M, H, W, 3], mirrored at random; the rate falls to zero.
 
-    ``classes``: int64 [M].  The classifier is left in training mode, its BN running averages as
+    ``classes``: int64 [M].  AdamW, because the few hundred steps of a demo are not enough for SGD
+    from random weights.  The classifier is left in training mode, its BN running averages as
     they come: follow with :func:`detection.classification.bn_statistics.freeze_statistics`.
     """
     torch.manual_seed(seed)
     random = np.random.default_rng(seed)
-    optimizer = torch.optim.SGD(
-        classifier.parameters(), learning_rate, momentum=momentum, weight_decay=weight_decay
-    )
+    optimizer = torch.optim.AdamW(classifier.parameters(), learning_rate, weight_decay=weight_decay)
     per_epoch = max(len(images) // batch_size, 1)
     classifier.train()
     with tqdm(total=epochs * per_epoch, unit="it", desc="pre-training") as bar:
@@ -40,7 +39,8 @@ def pretrain(
             order = random.permutation(len(images))
             for batch in np.array_split(order, per_epoch):
                 for group in optimizer.param_groups:
-                    group["lr"] = learning_rate * (1 - bar.n / bar.total)
+                    warm = min(1.0, (bar.n + 1) / max(warmup_iterations, 1))
+                    group["lr"] = learning_rate * warm * (1 - bar.n / bar.total)
                 mirrored = np.where(
                     random.random(len(batch))[:, None, None, None] < 0.5,
                     images[batch, :, ::-1],

@@ -93,15 +93,17 @@ def train(
             bar.set_postfix(loss=f"{values['total']:.3f}", lr=f"{values['learning_rate']:.2g}")
             if log is not None:
                 log.write(done, "train", values)
-        metrics = None
-        if own.is_first and (last or _due(done, rules.evaluate_every)):
+        measuring = last or _due(done, rules.evaluate_every)
+        # Before measuring: an error there must not cost the training so far.
+        if own.is_first and (measuring or _due(done, rules.checkpoint_every)):
+            save(done, None)
+        if own.is_first and measuring:
             metrics = evaluate()
             model.train()
             if log is not None:
                 log.write(done, "validation", metrics)
-            window.restart()
-        if own.is_first and (last or metrics or _due(done, rules.checkpoint_every)):
             save(done, metrics)
+            window.restart()
     bar.close()
 
 

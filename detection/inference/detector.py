@@ -69,7 +69,7 @@ class Detector:
     ) -> None:
         if len(resize.shorter_sides) != 1:
             raise ValueError(f"testing needs one shorter side, got {list(resize.shorter_sides)}")
-        self.model = model
+        self.model = model.eval()
         self.class_names = tuple(class_names)
         self.category_ids = tuple(category_ids)
         self.resize = resize
@@ -120,7 +120,6 @@ class Detector:
         """Images out of :meth:`prepare` -> detections in pixels of the original images."""
         sizes = [(image.shape[0], image.shape[1]) for image in images]
         batch = ImageBatch(to_batch_pixels(images), sizes).to(self.device)
-        self.model.eval()
         with torch.autocast(self.device.type, torch.bfloat16, enabled=self.precision == "bf16"):
             features, proposals = self.model.propose(batch)
             regions = [image_proposals.boxes for image_proposals in proposals]

@@ -1,0 +1,191 @@
+"""The training loop: what it must do exactly."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import pytest
+import torch
+from torch import Tensor
+
+from detection.data.loader import Batch
+from detection.engine.distributed import Processes
+from detection.engine.log import TrainingLog, read_log
+from detection.engine.optim import LearningRate, sgd
+from detection.engine.train import Metrics, TrainingRules, train
+from detection.model.faster_rcnn import FasterRCNN
+from detection.structures import ImageBatch, Target
+
+ITERATIONS = 4
+
+
+@dataclass
+class Run:
+    """One training of a small detector on noise, and what it did besides."""
+
+    model: FasterRCNN
+    optimizer: torch.optim.Optimizer = field(init=False)
+    saved: list[tuple[int, Metrics | None]] = field(default_factory=list)
+
+    def __post_init__(self) -> None:
+        self.optimizer = sgd(
+            self.model,
+            momentum=0.9,
+            weight_decay=1e-4,
+            bias_rate_factor=2.0,
+            bias_weight_decay=0.0,
+        )
+
+    def go(
+        self,
+        batches: list[Batch],
+        *,
+        start: int = 0,
+        stop: int = ITERATIONS,
+        accumulate: int = 1,
+        log: TrainingLog | None = None,
+        evaluate_every: int = 0,
+        clip_norm: float | None = 1.0,
+        rate: float = 0.002,
+    ) -> None:
+        train(
+            model=self.model,
+            batches=batches[start:stop],
+            optimizer=self.optimizer,
+            learning_rate=LearningRate(
+                reference=rate,
+                reference_batch=2,
+                batch_size=2,
+                warmup_iterations=0,
+                warmup_factor=1.0,
+                milestones=[3],
+                decay=0.1,
+            ),
+            rules=TrainingRules(
+                iterations=ITERATIONS,
+                accumulate=accumulate,
+                clip_norm=clip_norm,
+                log_every=1,
+                evaluate_every=evaluate_every,
+                checkpoint_every=2,
+            ),
+            start=start,
+            seed=3,
+            device=torch.device("cpu"),
+            precision="fp32",
+            own=Processes(0, 1, 0),
+            log=log,
+            evaluate=lambda: {"AP": 0.5, "AP50": 0.5},
+            save=lambda done, metrics: self.saved.append((done, metrics)),
+        )
+
+    def weights(self) -> dict[str, Tensor]:
+        return {name: value.clone() for name, value in self.model.state_dict().items()}
+
+
+@pytest.fixture
+def batches(image_batch: Callable[..., ImageBatch], target: Callable[..., Target]) -> list[Batch]:
+    objects = [
+        target([[8, 8, 40, 40], [30, 20, 60, 62]], labels=[1, 2]),
+        target([[20, 10, 50, 50]], labels=[3]),
+    ]
+    return [Batch(image_batch((64, 72), (64, 64), seed=i), objects) for i in range(ITERATIONS)]
+
+
+def fresh(build: Callable[..., FasterRCNN], **settings: object) -> Run:
+    torch.manual_seed(5)
+    return Run(build(pooled_size=4, **settings))
+
+
+def test_a_resumed_training_equals_the_uninterrupted_one_bit_for_bit(
+    detector: Callable[..., FasterRCNN], batches: list[Batch]
+) -> None:
+    whole = fresh(detector)
+    whole.go(batches)
+
+    first = fresh(detector)
+    first.go(batches, stop=2)
+    second = fresh(detector)
+    second.model.load_state_dict(first.weights())
+    second.optimizer.load_state_dict(first.optimizer.state_dict())
+    torch.manual_seed(99)  # whatever happened to the process in between
+    second.go(batches, start=2)
+
+    for name, value in whole.weights().items():
+        assert torch.equal(second.weights()[name], value), name
+    assert not torch.equal(
+        first.weights()["roi_head.logits.weight"], whole.weights()["roi_head.logits.weight"]
+    )
+
+
+def test_accumulated_parts_have_the_gradient_of_the_whole_mini_batch(
+    detector: Callable[..., FasterRCNN], batches: list[Batch]
+) -> None:
+    # Everything is sampled, so that nothing depends on the order of the random numbers.
+    everything = {
+        "anchors_per_image": 10_000,
+        "regions_per_image": 10_000,
+        "foreground_fraction": 1.0,
+    }
+    gradients = []
+    for accumulate in (1, 2):
+        run = fresh(detector, **everything)
+        run.go(batches[:1], stop=1, accumulate=accumulate, clip_norm=None)
+        gradients.append({n: p.grad for n, p in run.model.named_parameters() if p.requires_grad})
+    whole, parts = gradients
+    for name, gradient in whole.items():
+        torch.testing.assert_close(parts[name], gradient, rtol=1e-4, atol=1e-6, msg=name)
+
+
+def test_gradients_are_clipped_to_the_norm(
+    detector: Callable[..., FasterRCNN], batches: list[Batch]
+) -> None:
+    run = fresh(detector)
+    run.go(batches[:1], stop=1, clip_norm=0.01)
+    squares = [p.grad.square().sum() for p in run.model.parameters() if p.grad is not None]
+    assert float(torch.stack(squares).sum().sqrt()) == pytest.approx(0.01, rel=1e-3)
+
+
+def test_log_evaluation_and_checkpoints_come_when_they_are_due(
+    detector: Callable[..., FasterRCNN], batches: list[Batch], tmp_path: Path
+) -> None:
+    run = fresh(detector)
+    log = TrainingLog(tmp_path, start=0)
+    run.go(batches, log=log, evaluate_every=3)
+    log.close()
+    lines = read_log(tmp_path / "log.jsonl")
+    assert [(line["iteration"], line["kind"]) for line in lines] == [
+        *((1, "train"), (2, "train"), (3, "train"), (3, "validation")),
+        *((4, "train"), (4, "validation")),
+    ]
+    first = lines[0]
+    parts = ("rpn_objectness", "rpn_box", "head_class", "head_box")
+    assert first["total"] == pytest.approx(sum(first[name] for name in parts), rel=1e-5)
+    assert [line["learning_rate"] for line in lines if line["kind"] == "train"] == pytest.approx(
+        [0.002, 0.002, 0.002, 0.0002]
+    )
+    # checkpoint_every=2; before each evaluation, which may fail, and after it.
+    measured = {"AP": 0.5, "AP50": 0.5}
+    assert run.saved == [(2, None), (3, None), (3, measured), (4, None), (4, measured)]
+    assert (tmp_path / "loss.png").stat().st_size > 1000
+
+
+def test_a_loss_that_is_no_number_ends_training_with_the_remedy(
+    detector: Callable[..., FasterRCNN], batches: list[Batch]
+) -> None:
+    run = fresh(detector)
+    with pytest.raises(FloatingPointError, match=r"diverged.*learning_rate"):
+        run.go(batches, rate=1e12, clip_norm=None)
+
+
+def test_a_resumed_log_has_no_line_twice(tmp_path: Path) -> None:
+    log = TrainingLog(tmp_path, start=0)
+    for iteration in (1, 2, 3):
+        log.write(iteration, "train", {"total": float(iteration)})
+    with log.path.open("a") as file:
+        file.write('{"iteration": 4, "ki')  # killed while writing
+    TrainingLog(tmp_path, start=2).write(3, "train", {"total": 30.0})
+    lines = read_log(tmp_path / "log.jsonl")
+    assert [(line["iteration"], line["total"]) for line in lines] == [(1, 1.0), (2, 2.0), (3, 30.0)]

@@ -1,0 +1,119 @@
+"""Configurations: all compose and build; what is wrong is said with the nearest right thing."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from hydra.utils import instantiate
+from omegaconf import OmegaConf
+
+from detection.checkpoint import build
+from detection.engine.train import TrainingRules
+from detection.model.faster_rcnn import FasterRCNN
+from tools.launch import CONFIGS, as_plain, compose_config, launch
+
+EXPERIMENTS = sorted(path.stem for path in (CONFIGS / "experiment").glob("*.yaml"))
+TOOLS = sorted(path.stem for path in CONFIGS.glob("*.yaml"))
+
+
+def choices(group: str) -> list[str]:
+    return sorted(path.stem for path in (CONFIGS / group).glob("*.yaml"))
+
+
+@pytest.mark.parametrize("name", TOOLS)
+def test_every_tool_composes(name: str) -> None:
+    assert compose_config(name, [])
+
+
+@pytest.mark.parametrize("experiment", EXPERIMENTS)
+def test_every_experiment_builds_its_model_and_schedule(experiment: str) -> None:
+    config = compose_config("train", [f"experiment={experiment}", "data.root=somewhere"])
+    model = as_plain(config.model) | {"num_classes": 3}
+    assert isinstance(instantiate(OmegaConf.create(model), _convert_="all"), FasterRCNN)
+    assert isinstance(instantiate(config.schedule.rules), TrainingRules)
+    assert instantiate(config.schedule.learning_rate, _convert_="all").base > 0
+    assert as_plain(config)["data"]["test_shorter_side"] > 0
+
+
+@pytest.mark.parametrize("experiment", EXPERIMENTS)
+def test_every_experiment_opens_as_a_lab_note(experiment: str) -> None:
+    text = (CONFIGS / "experiment" / f"{experiment}.yaml").read_text()
+    assert "# command:" in text
+
+
+@pytest.mark.parametrize("group", ["inference", "runtime", "schedule", "data"])
+def test_every_choice_of_a_group_composes(group: str) -> None:
+    for choice in choices(group):
+        assert compose_config("train", [f"{group}={choice}"])
+
+
+def test_hydra_and_the_checkpoint_build_the_same_model() -> None:
+    overrides = ["model/backbone=resnet_basic", "model.num_classes=2", "data.root=x"]
+    config = compose_config("train", overrides)
+    ours = build(as_plain(config.model)).state_dict()
+    hydras = instantiate(config.model, _convert_="all").state_dict()
+    assert {name: v.shape for name, v in ours.items()} == {n: v.shape for n, v in hydras.items()}
+
+
+def test_the_paper2015_preset_has_the_papers_numbers() -> None:
+    config = compose_config("train", ["data.root=x"])
+    assert (config.model.backbone.depth, config.model.backbone.stride_in_1x1) == (101, True)
+    assert list(config.model.backbone.frozen_stages) == ["conv1", "conv2"]
+    assert config.model.roi_head.pooled_size == 14
+    assert config.model.roi_head.sampling.per_image == 128
+    assert config.model.rpn.test_proposals.after_nms == 300
+    assert (list(config.data.shorter_sides), config.data.longest) == ([600], 1000)
+    assert config.inference.post_processing.nms_iou == 0.3
+    assert config.schedule.rules.iterations == 240_000 + 80_000
+    assert list(config.schedule.learning_rate.milestones) == [240_000]
+    assert (config.schedule.batch_size, config.schedule.learning_rate.reference) == (8, 0.001)
+
+
+@pytest.mark.parametrize(
+    ("override", "message"),
+    [
+        ("data.rot=x", "did you mean 'data.root'"),
+        ("schedule.batch_sise=3", "did you mean 'schedule.batch_size'"),
+        ("shedule.batch_size=3", "did you mean 'schedule.batch_size'"),
+        ("batch_size=3", "did you mean 'schedule.batch_size'"),
+        ("model=papr2015", "did you mean 'paper2015'"),
+        ("experiment=nothing", "there is no such experiment"),
+        ("epochs", "write key=value"),
+        ("schedule.learning_rate.reference=high", "must be a number, as 0.001 is"),
+        ("resume=perhaps", "must be true or false"),
+    ],
+)
+def test_a_wrong_override_names_the_nearest_right_one(override: str, message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        compose_config("train", [override])
+
+
+def test_a_users_mistake_ends_with_one_line(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    def main(config: object) -> None:
+        raise FileNotFoundError(f"{tmp_path}: no such folder")
+
+    monkeypatch.setattr("sys.argv", ["tool"])
+    with pytest.raises(SystemExit, match=r"error: .*no such folder"):
+        launch(main, config="train")
+
+
+def test_a_missing_value_is_asked_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("sys.argv", ["tool"])
+    with pytest.raises(SystemExit, match=r"data\.root is needed: add data\.root="):
+        launch(lambda config: config.data.root, config="train")
+
+
+def test_help_shows_groups_and_values(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def main(config: object) -> None:
+        raise AssertionError("must not run")
+
+    monkeypatch.setattr("sys.argv", ["tool", "--help"])
+    launch(main, config="train")
+    shown = capsys.readouterr().out
+    assert "runtime=exact|fast" in shown
+    assert "clip_norm: null" in shown
