@@ -136,4 +136,10 @@ def build(config: Any) -> Any:
         raise ValueError(f"the checkpoint names {target!r}: only detection.* may be instantiated")
     if config.get("_partial_"):
         return functools.partial(factory, **arguments)
-    return factory(**arguments)
+    try:
+        return factory(**arguments)
+    except TypeError as error:
+        raise ValueError(
+            f"{target} does not take what the checkpoint gives it ({error}): it was written by "
+            f"another version than {__version__}"
+        ) from None

@@ -54,10 +54,10 @@ CATEGORY_IDS = {
 CLASS_NAMES = tuple(CATEGORY_IDS)
 
 # Stored beside the parameters; to be raised by whoever changes what the same seed draws.
-VERSION = 2
+VERSION = 3
 
-# Sides of the objects as fractions of ``image_side``: 38 and 140 pixels of 320.
-MIN_SIDE, MAX_SIDE = 0.12, 0.4375
+# Sides of the objects as fractions of ``image_side``: 70 and 170 pixels of 320.
+MIN_SIDE, MAX_SIDE = 0.22, 0.53
 # The shorter side of an image as a fraction of the longer one, at the least.
 MIN_ASPECT = 0.72
 # An object of which less can be seen is placed elsewhere or left out ...

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 from dataclasses import dataclass
 from pathlib import Path
 from xml.etree.ElementTree import Element, ParseError
@@ -86,8 +87,9 @@ def _read_image_set(root: Path, split: str) -> list[str]:
         raise FileNotFoundError(
             f"{path}: no such image set; there are {', '.join(splits) or 'none'}"
         )
-    # Lists of one class ("dog_train.txt") have a second column, 1 / -1 / 0.
-    names = [line.split()[0] for line in path.read_text().splitlines() if line.strip()]
+    # Lists of one class ("dog_train.txt") have a second column, 1 / -1 / 0; names may have spaces.
+    lines = (line.strip() for line in path.read_text().splitlines())
+    names = [re.sub(r"\s+(1|0|-1)$", "", line) for line in lines if line]
     if not names:
         raise ValueError(f"{path}: the image set is empty")
     return names

@@ -35,4 +35,6 @@ def class_wise_nms(boxes: Tensor, scores: Tensor, labels: Tensor, iou_threshold:
 
     ``boxes``: [B, 4], ``scores``: [B], ``labels``: int64 [B].
     """
-    return batched_nms(boxes, scores, labels, iou_threshold)
+    # In float64: torchvision may move each class to a place of its own, thousands of pixels away,
+    # where float32 coordinates have lost the digits that decide an IoU near the threshold.
+    return batched_nms(boxes.double(), scores.double(), labels, iou_threshold)
