@@ -26,7 +26,10 @@ def read_weights(path: Path) -> dict[str, Tensor]:
             raise ValueError(f"{path}: not a readable file of weights: {error}") from None
     weights = load_plain(path)
     if not isinstance(weights, dict) or not all(isinstance(v, Tensor) for v in weights.values()):
-        raise ValueError(f"{path}: expected a state dict, names -> tensors")
+        raise ValueError(
+            f"{path}: weights= takes a state dict, names -> tensors, of an ImageNet network; "
+            "a detector of this package goes into init="
+        )
     return weights
 
 

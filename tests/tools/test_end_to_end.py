@@ -205,7 +205,7 @@ def test_a_detector_needs_nothing_but_its_checkpoint(trained: Path, data: Path) 
         ("train_net.py", ["data.root={data}", "data.train_split=x"], "There are train, val"),
         ("train_net.py", ["data.root={data}", "data.classes=[cirle]"], "no class 'cirle'"),
         ("train_net.py", ["data.root={data}", "runtime.device=cuda:77"], "device='cuda:77'"),
-        ("train_net.py", ["data.root={data}", "weights={trained}/last.pt"], "weights"),
+        ("train_net.py", ["data.root={data}", "weights={trained}/last.pt"], "goes into init="),
         ("train_net.py", ["data.root={data}", "init={trained}/last.pt"], "another architecture"),
         ("test_net.py", ["data.root={data}"], "give either checkpoint"),
         ("test_net.py", ["data.root={data}", "checkpoint=x.pt"], "x.pt: no such checkpoint"),
