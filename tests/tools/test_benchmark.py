@@ -1,0 +1,70 @@
+"""The benchmark in small: what it writes, and that its figures mean what they say."""
+
+from __future__ import annotations
+
+import json
+import time
+from pathlib import Path
+
+import pytest
+import torch
+
+from tools.benchmark import Case, as_markdown, main, measure, peak_megabytes
+from tools.launch import compose_config
+
+CPU = torch.device("cpu")
+SMALL = ["ops.rois=5", "ops.channels=16", "ops.height=9", "ops.width=8", "device=cpu"]
+
+
+def test_ops_suite(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    main(compose_config("benchmark", [*SMALL, "repeats=3", f"output_dir={tmp_path}"]))
+    report = json.loads((tmp_path / "ops.json").read_text())
+    rows = report["rows"]
+    # 2 layouts x 2 operators x 2 steps x 3 kinds x (torchvision, float32, bfloat16)
+    assert len(rows) == len({(row["name"], row["dtype"]) for row in rows}) == 2 * 2 * 2 * 3 * 3
+    for row in rows:
+        assert 0 < row["min_s"] <= row["median_s"] <= row["max_s"]
+        assert (row["ratio"] is None) == row["name"].startswith("torchvision")
+    assert report["copy_bytes_per_s"] > 1e8
+    assert "| x peer |" in capsys.readouterr().out
+
+
+def test_ratio_is_the_peers_time_over_ours() -> None:
+    cases = [
+        Case("peer", "float32", lambda: time.sleep(0.03)),
+        Case("ours", "float32", lambda: time.sleep(0.01), "peer", traffic=10**6),
+    ]
+    peer, ours = measure(cases, device=CPU, repeats=3, warmup=0, bandwidth=1e9)
+    assert peer.ratio is None
+    assert ours.ratio == pytest.approx(3, rel=0.3)
+    # 1 MB at 1 GB/s takes 1 ms, a tenth of the time.
+    assert ours.fraction_of_bandwidth == pytest.approx(0.1, rel=0.3)
+    assert len(as_markdown([peer, ours]).splitlines()) == 4
+
+
+def test_rounds_are_interleaved() -> None:
+    calls: list[str] = []
+    cases = [Case(name, "float32", lambda name=name: calls.append(name)) for name in "ab"]
+    measure(cases, device=CPU, repeats=2, warmup=1, bandwidth=1e9)
+    assert "".join(calls) == "ab" * 4  # warm-up, memory, two rounds
+
+
+@pytest.mark.skipif(not Path("/proc/self/clear_refs").exists(), reason="only Linux tells")
+def test_peak_memory() -> None:
+    peak = peak_megabytes(lambda: torch.ones(16 << 20), CPU)
+    if peak is None:
+        pytest.skip("not allowed here")
+    assert 60 < peak < 90  # 64 MB
+
+
+def test_unknown_suite_and_layout() -> None:
+    with pytest.raises(ValueError, match="choose from: ops"):
+        main(compose_config("benchmark", ["suite=opps", "device=cpu"]))
+    with pytest.raises(ValueError, match="choose from channels_last"):
+        main(compose_config("benchmark", [*SMALL, "ops.layouts=[nhwc]"]))
+
+
+@pytest.mark.cuda
+def test_ops_suite_on_cuda(tmp_path: Path) -> None:
+    main(compose_config("benchmark", [*SMALL, "device=cuda", f"output_dir={tmp_path}"]))
+    assert json.loads((tmp_path / "ops.json").read_text())["rows"]
