@@ -22,7 +22,7 @@ $(STAMP): pyproject.toml setup.py $(wildcard detection/ops/csrc/*)
 	$(BIN)/python -m pip install --quiet --no-build-isolation --editable ".[dev]"
 	touch $@
 
-demo: $(STAMP) ## the whole paper in small on generated pictures: outputs/demo/ (about 10 minutes)
+demo: $(STAMP) ## the whole paper in small on generated pictures: outputs/demo/ (10 to 15 minutes)
 	$(BIN)/python tools/demo.py
 
 test: $(STAMP) ## the test suite

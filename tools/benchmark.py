@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import json
 import platform
+import random
 import statistics
 import sys
 import time
@@ -112,9 +113,10 @@ def measure(
             case.run()
     peaks = [peak_megabytes(case.run, device) for case in cases]
     times: list[list[float]] = [[] for _ in cases]
+    order = random.Random(0)  # no row always follows the same one, whose caches it would inherit
     for _ in range(repeats):
-        for case, seconds in zip(cases, times, strict=True):
-            seconds.append(elapsed(case.run, device))
+        for i in order.sample(range(len(cases)), len(cases)):
+            times[i].append(elapsed(cases[i].run, device))
     peers = {
         case.name: statistics.median(seconds)
         for case, seconds in zip(cases, times, strict=True)
@@ -229,13 +231,13 @@ def ops_groups(
     With a bin step of 2, torchvision pools everything and its result is subsampled.  A group is
     made when it is asked for: together they hold gigabytes, which the machine would begin to swap.
     """
-    random = torch.Generator().manual_seed(seed)
+    generator = torch.Generator().manual_seed(seed)
     size = torch.tensor([width, height]) * float(stride)
-    centres, sides = (torch.rand(rois, 2, generator=random) * size for _ in range(2))
+    centres, sides = (torch.rand(rois, 2, generator=generator) * size for _ in range(2))
     boxes = torch.cat((torch.zeros(rois, 1), centres - 0.3 * sides, centres + 0.3 * sides), 1)
     boxes[:, 1:] = torch.minimum(boxes[:, 1:].clamp(min=0), size.repeat(2))
     boxes = boxes.to(device)
-    features = torch.randn(1, channels, height, width, generator=random).relu_().to(device)
+    features = torch.randn(1, channels, height, width, generator=generator).relu_().to(device)
     for layout in layouts:
         given = features.contiguous(memory_format=_layout(layout))
         for operator in ("roi_pool", "roi_align"):

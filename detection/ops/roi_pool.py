@@ -266,11 +266,16 @@ def _remember(ctx: Any, features: Tensor, *arguments: Any) -> None:
 
 def _remember_argmax(ctx: Any, inputs: tuple[Any, ...], output: tuple[Tensor, Tensor]) -> None:
     features, rois, *arguments = inputs
+    ctx.set_materialize_grads(False)  # else the argmax gets a "gradient" of zeros as large as it is
     ctx.save_for_backward(output[1], rois)
     _remember(ctx, features, *arguments)
 
 
-def _roi_pool_argmax_backward(ctx: Any, grad: Tensor, _: Any) -> tuple[Tensor | None, ...]:
+def _roi_pool_argmax_backward(
+    ctx: Any, grad: Tensor | None, _: Tensor | None
+) -> tuple[Tensor | None, ...]:
+    if grad is None:
+        return None, None, None, None, None, None
     argmax, rois = ctx.saved_tensors
     return _unpooled(ctx, grad, argmax, rois), None, None, None, None, None
 

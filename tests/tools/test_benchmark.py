@@ -46,15 +46,18 @@ def test_rounds_are_interleaved() -> None:
     calls: list[str] = []
     cases = [Case(name, "float32", lambda name=name: calls.append(name)) for name in "ab"]
     measure(cases, device=CPU, repeats=2, warmup=1, bandwidth=1e9)
-    assert "".join(calls) == "ab" * 4  # warm-up, memory, two rounds
+    # Warm-up, memory, two rounds: each case once in each.
+    assert ["".join(sorted(calls[i : i + 2])) for i in range(0, 8, 2)] == ["ab"] * 4
+    assert len(calls) == 8
 
 
 @pytest.mark.skipif(not Path("/proc/self/clear_refs").exists(), reason="only Linux tells")
 def test_peak_memory() -> None:
-    peak = peak_megabytes(lambda: torch.ones(16 << 20), CPU)
+    # Large enough for pages of its own: a smaller tensor may find a place among what was freed.
+    peak = peak_megabytes(lambda: torch.ones(128 << 20), CPU)
     if peak is None:
         pytest.skip("not allowed here")
-    assert 60 < peak < 90  # 64 MB
+    assert 500 < peak < 560  # 512 MB
 
 
 def test_unknown_suite_and_layout() -> None:
