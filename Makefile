@@ -6,7 +6,7 @@ STAMP := $(VENV)/.installed
 SOURCES := detection tools tests datasets setup.py
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo test lint format clean
+.PHONY: help install demo test lint format gpu abi clean
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z]+:.*## /{printf "make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -17,7 +17,7 @@ install: $(STAMP) ## the virtual environment with everything in it
 # nothing is downloaded twice.
 $(STAMP): pyproject.toml setup.py $(wildcard detection/ops/csrc/*)
 	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
-	$(BIN)/python -m pip install --quiet --upgrade pip setuptools wheel ninja
+	$(BIN)/python -m pip install --quiet --upgrade pip "setuptools>=77" wheel
 	$(BIN)/python -m pip install --quiet torch torchvision
 	$(BIN)/python -m pip install --quiet --no-build-isolation --editable ".[dev]"
 	touch $@
@@ -36,6 +36,12 @@ lint: $(STAMP) ## ruff and mypy
 format: $(STAMP) ## mends what ruff can
 	$(BIN)/python -m ruff check --fix $(SOURCES)
 	$(BIN)/python -m ruff format $(SOURCES)
+
+gpu: $(STAMP) ## on a machine with a GPU: CUDA build, tests, compute-sanitizer, benchmark
+	PYTHON=$(BIN)/python tests/ops/gpu.sh
+
+abi: $(STAMP) ## the built operators under the oldest and the newest torch (downloads both)
+	tests/ops/abi.sh
 
 clean: ## removes the virtual environment and everything built; outputs/ stays
 	rm -rf $(VENV) build *.egg-info detection/ops/*.so .pytest_cache .mypy_cache .ruff_cache
