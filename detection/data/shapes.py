@@ -1,8 +1,9 @@
 """The built-in data set ``shapes``: drawn scenes with seven classes of objects, in two formats.
 
-For demonstrations and tests that must not download anything.  The silhouette is the only thing
-that names the class: colours, fill textures, sizes, proportions and rotations are drawn alike for
-all classes, on textured and cluttered backgrounds, with objects that overlap and leave the image.
+For demonstrations and tests that must not download anything.  Textures, sizes, proportions and
+rotations are drawn alike for all classes, on textured and cluttered backgrounds, with objects that
+overlap and leave the image.  What names the class is the silhouette and, as with things in
+photographs, a typical colour, which ``typical_colours`` = 0 takes away: a much harder data set.
 
 On disk, under one root::
 
@@ -54,7 +55,10 @@ CATEGORY_IDS = {
 CLASS_NAMES = tuple(CATEGORY_IDS)
 
 # Stored beside the parameters; to be raised by whoever changes what the same seed draws.
-VERSION = 3
+VERSION = 4
+
+# Standard deviation of an object's hue about its class's, in degrees; the classes' are 51 apart.
+HUE_SPREAD = 12.0
 
 # Sides of the objects as fractions of ``image_side``: 70 and 170 pixels of 320.
 MIN_SIDE, MAX_SIDE = 0.22, 0.53
@@ -82,12 +86,15 @@ class Recipe:
 
     ``image_side``: the longer side of every image in pixels.  ``max_objects``: per image, at
     least 1.  ``empty_fraction``: the share of images without objects, in [0, 1].
+    ``typical_colours``: the share of objects in a colour typical of their class, in [0, 1]; the
+    others have any.
     """
 
     seed: int
     image_side: int
     max_objects: int
     empty_fraction: float
+    typical_colours: float
 
     def __post_init__(self) -> None:
         if self.seed < 0:
@@ -102,8 +109,9 @@ class Recipe:
                 f"max_objects must be at least 1, got {self.max_objects}; "
                 "for images without objects raise empty_fraction"
             )
-        if not 0 <= self.empty_fraction <= 1:
-            raise ValueError(f"empty_fraction must lie in [0, 1], got {self.empty_fraction}")
+        for name in ("empty_fraction", "typical_colours"):
+            if not 0 <= getattr(self, name) <= 1:
+                raise ValueError(f"{name} must lie in [0, 1], got {getattr(self, name)}")
 
 
 @dataclass(frozen=True)
@@ -142,19 +150,23 @@ def generate(
     image_side: int = 320,
     max_objects: int = 6,
     empty_fraction: float = 0.05,
+    typical_colours: float = 1.0,
 ) -> Path:
     """Writes the data set under ``root`` in both formats; returns ``root``.
 
     ``splits``: number of images by split name, e.g. ``{"train": 1000, "val": 200}``.
-    ``image_side``, ``max_objects`` and ``empty_fraction``: see :class:`Recipe`.  Image ``i`` of a
-    split is the same however many images are asked for.  Where ``root`` holds the data of the same
-    parameters already, nothing is done.  The data appears all at once: an interrupted run leaves
-    no half-written ``root``.
+    The others: see :class:`Recipe`.  Image ``i`` of a split is the same however many images are
+    asked for.  Where ``root`` holds the data of the same parameters already, nothing is done.  The
+    data appears all at once: an interrupted run leaves no half-written ``root``.
 
     Raises ValueError for values out of range, and where ``root`` holds anything else.
     """
     recipe = Recipe(
-        seed=seed, image_side=image_side, max_objects=max_objects, empty_fraction=empty_fraction
+        seed=seed,
+        image_side=image_side,
+        max_objects=max_objects,
+        empty_fraction=empty_fraction,
+        typical_colours=typical_colours,
     )
     _check_splits(splits)
     root = Path(root)
@@ -187,7 +199,8 @@ def draw_scene(*, recipe: Recipe, split: str, index: int) -> Scene:
         count = int(rng.integers(1, recipe.max_objects + 1))
         placed = _place(rng, size, recipe.image_side, count)
     for item in placed:
-        _paint(rng, canvas, item)
+        typical = rng.random() < recipe.typical_colours
+        _paint(rng, canvas, item, _typical_hue(item.name) if typical else None)
     objects = [_describe(item, size) for item in placed]
     return Scene(image=_photograph(rng, canvas), objects=objects)
 
@@ -397,9 +410,17 @@ def _stripes(rng: np.random.Generator, size: tuple[int, int], period: float) -> 
     return np.clip(wave * np.float32(rng.uniform(1, 4)), -1, 1)
 
 
-def _colours(rng: np.random.Generator, count: int) -> Floats:
-    """[count, 3] BGR, 0 ... 255: hues and greys, dark and bright."""
+def _typical_hue(name: str) -> float:
+    """Degrees: the classes' hues are equally far apart."""
+    return 360 * CLASS_NAMES.index(name) / len(CLASS_NAMES)
+
+
+def _colours(rng: np.random.Generator, count: int, hue: float | None = None) -> Floats:
+    """[count, 3] BGR, 0 ... 255: hues and greys, dark and bright; with ``hue``, around that one."""
     hsv = rng.uniform((0, 0, 40), (360, 1, 245), (1, count, 3)).astype(np.float32)
+    if hue is not None:
+        hsv[..., 0] = rng.normal(hue, HUE_SPREAD, (1, count)) % 360
+        hsv[..., 1:] = rng.uniform((0.4, 90), (1, 245), (1, count, 2))
     return cv2.cvtColor(hsv, cv2.COLOR_HSV2BGR)[0]
 
 
@@ -461,13 +482,13 @@ def _fixed(points: NDArray[np.float64]) -> NDArray[np.int32]:
     return np.round((points - 0.5) * 16).astype(np.int32)
 
 
-def _paint(rng: np.random.Generator, canvas: Floats, item: _Placed) -> None:
-    """Paints the shape on ``canvas`` in place: shadow, fill and rim."""
+def _paint(rng: np.random.Generator, canvas: Floats, item: _Placed, hue: float | None) -> None:
+    """Paints the shape on ``canvas`` in place: shadow, fill and rim.  ``hue``: None for any."""
     ground = canvas[item.window]
     mask = item.mask
     if rng.random() < 0.5:
         _cast_shadow(rng, ground, mask)
-    fill = _fill(rng, ground, mask)
+    fill = _fill(rng, ground, mask, hue)
     if rng.random() < 0.5:
         rim = mask - cv2.erode(mask, np.ones((3, 3), np.uint8), iterations=int(rng.integers(1, 3)))
         fill *= 1 - rim[..., None] * np.float32(rng.uniform(0.2, 0.6))
@@ -483,7 +504,7 @@ def _cast_shadow(rng: np.random.Generator, ground: Floats, mask: Floats) -> None
     ground *= 1 - soft[..., None] * np.float32(rng.uniform(0.2, 0.5))
 
 
-def _fill(rng: np.random.Generator, ground: Floats, mask: Floats) -> Floats:
+def _fill(rng: np.random.Generator, ground: Floats, mask: Floats, hue: float | None) -> Floats:
     """[h, w, 3]: a colour that stands out from the ground under the mask, textured."""
     size = mask.shape[0], mask.shape[1]
     textures, tints = [_gradient(rng, size)], [_tint(rng, 35)]
@@ -496,15 +517,18 @@ def _fill(rng: np.random.Generator, ground: Floats, mask: Floats) -> Floats:
     elif kind == 3:
         textures.append(_noise(rng, size, rng.uniform(3, 12)))
     tints += [_tint(rng, 28)] * (len(textures) - 1)
-    fill = np.stack(textures, axis=-1) @ np.stack(tints) + _distinct_colour(rng, ground, mask)
+    colour = _distinct_colour(rng, ground, mask, hue)
+    fill = np.stack(textures, axis=-1) @ np.stack(tints) + colour
     return np.clip(fill, 0, 255)
 
 
-def _distinct_colour(rng: np.random.Generator, ground: Floats, mask: Floats) -> Floats:
+def _distinct_colour(
+    rng: np.random.Generator, ground: Floats, mask: Floats, hue: float | None
+) -> Floats:
     """[3]: far from nearly all of the ground under the mask, which may have several colours."""
     under = ground[mask > 0.5]
     under = under[:: max(1, len(under) // 64)]
-    candidates = _colours(rng, 24)
+    candidates = _colours(rng, 24, hue)
     distances = np.linalg.norm(candidates[:, None] - under[None], axis=-1)
     nearest = np.quantile(distances, 0.15, axis=1)
     distinct = np.flatnonzero(nearest >= MIN_CONTRAST)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import xml.etree.ElementTree as ET
 from collections import Counter
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +16,7 @@ import pytest
 from detection.data import shapes
 from detection.data.shapes import CATEGORY_IDS, CLASS_NAMES, Recipe, draw_scene, generate
 
-RECIPE = Recipe(seed=3, image_side=256, max_objects=6, empty_fraction=0.1)
+RECIPE = Recipe(seed=3, image_side=256, max_objects=6, empty_fraction=0.1, typical_colours=0.0)
 
 
 @pytest.fixture(scope="module")
@@ -97,7 +98,7 @@ def test_same_seed_gives_the_same_bytes(root: Path, tmp_path: Path) -> None:
 
 def test_another_seed_and_another_split_give_other_images() -> None:
     image = draw_scene(recipe=RECIPE, split="train", index=0).image
-    other_recipe = Recipe(seed=4, image_side=256, max_objects=6, empty_fraction=0.1)
+    other_recipe = replace(RECIPE, seed=4)
     assert not np.array_equal(image, draw_scene(recipe=other_recipe, split="train", index=0).image)
     assert not np.array_equal(image, draw_scene(recipe=RECIPE, split="val", index=0).image)
 
@@ -201,7 +202,9 @@ def test_scenes_vary_as_promised(scenes: list[shapes.Scene]) -> None:
     assert min(item.visible for item in objects) >= shapes.MIN_VISIBLE
 
 
-def test_colour_does_not_give_the_class_away(scenes: list[shapes.Scene]) -> None:
+def test_without_typical_colours_colour_does_not_give_the_class_away(
+    scenes: list[shapes.Scene],
+) -> None:
     means: dict[str, list[Any]] = {name: [] for name in CLASS_NAMES}
     for scene in scenes:
         for item in scene.objects:
@@ -214,9 +217,26 @@ def test_colour_does_not_give_the_class_away(scenes: list[shapes.Scene]) -> None
         assert np.std(values, axis=0).min() > 25, name
 
 
+def test_typical_colours_are_of_the_class() -> None:
+    recipe = replace(RECIPE, seed=1, empty_fraction=0, max_objects=1, typical_colours=1.0)
+    near = []
+    for index in range(60):
+        scene = draw_scene(recipe=recipe, split="a", index=index)
+        (item,) = scene.objects
+        x1, y1, x2, y2 = item.box
+        hue = cv2.cvtColor(scene.image[y1:y2, x1:x2].astype(np.float32), cv2.COLOR_BGR2HSV)[..., 0]
+        typical = 360 * CLASS_NAMES.index(item.name) / len(CLASS_NAMES)
+        # The angle between the two, 0 ... 180; three standard deviations are 36 degrees.
+        distance = np.abs((hue - typical + 180) % 360 - 180)
+        near.append((distance < 36).mean())
+    # A box is not all object: a cross fills about half of its own, the ground is of any colour.
+    # Of hues at random a fifth (72 / 360) would lie so near.
+    assert np.mean(near) > 0.5
+
+
 def test_empty_fraction_decides_the_images_without_objects() -> None:
     def empty(fraction: float) -> int:
-        recipe = Recipe(seed=0, image_side=128, max_objects=2, empty_fraction=fraction)
+        recipe = replace(RECIPE, seed=0, image_side=128, max_objects=2, empty_fraction=fraction)
         found = [draw_scene(recipe=recipe, split="a", index=i) for i in range(15)]
         assert max(len(scene.objects) for scene in found) <= 2
         return sum(not scene.objects for scene in found)
@@ -343,6 +363,7 @@ def test_an_interrupted_run_leaves_nothing(tmp_path: Path, monkeypatch: pytest.M
         ({"image_side": 32}, "image_side must be at least 128 pixels, got 32"),
         ({"max_objects": 0}, "max_objects must be at least 1, got 0"),
         ({"empty_fraction": 1.5}, r"empty_fraction must lie in \[0, 1\], got 1.5"),
+        ({"typical_colours": -0.1}, r"typical_colours must lie in \[0, 1\], got -0.1"),
     ],
 )
 def test_values_out_of_range(tmp_path: Path, wrong: dict[str, Any], message: str) -> None:
