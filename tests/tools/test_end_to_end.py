@@ -15,7 +15,8 @@ import numpy as np
 import pytest
 import torch
 
-from detection.data.shapes import CLASS_NAMES, generate
+from detection.data.scenes import CLASS_NAMES
+from detection.data.shapes import generate
 from detection.engine.log import read_log
 from detection.inference.detector import Detector
 
