@@ -73,9 +73,9 @@ class Recipe:
 class DrawnObject:
     """One object of a scene.
 
-    ``box``: (x1, y1, x2, y2) as :mod:`detection.boxes` has it, whole numbers, tight around the
-    full shape (hidden parts included) and clipped to the image.  ``area``: square pixels of the
-    full shape inside the image.  ``visible``: the fraction of the full shape that can be seen.
+    ``box``: (x1, y1, x2, y2) as :mod:`detection.boxes` has it, whole numbers, tight around what
+    can be seen, as VOC and COCO annotate.  ``area``: square pixels of that.  ``visible``: what part
+    of the whole shape that is.  ``truncated``: whether the image ends within the shape.
     """
 
     name: str
@@ -102,15 +102,14 @@ def draw_scene(*, recipe: Recipe, split: str, index: int) -> Scene:
     rng = np.random.default_rng([recipe.seed, zlib.crc32(split.encode()), index])
     size = _image_size(rng, recipe.image_side)
     canvas = background(rng, size)
-    placed: list[_Placed] = []
-    if rng.random() >= recipe.empty_fraction:
-        # Few objects are as frequent as many.
-        count = int(rng.integers(1, recipe.max_objects + 1))
-        placed = _place(rng, size, recipe.image_side, count)
+    # Few objects are as frequent as many.
+    empty = rng.random() < recipe.empty_fraction
+    count = 0 if empty else int(rng.integers(1, recipe.max_objects + 1))
+    placed, owner = _place(rng, size, recipe.image_side, count)
     for item in placed:
         typical = rng.random() < recipe.typical_colours
         paint(rng, canvas[item.window], item.mask, _typical_hue(item.name) if typical else None)
-    objects = [_describe(item, size) for item in placed]
+    objects = [_describe(item, owner == index) for index, item in enumerate(placed)]
     return Scene(image=photograph(rng, canvas), objects=objects)
 
 
@@ -178,16 +177,16 @@ class _Placed:
     """A shape in a window of the image.
 
     ``mask``: float32 [h, w] in [0, 1], the coverage of each pixel of the window whose upper left
-    corner is ``corner`` = (x, y).  ``bounds``: the shape's extent, not clipped.  ``full`` and
-    ``seen``: its pixels in all and those that can be seen.
+    corner is ``corner`` = (x, y).  ``full`` and ``seen``: its pixels in all and those
+    that can be seen.  ``truncated``: whether the image ends within the shape.
     """
 
     name: str
     mask: Floats
     corner: tuple[int, int]
-    bounds: tuple[float, float, float, float]
     full: int
     seen: int
+    truncated: bool
 
     @property
     def window(self) -> tuple[slice, slice]:
@@ -202,8 +201,11 @@ def _image_size(rng: np.random.Generator, image_side: int) -> tuple[int, int]:
 
 def _place(
     rng: np.random.Generator, size: tuple[int, int], image_side: int, count: int
-) -> list[_Placed]:
-    """Up to ``count`` shapes, each over those before it; none hides too much of another."""
+) -> tuple[list[_Placed], NDArray[np.int64]]:
+    """Up to ``count`` shapes, each over those before it; none hides too much of another.
+
+    And, [H, W], the index of the shape that is seen at each pixel, -1 where there is none.
+    """
     owner = np.full(size, -1, np.int64)  # the nearest object at each pixel
     placed: list[_Placed] = []
     for _ in range(count):
@@ -215,7 +217,7 @@ def _place(
             item = _propose(rng, name, side, size)
             if item.seen >= MIN_INSIDE * item.full and _cover(owner, item, placed):
                 break
-    return placed
+    return placed, owner
 
 
 def _cover(owner: NDArray[np.int64], item: _Placed, placed: list[_Placed]) -> bool:
@@ -264,26 +266,26 @@ def _rasterise(name: str, contours: list[Any], size: tuple[int, int]) -> _Placed
     mask = np.asarray(small / np.float32(255), np.float32)
     left, top = max(0, -x0), max(0, -y0)
     clipped = mask[top : max(top, size[0] - y0), left : max(left, size[1] - x0)]
+    full, inside = int((mask > 0.5).sum()), int((clipped > 0.5).sum())
     return _Placed(
         name=name,
         mask=clipped,
         corner=(max(x0, 0), max(y0, 0)),
-        bounds=(*low.tolist(), *high.tolist()),
-        full=int((mask > 0.5).sum()),
-        seen=int((clipped > 0.5).sum()),
+        full=full,
+        seen=inside,
+        truncated=inside < full,
     )
 
 
-def _describe(item: _Placed, size: tuple[int, int]) -> DrawnObject:
-    height, width = size
-    x1, y1, x2, y2 = (round(edge) for edge in item.bounds)
-    clipped = (max(x1, 0), max(y1, 0), min(x2, width), min(y2, height))
+def _describe(item: _Placed, seen: NDArray[np.bool_]) -> DrawnObject:
+    """``seen``: [H, W], where the shape can be seen: somewhere."""
+    rows, columns = np.flatnonzero(seen.any(axis=1)), np.flatnonzero(seen.any(axis=0))
     return DrawnObject(
         name=item.name,
-        box=clipped,
-        area=int((item.mask > 0.5).sum()),
+        box=(int(columns[0]), int(rows[0]), int(columns[-1]) + 1, int(rows[-1]) + 1),
+        area=item.seen,
         visible=item.seen / item.full,
-        truncated=clipped != (x1, y1, x2, y2),
+        truncated=item.truncated,
     )
 
 

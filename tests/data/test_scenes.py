@@ -118,17 +118,30 @@ def test_mask_covers_the_contour() -> None:
 
 
 @pytest.mark.parametrize("name", CLASS_NAMES)
-def test_boxes_are_tight(name: str) -> None:
+def test_a_whole_shape_is_as_long_as_its_box(name: str) -> None:
     rng = np.random.default_rng(0)
     for side in (24.0, 60.0, 140.0):
         item = module._propose(rng, name, side, (2000, 2000))
-        x1, y1, x2, y2 = module._describe(item, (2000, 2000)).box
-        mask = np.zeros((2000, 2000), np.float32)
-        mask[item.window] = item.mask
-        rows, columns = np.flatnonzero(mask.max(axis=1)), np.flatnonzero(mask.max(axis=0))
-        drawn = (columns[0], rows[0], columns[-1] + 1, rows[-1] + 1)
-        np.testing.assert_allclose((x1, y1, x2, y2), drawn, atol=1)
-        assert max(x2 - x1, y2 - y1) == pytest.approx(side, abs=1)
+        seen = np.zeros((2000, 2000), bool)
+        seen[item.window] = item.mask > 0.5
+        x1, y1, x2, y2 = module._describe(item, seen).box
+        assert max(x2 - x1, y2 - y1) == pytest.approx(side, abs=1.5)
+
+
+def test_boxes_and_areas_are_of_what_can_be_seen() -> None:
+    # 8 x 6 pixels, of which all but an L are hidden by something nearer.
+    item = module._Placed("square", np.ones((6, 8), np.float32), (2, 1), 48, 48, truncated=False)
+    nearer = module._Placed("square", np.ones((6, 8), np.float32), (3, 0), 48, 48, truncated=False)
+    owner = np.full((10, 12), -1)
+    placed: list[Any] = []
+    assert module._cover(owner, item, placed)
+    # Visible: the column x = 2 and the row y = 6: 6 + 7 pixels of 48, less than MIN_VISIBLE.
+    assert not module._cover(owner, nearer, placed)
+    half = module._Placed("square", np.ones((6, 4), np.float32), (6, 1), 24, 24, truncated=False)
+    assert module._cover(owner, half, placed)
+    whole = module._describe(placed[0], owner == 0)
+    assert (whole.box, whole.area, whole.visible) == ((2, 1, 6, 7), 24, 0.5)
+    assert module._describe(placed[1], owner == 1).box == (6, 1, 10, 7)
 
 
 def test_a_ring_has_a_hole_and_a_moon_a_bay() -> None:
