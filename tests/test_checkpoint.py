@@ -35,7 +35,7 @@ def make(**changes: Any) -> Checkpoint:
         "weights": ConvBN(3, 4, 1, norm="frozen").state_dict(),
         "model_config": CONV,
         "resize": RESIZE,
-        "post_processing": {},
+        "inference": {},
         "class_names": ["dog", "cat"],
         "category_ids": [18, 17],
     }

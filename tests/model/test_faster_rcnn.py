@@ -152,7 +152,7 @@ def test_classify_is_what_training_computes(detector: MakeDetector, image_batch:
     features = model.features(images)
     boxes = torch.tensor([[4.0, 4, 60, 60], [0, 0, 20, 30]])
     (found,) = model.classify(features, [boxes], images.sizes)
-    pooled = model._pool(features, [boxes])
+    pooled = model.pool(features, [boxes])
     assert pooled.shape == (2, 8, 7, 7)
     logits, _ = model.roi_head(model.backbone.region_features(pooled))
     torch.testing.assert_close(found.probabilities, logits.softmax(dim=1))

@@ -42,7 +42,7 @@ def test_every_experiment_opens_as_a_lab_note(experiment: str) -> None:
     assert "# command:" in text
 
 
-@pytest.mark.parametrize("group", ["inference", "runtime", "schedule", "data"])
+@pytest.mark.parametrize("group", ["inference", "model", "runtime", "schedule", "data"])
 def test_every_choice_of_a_group_composes(group: str) -> None:
     for choice in choices(group):
         assert compose_config("train", [f"{group}={choice}"])
@@ -81,6 +81,7 @@ def test_the_paper2015_preset_has_the_papers_numbers() -> None:
         ("experiment=nothing", "there is no such experiment"),
         ("epochs", "write key=value"),
         ("schedule.learning_rate.reference=high", "must be a number, as 0.001 is"),
+        ("inference.flp=true", "did you mean 'inference.flip'"),
         ("resume=perhaps", "must be true or false"),
     ],
 )
