@@ -1,7 +1,7 @@
 """Compares settings of inference, or checkpoints, on one data set: a table as the paper's Table 9.
 
 python tools/compare.py data.root=/path/to/dataset checkpoint=outputs/train/best.pt \\
-    '+rows.refined twice=[inference=refine,inference.refinement.passes=2]'
+    ~rows.full '+rows.refine_twice="inference=refine inference.refinement.passes=2"'
 
 A row is tools/test_net.py under the row's overrides.  Prints the table and leaves in output_dir:
 table.md, table.json, and a folder for each row with what tools/test_net.py leaves.  A row that is
@@ -14,6 +14,7 @@ import json
 import logging
 import os
 import re
+import shlex
 import sys
 from pathlib import Path
 from typing import Any
@@ -50,16 +51,17 @@ def main(config: DictConfig) -> None:
 def _row_configs(config: DictConfig, folder: Path) -> dict[str, DictConfig]:
     """The configuration of tools/test_net.py for each row; all are composed before any is run."""
     if not config.rows:
-        raise ValueError("no rows to compare: give rows={name: [overrides of configs/test.yaml]}")
+        raise ValueError('no rows to compare: give +rows.NAME="overrides of configs/test.yaml"')
     configs, folders = {}, set()
-    for name, overrides in config.rows.items():
-        own_keys = {str(override).partition("=")[0].split(".")[0] for override in overrides}
+    for name, line in config.rows.items():
+        overrides = shlex.split(line)
+        own_keys = {override.partition("=")[0].split(".")[0] for override in overrides}
         if own_keys & set(SHARED):
             raise ValueError(
                 f"rows: {name!r} overrides {', '.join(sorted(own_keys & set(SHARED)))}, which all "
                 "rows share; give it to the comparison as a whole"
             )
-        row = compose_config("test", list(map(str, overrides)))
+        row = compose_config("test", overrides)
         for key in SHARED:
             row[key] = config[key]
         if row.checkpoint is None and row.detections is None:
@@ -99,7 +101,7 @@ def _rows(config: DictConfig, configs: dict[str, DictConfig]) -> list[dict[str, 
     rows = []
     for name, row in configs.items():
         metrics = json.loads((Path(row.output_dir) / "metrics.json").read_text())
-        entry = {"name": name, "overrides": list(map(str, config.rows[name]))}
+        entry = {"name": name, "overrides": config.rows[name]}
         entry |= {key: metrics["coco"][key] for key in ("AP", "AP50", "AP75")}
         entry["seconds_per_image"] = metrics.get("seconds_per_image")
         entry["difference"] = None
