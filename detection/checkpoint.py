@@ -26,7 +26,7 @@ from detection import __version__
 class Checkpoint:
     """``model_config``: ``_target_`` trees of plain values that :func:`build` turns into the model.
 
-    ``resize``, ``post_processing``: the same for the input and the output of the detector.
+    ``resize``, ``inference``: the same for the input of the detector and for what it does.
     ``category_ids``: of the data set that it was trained on, for results files.
     ``training``: what resuming needs besides (optimizer, iteration); empty in a final model.
     """
@@ -34,7 +34,7 @@ class Checkpoint:
     weights: dict[str, Tensor]
     model_config: dict[str, Any]
     resize: dict[str, Any]
-    post_processing: dict[str, Any]
+    inference: dict[str, Any]
     class_names: list[str]
     category_ids: list[int]
     training: dict[str, Any] = field(default_factory=dict)
@@ -55,6 +55,8 @@ class Checkpoint:
             raise FileNotFoundError(f"{path}: no such checkpoint")
         content = load_plain(path)
         needed = cls.__dataclass_fields__.keys()
+        if isinstance(content, dict):
+            content = _in_todays_words(content)
         if not isinstance(content, dict) or content.keys() != needed:
             raise ValueError(
                 f"{path}: not a checkpoint of this package (expected the entries "
@@ -67,6 +69,40 @@ class Checkpoint:
         model = build(self.model_config)
         load_weights(model, self.weights, source="the checkpoint")
         return model.eval()
+
+
+def _in_todays_words(content: dict[str, Any]) -> dict[str, Any]:
+    """What a file of an earlier version leaves unsaid, because there was no choice then.
+
+    ``context`` of the model; and every step of inference but ``post_processing``, which stood in
+    the place of ``inference``.
+    """
+    content = dict(content)
+    model = content.get("model_config")
+    if (
+        isinstance(model, dict)
+        and model.get("_target_") == "detection.model.faster_rcnn.FasterRCNN"
+    ):
+        content["model_config"] = {"context": False, **model}
+    if "post_processing" in content and "inference" not in content:
+        content["inference"] = {
+            "_target_": "detection.inference.detector.Inference",
+            "multi_scale": {
+                "_target_": "detection.inference.multi_scale.MultiScale",
+                "shorter_sides": [],
+                "longest": 0,
+                "region_side": 224,
+                "maximum": "region_features",
+            },
+            "flip": False,
+            "refinement": {
+                "_target_": "detection.inference.refine.Refinement",
+                "passes": 0,
+                "regions": "best_class",
+            },
+            "post_processing": {"voting_iou": None, **content.pop("post_processing")},
+        }
+    return content
 
 
 def load_plain(path: Path) -> Any:

@@ -80,6 +80,7 @@ def build_detector(
     foreground_fraction: float = 0.25,
     cross_boundary: bool = True,
     test_proposals: int = 20,
+    context: bool = False,
 ) -> FasterRCNN:
     """A detector as small as its backbone allows, with anchors for images of about 100 pixels."""
     return FasterRCNN(
@@ -132,6 +133,7 @@ def build_detector(
             ),
         ),
         regions_at_once=regions_at_once,
+        context=context,
     )
 
 

@@ -35,7 +35,7 @@ def make(**changes: Any) -> Checkpoint:
         "weights": ConvBN(3, 4, 1, norm="frozen").state_dict(),
         "model_config": CONV,
         "resize": RESIZE,
-        "post_processing": {},
+        "inference": {},
         "class_names": ["dog", "cat"],
         "category_ids": [18, 17],
     }
@@ -205,3 +205,35 @@ def test_an_interrupted_save_leaves_the_old_checkpoint_whole(
         make(class_names=["new", "names"]).save(path)
     monkeypatch.undo()
     assert Checkpoint.load(path).class_names == ["old", "names"]
+
+
+def test_a_file_from_before_the_steps_of_inference_and_context_is_read_as_it_was_meant(
+    tmp_path: Path,
+) -> None:
+    path = tmp_path / "model.pt"
+    post_processing = {
+        "_target_": "detection.inference.detector.PostProcessing",
+        "score_threshold": 0.07,
+        "nms_iou": 0.4,
+        "per_image": 50,
+    }
+    old = dict(vars(make())) | {
+        "post_processing": post_processing,
+        "model_config": {"_target_": "detection.model.faster_rcnn.FasterRCNN", "num_classes": 2},
+    }
+    del old["inference"]
+    torch.save(old, path)
+    loaded = Checkpoint.load(path)
+    assert loaded.model_config["context"] is False
+    inference = build(loaded.inference)
+    assert inference.post_processing.score_threshold == 0.07
+    assert (inference.post_processing.nms_iou, inference.post_processing.per_image) == (0.4, 50)
+    assert inference.post_processing.voting_iou is None
+    assert inference.refinement.passes == 0
+    assert (list(inference.multi_scale.shorter_sides), inference.flip) == ([], False)
+
+
+def test_context_that_a_file_speaks_of_is_kept(tmp_path: Path) -> None:
+    config = {"_target_": "detection.model.faster_rcnn.FasterRCNN", "context": True}
+    make(model_config=config).save(tmp_path / "model.pt")
+    assert Checkpoint.load(tmp_path / "model.pt").model_config == config

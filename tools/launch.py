@@ -21,6 +21,8 @@ from hydra.errors import HydraException
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import MissingMandatoryValue, OmegaConfBaseException
 
+from detection.checkpoint import build
+from detection.data.transforms import Resize
 from detection.engine.runtime import Runtime
 from detection.inference.detector import Detector
 
@@ -62,9 +64,19 @@ def compose_config(config: str, overrides: list[str]) -> DictConfig:
         try:
             composed = compose(config, overrides=overrides)
         except HydraException as error:
-            raise ValueError(_explain(str(error), overrides, plain)) from None
+            known = _with_groups(config, overrides) or plain
+            raise ValueError(_explain(str(error), overrides, known)) from None
     _check_numbers(composed, plain, overrides)
     return composed
+
+
+def _with_groups(config: str, overrides: list[str]) -> DictConfig | None:
+    """The configuration under those overrides alone that choose files, if these are right."""
+    groups = [o for o in overrides if (CONFIGS / o.partition("=")[0]).is_dir()]
+    try:
+        return compose(config, overrides=groups)
+    except HydraException:
+        return None
 
 
 def _check_numbers(composed: DictConfig, plain: DictConfig, overrides: list[str]) -> None:
@@ -79,18 +91,33 @@ def _check_numbers(composed: DictConfig, plain: DictConfig, overrides: list[str]
 
 
 def load_detector(config: DictConfig, runtime: Runtime) -> Detector:
-    """The detector of ``config.checkpoint``, changed where the configuration is not null."""
+    """The detector of ``config.checkpoint`` (several: an ensemble).
+
+    It does what ``config.inference`` says, or else the checkpoint, changed where the other values
+    of the configuration are not null.
+    """
+    several = OmegaConf.is_list(config.checkpoint)
+    chosen = config.get("inference")
+    given = Resize(shorter_sides=[config.shorter_side], longest=config.longest)
     detector = Detector.load(
-        Path(config.checkpoint), device=runtime.device, precision=runtime.precision
+        list(config.checkpoint) if several else config.checkpoint,
+        device=runtime.device,
+        precision=runtime.precision,
+        inference=None if chosen is None else build(as_plain(chosen)),
+        resize=None if None in (config.shorter_side, config.longest) else given,
     )
+    inference = detector.inference
     post_processing = _given(config, "score_threshold", "nms_iou", "per_image")
-    detector.post_processing = replace(detector.post_processing, **post_processing)
+    detector.inference = replace(
+        inference, post_processing=replace(inference.post_processing, **post_processing)
+    )
     detector.resize = replace(detector.resize, **_given(config, "longest"))
     if config.shorter_side is not None:
         detector.resize = replace(detector.resize, shorter_sides=[config.shorter_side])
     if config.proposals is not None:
-        rpn = detector.model.rpn
-        rpn.test_proposals = replace(rpn.test_proposals, after_nms=config.proposals)
+        for model in detector.models:
+            rpn = model.rpn
+            rpn.test_proposals = replace(rpn.test_proposals, after_nms=config.proposals)
     return detector
 
 
@@ -128,7 +155,11 @@ def _explain(message: str, overrides: list[str], plain: DictConfig) -> str:
             choices = sorted(file.stem for file in (CONFIGS / key).glob("*.yaml"))
             if value not in choices:
                 return f"{override}: there is no such {key}; {_nearest(value, choices)}"
-        elif key not in known and key.split(".")[-1] in message:
+        group = key.partition(".")[0]
+        if "." in key and (CONFIGS / group).is_dir() and group not in plain:
+            choices = sorted(file.stem for file in (CONFIGS / group).glob("*.yaml"))
+            return f"{override}: choose {group}= first, one of {', '.join(choices)}"
+        if key not in known and key.split(".")[-1] in message:
             return f"{override}: there is no key {key!r}; {_nearest(key, known)}"
     return message
 

@@ -11,6 +11,7 @@ from __future__ import annotations
 import logging
 import sys
 import time
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +19,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 from omegaconf import DictConfig
 
+from detection.data.dataset import DetectionDataset
 from detection.data.folder import open_folder
 from detection.engine.evaluate import detect_dataset, measure
 from detection.engine.metrics_file import write_metrics
@@ -36,13 +38,7 @@ def main(config: DictConfig) -> None:
     began = time.perf_counter()
     if (config.checkpoint is None) == (config.detections is None):
         raise ValueError("give either checkpoint=<.pt> or detections=<.json or comp4 folder>")
-    dataset = open_folder(
-        root=Path(config.data.root),
-        split=config.split,
-        classes=config.data.classes,
-        invalid_boxes=config.data.invalid_boxes,
-        check_images=config.checkpoint is not None,
-    )
+    dataset = open_dataset(config)
     timing: dict[str, Any] = {}
     if config.checkpoint is None:
         log.info("%s", dataset.report())
@@ -73,6 +69,20 @@ def main(config: DictConfig) -> None:
         **timing,
     )
     log.info("\nmetrics: %s", folder / "metrics.json")
+
+
+def open_dataset(config: DictConfig) -> DetectionDataset:
+    """What is measured on, under its own labels."""
+    dataset = open_folder(
+        root=Path(config.data.root),
+        split=config.split,
+        classes=config.data.classes,
+        invalid_boxes=config.data.invalid_boxes,
+        check_images=config.checkpoint is not None,
+    )
+    if config.max_images is None:
+        return dataset
+    return replace(dataset, examples=dataset.examples[: config.max_images])
 
 
 if __name__ == "__main__":

@@ -206,28 +206,28 @@ class _Validation:
             "shorter_sides": [data.test_shorter_side],
             "longest": data.longest,
         }
-        self.post_processing = as_plain(self.config.inference.post_processing)
+        self.inference = as_plain(self.config.inference)
         self.ground_truth = self.dataset.to_coco()
 
     def __call__(self) -> Metrics:
         began = time.perf_counter()
         detector = Detector(
-            model=self.model,
+            models=[self.model],
             class_names=self.dataset.class_names,
             category_ids=self.dataset.category_ids,
             resize=build(self.resize),
-            post_processing=build(self.post_processing),
+            inference=build(self.inference),
             device=self.runtime.device,
             precision=self.runtime.precision,
         )
         detections = detect_dataset(
             detector,
             self.dataset,
-            batch_size=self.config.inference.batch_size,
+            batch_size=self.config.validation.batch_size,
             workers=self.runtime.workers,
         )
         self.seconds = time.perf_counter() - began
-        self.scores = measure(self.ground_truth, detections, backend=self.config.inference.backend)
+        self.scores = measure(self.ground_truth, detections, backend=self.config.validation.backend)
         return {name: getattr(self.scores.coco, name) for name in FOLLOWED} | {
             "seconds_per_image": round(self.seconds / len(self.dataset), 4)
         }
@@ -274,7 +274,7 @@ class _Writer:
             weights=self.validation.model.state_dict(),
             model_config=self.validation.model_config,
             resize=self.validation.resize,
-            post_processing=self.validation.post_processing,
+            inference=self.validation.inference,
             class_names=list(self.train_set.class_names),
             category_ids=list(self.train_set.category_ids),
             training=training,

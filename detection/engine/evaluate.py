@@ -53,21 +53,21 @@ def measure(
     )
 
 
-class _TestImages(Dataset[np.ndarray]):
+class _TestImages(Dataset[list[np.ndarray]]):
     """Reads and resizes in worker processes, while the network is busy with earlier images."""
 
     def __init__(self, examples: list[Example], detector: Detector) -> None:
         self.examples = examples
-        self.resize = detector.resize
+        self.preparation = detector.preparation
 
     def __len__(self) -> int:
         return len(self.examples)
 
-    def __getitem__(self, index: int) -> np.ndarray:
+    def __getitem__(self, index: int) -> list[np.ndarray]:
         example = self.examples[index]
         image = read_image(example.path)
         check_size(image, example)
-        return self.resize(image, self.resize.shorter_sides[0])
+        return self.preparation(image)
 
 
 def detect_dataset(
@@ -95,7 +95,7 @@ def detect_dataset(
         for images in loader:
             batch = [next(remaining) for _ in images]
             for example, found in zip(
-                batch, detector.detect_resized(images, [e.size for e in batch]), strict=True
+                batch, detector.detect_prepared(images, [e.size for e in batch]), strict=True
             ):
                 results.extend(to_results(found, example.image_id, dataset.category_ids))
             bar.update(len(batch))

@@ -148,7 +148,7 @@ def _mean(values: NDArray[np.float64]) -> float | None:
 
 
 def _run_hotcoco(objects: Objects, detections: DetectionColumns) -> _Curves:
-    wanted, found = _datasets(objects, detections)
+    wanted, found = coco_datasets(objects, detections)
     evaluation = hotcoco.COCOeval(hotcoco.COCO(wanted), hotcoco.COCO(found), "bbox")
     evaluation.evaluate()
     evaluation.accumulate()
@@ -157,7 +157,7 @@ def _run_hotcoco(objects: Objects, detections: DetectionColumns) -> _Curves:
 
 
 def _run_pycocotools(objects: Objects, detections: DetectionColumns) -> _Curves:
-    wanted, found = _datasets(objects, detections)
+    wanted, found = coco_datasets(objects, detections)
     with contextlib.redirect_stdout(io.StringIO()):  # pycocotools prints
         # Not loadRes(): it fails on an empty list.
         coco_wanted, coco_found = pycocotools.coco.COCO(), pycocotools.coco.COCO()
@@ -170,7 +170,7 @@ def _run_pycocotools(objects: Objects, detections: DetectionColumns) -> _Curves:
     return _Curves(evaluation.eval["precision"], evaluation.eval["recall"])
 
 
-def _datasets(
+def coco_datasets(
     objects: Objects, detections: DetectionColumns
 ) -> tuple[dict[str, Any], dict[str, Any]]:
     """Ground truth and detections as both libraries index them.

@@ -1,8 +1,9 @@
-"""From photos to detections with a trained model (He et al. 2015, appendix A).
+"""From photos to detections with a trained model (He et al. 2015, appendices A and B).
 
-The path of an image: resize -> ``propose`` (shared features, 300 proposals) -> ``classify`` (class
-probabilities and boxes of each) -> score threshold -> class-wise NMS -> the best few -> pixels of
-the original image.
+The path of an image: resize (once, or to several scales) -> ``propose`` (shared features, 300
+proposals) -> ``classify`` (class probabilities and boxes of each; merged over scales, mirror images
+and models where there are several) -> refinement (300 more for each pass) -> score threshold ->
+class-wise NMS -> the best few -> voting -> pixels of the original image.
 """
 
 from __future__ import annotations
@@ -19,10 +20,15 @@ from numpy.typing import NDArray
 from detection import boxes as box_ops
 from detection.checkpoint import Checkpoint, build
 from detection.data.transforms import Resize, to_batch_pixels
+from detection.inference.ensemble import average, check_class_names, union
+from detection.inference.flip import mirror, mirrored
+from detection.inference.multi_scale import MultiScale, Preparation, multi_scale_classifier
+from detection.inference.refine import Classify, Refinement
+from detection.inference.vote import vote
 from detection.model.faster_rcnn import FasterRCNN
 from detection.model.frozen_bn import fold
 from detection.ops.nms import class_wise_nms
-from detection.structures import Detections, ImageBatch, RegionPredictions
+from detection.structures import Detections, ImageBatch, Proposals, RegionPredictions
 
 Precision = Literal["fp32", "bf16"]
 
@@ -32,12 +38,18 @@ class PostProcessing:
     """``score_threshold``: below this a detection is not worth keeping.
 
     ``nms_iou``: detections of one class that overlap more are duplicates (0.3 in the paper).
+    ``voting_iou``: those that overlap at least so much vote on the box (0.5); None: no voting.
     ``per_image``: at most so many detections are kept.
     """
 
     score_threshold: float
     nms_iou: float
+    voting_iou: float | None
     per_image: int
+
+    def __post_init__(self) -> None:
+        if self.voting_iou is not None and not 0 < self.voting_iou <= 1:
+            raise ValueError(f"voting_iou must lie in (0, 1] or be null, got {self.voting_iou}")
 
     def __call__(self, predictions: RegionPredictions) -> Detections:
         """The detections of one image, best first, in the pixels of ``predictions``."""
@@ -46,60 +58,89 @@ class PostProcessing:
         region, label = (scores > self.score_threshold).nonzero(as_tuple=True)
         found = Detections(predictions.boxes[region, label], scores[region, label], label + 1)
         kept = class_wise_nms(found.boxes, found.scores, found.labels, self.nms_iou)
-        return found[kept[: self.per_image]]
+        # Voting moves boxes and no score: the best are the same before it.
+        best = found[kept[: self.per_image]]
+        return best if self.voting_iou is None else vote(best, found, self.voting_iou)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Inference:
+    """How a trained model is asked: the steps of appendix B, each of them to be left out.
+
+    ``flip``: the predictions are averaged with those of the mirror image.
+    """
+
+    multi_scale: MultiScale
+    flip: bool
+    refinement: Refinement
+    post_processing: PostProcessing
 
 
 class Detector:
-    """A trained model, ready to detect.
+    """A trained model, or an ensemble of several, ready to detect.
 
     ``class_names[label - 1]`` and ``category_ids[label - 1]`` belong to a detection's label.
+    ``resize``: to the base scale, that of the proposals.
     ``precision``: "bf16" runs the network under autocast.
     """
 
     def __init__(
         self,
         *,
-        model: FasterRCNN,
+        models: Sequence[FasterRCNN],
         class_names: Sequence[str],
         category_ids: Sequence[int],
         resize: Resize,
-        post_processing: PostProcessing,
+        inference: Inference,
         device: torch.device,
         precision: Precision,
     ) -> None:
         if len(resize.shorter_sides) != 1:
             raise ValueError(f"testing needs one shorter side, got {list(resize.shorter_sides)}")
-        self.model = model.eval()
+        self.models = [model.eval() for model in models]
         self.class_names = tuple(class_names)
         self.category_ids = tuple(category_ids)
         self.resize = resize
-        self.post_processing = post_processing
+        self.inference = inference
         self.device = device
         self.precision = precision
 
     @classmethod
     def load(
         cls,
-        path: Path | str,
+        paths: Path | str | Sequence[Path | str],
         *,
         device: torch.device | str = "cpu",
         precision: Precision = "fp32",
-        post_processing: PostProcessing | None = None,
+        inference: Inference | None = None,
         resize: Resize | None = None,
     ) -> Detector:
-        """A detector from a checkpoint, which needs nothing else.
+        """A detector from a checkpoint, which needs nothing else, or an ensemble of several.
 
-        ``post_processing``, ``resize``: in place of those stored in the checkpoint.
+        ``inference``, ``resize``: in place of those stored in the (first) checkpoint.
+        Raises ValueError if the checkpoints' classes differ, or their ``resize`` while none is
+        given.
         """
-        checkpoint = Checkpoint.load(Path(path))
-        model = fold(checkpoint.build_model())
-        assert isinstance(model, FasterRCNN)
+        files = [Path(path) for path in ([paths] if isinstance(paths, (str, Path)) else paths)]
+        if not files:
+            raise ValueError("no checkpoint given: name one, or several for an ensemble")
+        checkpoints = [Checkpoint.load(file) for file in files]
+        first = checkpoints[0]
+        names = [checkpoint.class_names for checkpoint in checkpoints]
+        check_class_names(names, [str(file) for file in files])
+        for file, checkpoint in zip(files, checkpoints, strict=True):
+            if resize is None and checkpoint.resize != first.resize:
+                raise ValueError(
+                    f"{file} was trained on images of another size than {files[0]} "
+                    f"({_sides(checkpoint)} and {_sides(first)}): say which one all of them are to "
+                    "see, with shorter_side= and longest="
+                )
         return cls(
-            model=model.to(device),
-            class_names=checkpoint.class_names,
-            category_ids=checkpoint.category_ids,
-            resize=resize or build(checkpoint.resize),
-            post_processing=post_processing or build(checkpoint.post_processing),
+            models=[_folded(checkpoint).to(device) for checkpoint in checkpoints],
+            class_names=first.class_names,
+            category_ids=first.category_ids,
+            resize=resize or build(first.resize),
+            inference=inference or build(first.inference),
             device=torch.device(device),
             precision=precision,
         )
@@ -107,27 +148,73 @@ class Detector:
     def __call__(self, images: Sequence[NDArray[np.uint8]]) -> list[Detections]:
         """Images uint8 [H, W, 3], BGR, upright -> detections in their pixels, on the CPU."""
         sizes = [(image.shape[0], image.shape[1]) for image in images]
-        return self.detect_resized([self.prepare(image) for image in images], sizes)
+        return self.detect_prepared([self.preparation(image) for image in images], sizes)
 
-    def prepare(self, image: NDArray[np.uint8]) -> NDArray[np.uint8]:
-        """The resized image; apart from the rest so that other processes can do it."""
-        return self.resize(image, self.resize.shorter_sides[0])
+    @property
+    def preparation(self) -> Preparation:
+        """What is done to each image first; apart from the rest so that other processes can."""
+        return Preparation(self.resize, self.inference.multi_scale)
 
     @torch.inference_mode()
-    def detect_resized(
-        self, images: Sequence[NDArray[np.uint8]], original_sizes: Sequence[tuple[int, int]]
+    def detect_prepared(
+        self,
+        images: Sequence[Sequence[NDArray[np.uint8]]],
+        original_sizes: Sequence[tuple[int, int]],
     ) -> list[Detections]:
-        """Images out of :meth:`prepare` -> detections in pixels of the original images."""
-        sizes = [(image.shape[0], image.shape[1]) for image in images]
-        batch = ImageBatch(to_batch_pixels(images), sizes).to(self.device)
+        """Images out of :attr:`preparation` -> detections in pixels of the original images."""
+        scales = [self._batch(scale) for scale in zip(*images, strict=True)]
+        sizes = scales[0].sizes
         with torch.autocast(self.device.type, torch.bfloat16, enabled=self.precision == "bf16"):
-            features, proposals = self.model.propose(batch)
-            regions = [image_proposals.boxes for image_proposals in proposals]
-            predictions = self.model.classify(features, regions, sizes)
+            # All features are computed here, and nowhere below.
+            views = [self._look(model, scales) for model in self.models]
+            regions = union([view.proposals for view in views])
+            classify = average([view.classify for view in views])
+            predictions = self.inference.refinement(classify(regions), classify)
         return [
-            self._to_original(self.post_processing(prediction), size, original)
+            self._to_original(self.inference.post_processing(prediction), size, original)
             for prediction, size, original in zip(predictions, sizes, original_sizes, strict=True)
         ]
+
+    def _batch(self, images: Sequence[NDArray[np.uint8]]) -> ImageBatch:
+        sizes = [(image.shape[0], image.shape[1]) for image in images]
+        return ImageBatch(to_batch_pixels(images), sizes).to(self.device)
+
+    def _look(self, model: FasterRCNN, scales: list[ImageBatch]) -> _View:
+        """One model's proposals, from the base scale as it is, and its ``classify``."""
+        base, *others = scales
+        features, proposals = model.propose(base)
+        classifiers = [self._classifier(model, base, others, features)]
+        if self.inference.flip:
+            flipped, *flipped_others = [mirror(batch) for batch in scales]
+            flipped_classifier = self._classifier(model, flipped, flipped_others)
+            classifiers.append(mirrored(flipped_classifier, base.sizes))
+        return _View(proposals, average(classifiers))
+
+    def _classifier(
+        self,
+        model: FasterRCNN,
+        base: ImageBatch,
+        others: list[ImageBatch],
+        features: torch.Tensor | None = None,
+    ) -> Classify:
+        """On the base scale or, where there are others, on them.
+
+        ``features``: of the base scale, if they have been computed; a scale equal to it needs no
+        computing either.
+        """
+        if others:
+            maps = [
+                features
+                if features is not None and batch.sizes == base.sizes
+                else model.features(batch)
+                for batch in others
+            ]
+            map_sizes = [batch.sizes for batch in others]
+            rule = self.inference.multi_scale
+            return multi_scale_classifier(model, maps, map_sizes, base.sizes, rule)
+        own = model.features(base) if features is None else features
+        context = model.context(own, base.sizes)
+        return lambda boxes: model.classify(own, boxes, base.sizes, context)
 
     @staticmethod
     def _to_original(
@@ -135,3 +222,22 @@ class Detector:
     ) -> Detections:
         boxes = box_ops.rescale(detections.boxes, size, original)
         return Detections(boxes, detections.scores, detections.labels).cpu()
+
+
+@dataclass(frozen=True)
+class _View:
+    """What one model makes of a mini-batch: ``proposals`` of each image, and its ``classify``."""
+
+    proposals: list[Proposals]
+    classify: Classify
+
+
+def _folded(checkpoint: Checkpoint) -> FasterRCNN:
+    model = fold(checkpoint.build_model())
+    assert isinstance(model, FasterRCNN)
+    return model
+
+
+def _sides(checkpoint: Checkpoint) -> str:
+    resize = checkpoint.resize
+    return f"shorter side {resize['shorter_sides'][0]}, longest {resize['longest']}"

@@ -49,6 +49,8 @@ class RoIHeadFactory(Protocol):
 class FasterRCNN(nn.Module):
     """``rpn`` and ``roi_head`` come without the sizes that follow from backbone and classes.
 
+    ``context``: global context (appendix B): the whole image is one more region, and what conv5
+    makes of it is concatenated with every region's feature before the two sibling layers.
     ``regions_at_once``: how many regions go through the per-region layers together in inference;
     bounds the memory and keeps conv5's activations in the processor's cache.
     """
@@ -62,6 +64,7 @@ class FasterRCNN(nn.Module):
         rpn: RPNFactory,
         roi_head: RoIHeadFactory,
         regions_at_once: int,
+        context: bool,
     ) -> None:
         super().__init__()
         if num_classes < 1:
@@ -69,7 +72,9 @@ class FasterRCNN(nn.Module):
         self.pixels = pixels
         self.backbone = backbone
         self.rpn = rpn(in_channels=backbone.feature_channels)
-        self.roi_head = roi_head(in_channels=backbone.region_channels, num_classes=num_classes)
+        self.has_context = context
+        channels = backbone.region_channels * (2 if context else 1)
+        self.roi_head = roi_head(in_channels=channels, num_classes=num_classes)
         self.regions_at_once = regions_at_once
         self.to(memory_format=torch.channels_last)
 
@@ -83,8 +88,10 @@ class FasterRCNN(nn.Module):
             logits.detach(), deltas.detach(), anchors, images.sizes, self.rpn.training_proposals
         )
         regions = [self.roi_head.sample(*image) for image in zip(proposals, targets, strict=True)]
-        pooled = self._pool(features, [region.boxes for region in regions])
-        class_logits, class_deltas = self.roi_head(self.backbone.region_features(pooled))
+        boxes = [region.boxes for region in regions]
+        region_features = self.backbone.region_features(self.pool(features, boxes))
+        context = self.context(features, images.sizes)
+        class_logits, class_deltas = self._siblings(region_features, boxes, context)
         head_class, head_box = self.roi_head.losses(class_logits, class_deltas, regions)
         return Losses(
             rpn_objectness=objectness, rpn_box=rpn_box, head_class=head_class, head_box=head_box
@@ -103,37 +110,66 @@ class FasterRCNN(nn.Module):
         )
 
     def classify(
-        self, features: Tensor, boxes: list[Tensor], sizes: list[tuple[int, int]]
+        self,
+        features: Tensor,
+        boxes: list[Tensor],
+        sizes: list[tuple[int, int]],
+        context: Tensor | None = None,
     ) -> list[RegionPredictions]:
         """Class probabilities and class-wise boxes of the given regions: inference.
 
         ``boxes``: [R, 4] for each image.  ``sizes``: (height, width) of the images.
+        ``context``: what :meth:`context` returned for them; computed here if it is not given.
         """
-        logits, deltas = [], []
-        for image, image_boxes in enumerate(boxes):
-            # One chunk even of nothing, so that no image without regions needs a case of its own.
-            for chunk in image_boxes.split(self.regions_at_once) or (image_boxes,):
-                pooled = self._pool(features[image : image + 1], [chunk])
-                chunk_logits, chunk_deltas = self.roi_head(self.backbone.region_features(pooled))
-                logits.append(chunk_logits)
-                deltas.append(chunk_deltas)
+        if context is None:
+            context = self.context(features, sizes)
+        return self.predict(self.region_features(features, boxes), boxes, sizes, context)
+
+    def context(self, features: Tensor, sizes: list[tuple[int, int]]) -> Tensor | None:
+        """Global context [N, region_channels] of the images; None in a model without."""
+        if not self.has_context:
+            return None
+        return self.backbone.region_features(self.pool(features, whole_images(features, sizes)))
+
+    def region_features(self, features: Tensor, boxes: list[Tensor]) -> Tensor:
+        """[R, region_channels]: the regions of all images one after the other.  Inference."""
+        # One chunk even of nothing, so that no image without regions needs a case of its own.
+        chunks = [
+            self.backbone.region_features(self.pool(features[image : image + 1], [chunk]))
+            for image, image_boxes in enumerate(boxes)
+            for chunk in image_boxes.split(self.regions_at_once) or (image_boxes,)
+        ]
+        return torch.cat(chunks)
+
+    def predict(
+        self,
+        region_features: Tensor,
+        boxes: list[Tensor],
+        sizes: list[tuple[int, int]],
+        context: Tensor | None,
+    ) -> list[RegionPredictions]:
+        """The second half of :meth:`classify`: the two sibling layers and what follows."""
+        logits, deltas = self._siblings(region_features, boxes, context)
         counts = [len(image_boxes) for image_boxes in boxes]
         return [
             self.roi_head.predictions(*image)
-            for image in zip(
-                torch.cat(logits).split(counts),
-                torch.cat(deltas).split(counts),
-                boxes,
-                sizes,
-                strict=True,
-            )
+            for image in zip(logits.split(counts), deltas.split(counts), boxes, sizes, strict=True)
         ]
+
+    def _siblings(
+        self, region_features: Tensor, boxes: list[Tensor], context: Tensor | None
+    ) -> tuple[Tensor, Tensor]:
+        """Logits and deltas of the regions, each with its own image's context if there is one."""
+        if context is not None:
+            own = [image.expand(len(b), -1) for image, b in zip(context, boxes, strict=True)]
+            region_features = torch.cat((region_features, torch.cat(own)), dim=1)
+        return self.roi_head(region_features)
 
     def _anchors(self, features: Tensor) -> Tensor:
         height, width = features.shape[-2:]
         return self.rpn.anchors((height, width), features.device)
 
-    def _pool(self, features: Tensor, boxes: list[Tensor]) -> Tensor:
+    def pool(self, features: Tensor, boxes: list[Tensor]) -> Tensor:
         """[R, feature_channels, bins, bins], the regions of all images one after the other."""
         return roi_pool(
             features,
@@ -142,3 +178,10 @@ class FasterRCNN(nn.Module):
             1 / self.backbone.stride,
             bin_step=self.backbone.bin_step,
         )
+
+
+def whole_images(like: Tensor, sizes: list[tuple[int, int]]) -> list[Tensor]:
+    """For each image the box [1, 4] that covers it, float32 on the device of ``like``."""
+    return [
+        torch.tensor([[0.0, 0.0, width, height]], device=like.device) for height, width in sizes
+    ]

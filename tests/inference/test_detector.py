@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -14,7 +15,7 @@ from detection.model.faster_rcnn import FasterRCNN
 from detection.model.frozen_bn import fold
 from detection.structures import RegionPredictions
 
-RULE = PostProcessing(score_threshold=0.1, nms_iou=0.3, per_image=100)
+RULE = PostProcessing(score_threshold=0.1, nms_iou=0.3, voting_iou=None, per_image=100)
 
 
 def predictions() -> RegionPredictions:
@@ -41,52 +42,43 @@ def test_threshold_then_nms_within_each_class_then_best_first() -> None:
 
 
 def test_at_most_so_many_detections_the_best() -> None:
-    found = PostProcessing(score_threshold=0.0, nms_iou=1.0, per_image=3)(predictions())
+    found = PostProcessing(score_threshold=0.0, nms_iou=1.0, voting_iou=None, per_image=3)(
+        predictions()
+    )
     assert found.scores.tolist() == pytest.approx([0.9, 0.8, 0.6])
 
 
 def test_nothing_above_the_threshold_is_no_detection() -> None:
-    found = PostProcessing(score_threshold=0.95, nms_iou=0.3, per_image=3)(predictions())
+    found = PostProcessing(score_threshold=0.95, nms_iou=0.3, voting_iou=None, per_image=3)(
+        predictions()
+    )
     assert len(found) == 0
     assert found.boxes.shape == (0, 4)
 
 
-@pytest.fixture
-def make(detector: Callable[..., FasterRCNN]) -> Callable[..., Detector]:
-    def build(model: FasterRCNN | None = None, shorter_side: int = 96) -> Detector:
-        return Detector(
-            model=model or detector(test_proposals=10),
-            class_names=["a", "b", "c"],
-            category_ids=[1, 3, 7],
-            resize=Resize(shorter_sides=[shorter_side], longest=200),
-            post_processing=PostProcessing(score_threshold=0.0, nms_iou=0.5, per_image=20),
-            device=torch.device("cpu"),
-            precision="fp32",
-        )
-
-    return build
+MakeImage = Callable[[int, int], np.ndarray]
 
 
-def noise(height: int, width: int) -> np.ndarray:
-    return np.random.default_rng(0).integers(0, 256, (height, width, 3), dtype=np.uint8)
-
-
-def test_boxes_are_in_pixels_of_the_original_image(make: Callable[..., Detector]) -> None:
+def test_boxes_are_in_pixels_of_the_original_image(
+    make: Callable[..., Detector], noise: MakeImage
+) -> None:
     image = noise(192, 240)
     detector = make()
     (found,) = detector([image])
     # The same network on an image that is that size already: half the pixels, half the boxes.
-    (direct,) = detector([detector.prepare(image)])
+    (direct,) = detector([detector.preparation(image)[0]])
     torch.testing.assert_close(found.boxes, 2 * direct.boxes)
     assert len(found) > 0
 
 
-def test_images_of_one_batch_do_not_disturb_each_other(make: Callable[..., Detector]) -> None:
-    detector = make()
+def test_images_of_one_batch_do_not_disturb_each_other(
+    make: Callable[..., Detector], detector: Callable[..., FasterRCNN], noise: MakeImage
+) -> None:
+    whole = make(detector(test_proposals=10))
     first, second = noise(96, 128), noise(96, 128)[::-1].copy()
-    together = detector([first, second])
+    together = whole([first, second])
     for image, found in zip((first, second), together, strict=True):
-        (alone,) = detector([image])
+        (alone,) = whole([image])
         torch.testing.assert_close(found.scores, alone.scores, rtol=1e-4, atol=1e-5)
         torch.testing.assert_close(found.boxes, alone.boxes, rtol=1e-4, atol=1e-2)
 
@@ -95,24 +87,94 @@ def test_folding_bn_once_changes_nothing(
     make: Callable[..., Detector],
     detector: Callable[..., FasterRCNN],
     with_random_bn: Callable[[torch.nn.Module], None],
+    noise: MakeImage,
 ) -> None:
     model = detector(test_proposals=10)
     with_random_bn(model)
     image = noise(96, 128)
     (before,) = make(model)([image])
-    (after,) = make(fold(model))([image])  # type: ignore[arg-type]
+    (after,) = make(fold(model))([image])
     torch.testing.assert_close(after.scores, before.scores, rtol=1e-4, atol=1e-5)
     torch.testing.assert_close(after.boxes, before.boxes, rtol=1e-4, atol=1e-2)
 
 
-def test_testing_at_several_sizes_is_refused(make: Callable[..., Detector]) -> None:
+def test_testing_at_several_base_sizes_is_refused(make: Callable[..., Detector]) -> None:
+    whole = make()
     with pytest.raises(ValueError, match=r"one shorter side, got \[96, 128\]"):
         Detector(
-            model=make().model,
+            models=whole.models,
             class_names=["a"],
             category_ids=[1],
             resize=Resize(shorter_sides=[96, 128], longest=200),
-            post_processing=RULE,
+            inference=whole.inference,
             device=torch.device("cpu"),
             precision="fp32",
         )
+
+
+def test_voting_comes_after_nms_and_before_the_original_pixels() -> None:
+    rule = replace(RULE, voting_iou=0.5)
+    found = rule(predictions())
+    # Class 1: region 0 (0.8) stays, region 1 (0.6) overlaps it by 90 / 100 and votes: its lower
+    # edge 9 against 10 gives (0.8 * 10 + 0.6 * 9) / 1.4.  Class 2 has no neighbour above 0.1.
+    assert found.labels.tolist() == [2, 1]
+    assert found.scores.tolist() == pytest.approx([0.9, 0.8])
+    assert found.boxes[0].tolist() == [1, 0, 10, 10]
+    assert found.boxes[1].tolist() == pytest.approx([0, 0, 10, 13.4 / 1.4])
+
+
+@pytest.mark.parametrize("iou", [0.0, 1.5])
+def test_an_impossible_voting_iou_is_refused(iou: float) -> None:
+    with pytest.raises(ValueError, match="voting_iou must lie in"):
+        replace(RULE, voting_iou=iou)
+
+
+@pytest.mark.parametrize("passes", [0, 1, 2])
+@pytest.mark.parametrize("context", [False, True])
+def test_features_and_context_once_and_one_head_pass_for_each_refinement(
+    make: Callable[..., Detector],
+    tiny: Callable[..., FasterRCNN],
+    noise: MakeImage,
+    passes: int,
+    context: bool,
+) -> None:
+    model = tiny(context=context, regions_at_once=100)
+    make(model, passes=passes)([noise(96, 128)])
+    assert model.backbone.images == [1]
+    # The whole image once, then the 10 proposals, then 10 boxes for each pass.
+    assert model.backbone.regions == [1] * context + [10] * (1 + passes)
+
+
+def test_every_class_costs_as_many_passes_as_there_are_classes(
+    make: Callable[..., Detector], tiny: Callable[..., FasterRCNN], noise: MakeImage
+) -> None:
+    model = tiny(regions_at_once=100)
+    make(model, passes=1, regions="every_class")([noise(96, 128)])
+    assert model.backbone.images == [1]
+    assert model.backbone.regions == [10, 30]
+
+
+def test_everything_together_computes_each_feature_map_once(
+    make: Callable[..., Detector], tiny: Callable[..., FasterRCNN], noise: MakeImage
+) -> None:
+    models = [tiny(context=True, regions_at_once=100) for _ in range(2)]
+    sides = [64, 96, 144]
+    whole = make(*models, passes=1, voting_iou=0.5, flip=True, shorter_sides=sides)
+    (found,) = whole([noise(96, 128)])
+    for model in models:
+        # Base (which is one of the three scales), two other scales; then the three mirrored.
+        assert model.backbone.images == [1] * 6
+        # In each of two views: the context at two scales, and 2 * 10 proposals twice, at two each.
+        assert sum(model.backbone.regions) == 2 * (2 + 2 * 20 * 2)
+    assert len(found) > 0
+    width = torch.tensor([128.0, 96, 128, 96])
+    assert bool((found.boxes >= 0).all())
+    assert bool((found.boxes <= width + 1e-3).all())
+
+
+def test_a_base_scale_that_is_no_scale_is_computed_for_the_proposals_alone(
+    make: Callable[..., Detector], tiny: Callable[..., FasterRCNN], noise: MakeImage
+) -> None:
+    model = tiny()
+    make(model, shorter_side=80, shorter_sides=[64, 96])([noise(96, 128)])
+    assert model.backbone.images == [1, 1, 1]

@@ -189,6 +189,22 @@ def test_detecting_in_a_folder(trained: Path, data: Path, tmp_path: Path) -> Non
         assert drawn.shape == cv2.imread(str(folder / name)).shape
 
 
+def test_an_ensemble_with_every_step_detects_and_draws(
+    trained: Path, data: Path, tmp_path: Path
+) -> None:
+    checkpoints = f"[{trained / 'best.pt'},{trained / 'last.pt'}]"
+    run(
+        "detect.py", f"checkpoint={checkpoints}", f"images={data / 'val'}", "inference=full",
+        "inference.multi_scale.shorter_sides=[64,96]", f"output_dir={tmp_path}", "per_image=5",
+        "score_threshold=0.0", "proposals=10", "runtime=exact",
+    )  # fmt: skip
+    results = read_json(tmp_path / "detections.json")
+    names = {path.name for path in (data / "val").iterdir()}
+    assert {entry["file_name"] for entry in results} == names
+    assert len(results) == 5 * len(names)
+    assert {path.name for path in (tmp_path / "drawn").iterdir()} == names
+
+
 def test_a_detector_needs_nothing_but_its_checkpoint(trained: Path, data: Path) -> None:
     detector = Detector.load(trained / "best.pt")
     assert detector.class_names == CLASS_NAMES

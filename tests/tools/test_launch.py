@@ -10,6 +10,8 @@ from omegaconf import OmegaConf
 
 from detection.checkpoint import build
 from detection.engine.train import TrainingRules
+from detection.inference.detector import Inference
+from detection.inference.refine import Refinement
 from detection.model.faster_rcnn import FasterRCNN
 from tools.launch import CONFIGS, as_plain, compose_config, launch
 
@@ -42,7 +44,40 @@ def test_every_experiment_opens_as_a_lab_note(experiment: str) -> None:
     assert "# command:" in text
 
 
-@pytest.mark.parametrize("group", ["inference", "runtime", "schedule", "data"])
+@pytest.mark.parametrize("choice", choices("inference"))
+def test_every_inference_builds_by_hydra_and_from_a_checkpoint(choice: str) -> None:
+    config = compose_config("test", [f"inference={choice}"])
+    built = build(as_plain(config.inference))
+    assert isinstance(built, Inference)
+    assert built == instantiate(config.inference, _convert_="all")
+
+
+def test_the_steps_of_appendix_b_are_the_papers() -> None:
+    full = build(as_plain(compose_config("test", ["inference=full"]).inference))
+    assert full.refinement == Refinement(passes=1, regions="best_class")
+    assert (full.post_processing.nms_iou, full.post_processing.voting_iou) == (0.3, 0.5)
+    assert full.multi_scale.shorter_sides == [200, 400, 600, 800, 1000]
+    assert full.multi_scale.region_side == 224
+    assert full.flip
+
+
+def test_the_steps_are_switched_one_by_one() -> None:
+    overrides = ["inference=single", "inference.flip=true", "inference.refinement.passes=2"]
+    config = compose_config("test", [*overrides, "inference.post_processing.voting_iou=0.6"])
+    built = build(as_plain(config.inference))
+    assert (built.flip, built.refinement.passes) == (True, 2)
+    assert built.post_processing.voting_iou == 0.6
+    without = ["inference=full", "inference.multi_scale.shorter_sides=[]"]
+    assert not compose_config("test", without).inference.multi_scale.shorter_sides
+
+
+def test_without_a_choice_the_checkpoint_decides() -> None:
+    assert compose_config("test", []).get("inference") is None
+    with pytest.raises(ValueError, match="choose inference= first, one of full, multi_scale"):
+        compose_config("test", ["inference.flip=true"])
+
+
+@pytest.mark.parametrize("group", ["inference", "model", "runtime", "schedule", "data"])
 def test_every_choice_of_a_group_composes(group: str) -> None:
     for choice in choices(group):
         assert compose_config("train", [f"{group}={choice}"])
@@ -81,6 +116,7 @@ def test_the_paper2015_preset_has_the_papers_numbers() -> None:
         ("experiment=nothing", "there is no such experiment"),
         ("epochs", "write key=value"),
         ("schedule.learning_rate.reference=high", "must be a number, as 0.001 is"),
+        ("inference.flp=true", "did you mean 'inference.flip'"),
         ("resume=perhaps", "must be true or false"),
     ],
 )

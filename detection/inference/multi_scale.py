@@ -1,0 +1,148 @@
+"""Multi-scale testing (He et al. 2015, appendix B; Ren et al. 2015, "Object Detection Networks on
+Convolutional Feature Maps": maxout of two scales).
+
+The features of several scales of an image are computed; a region is pooled from the two adjacent
+scales between which its area passes 224 x 224 pixels, the size that the network was pre-trained
+on, and the two results are merged by their element-wise maximum.  Proposals are of the base scale.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from detection import boxes as box_ops
+from detection.data.transforms import Resize
+from detection.inference.refine import Classify
+from detection.model.faster_rcnn import FasterRCNN, whole_images
+
+Sizes = list[tuple[int, int]]
+
+
+@dataclass(frozen=True, kw_only=True)
+class MultiScale:
+    """``shorter_sides``: the scales in pixels, ascending; none: the base scale alone.
+
+    ``longest``: the longer side becomes no longer than this at any of them.
+    ``region_side``: between the two scales of a region its area passes the square of this (224).
+    ``maximum``: of what it is taken.  "region_features": after conv5 and its averaging, the
+    paper's reading ("RoI pooling and subsequent layers are performed on the feature maps of these
+    two scales, which are merged by maxout").  "pooled": before conv5, which then runs once: half
+    the head's time.
+    """
+
+    shorter_sides: Sequence[int]
+    longest: int
+    region_side: float
+    maximum: Literal["region_features", "pooled"]
+
+    def __post_init__(self) -> None:
+        sides = list(self.shorter_sides)
+        if len(sides) == 1 or sides != sorted(set(sides)) or (sides and sides[0] < 1):
+            raise ValueError(
+                "multi_scale.shorter_sides must be two lengths or more in ascending order, or "
+                f"none, got {sides}"
+            )
+        if self.maximum not in ("region_features", "pooled"):
+            raise ValueError(
+                f"multi_scale.maximum must be region_features or pooled, got {self.maximum!r}"
+            )
+
+
+@dataclass(frozen=True)
+class Preparation:
+    """What is done to an image before the network; cheap to send to other processes."""
+
+    resize: Resize
+    multi_scale: MultiScale
+
+    def __call__(self, image: NDArray[np.uint8]) -> list[NDArray[np.uint8]]:
+        """uint8 [H, W, 3] -> the same at the base scale, then at each of the others."""
+        others = Resize(
+            shorter_sides=self.multi_scale.shorter_sides, longest=self.multi_scale.longest
+        )
+        return [
+            self.resize(image, self.resize.shorter_sides[0]),
+            *(others(image, shorter) for shorter in others.shorter_sides),
+        ]
+
+
+def multi_scale_classifier(
+    model: FasterRCNN,
+    maps: Sequence[Tensor],
+    map_sizes: Sequence[Sizes],
+    base_sizes: Sizes,
+    rule: MultiScale,
+) -> Classify:
+    """``classify`` for boxes in the base scale's pixels, on the feature ``maps`` of all scales.
+
+    ``maps``: [N, C, h, w] for each scale, ascending.  ``map_sizes``: (height, width) of the N
+    images at each scale; ``base_sizes``: at the base scale.
+    """
+
+    def region_features(boxes: list[Tensor]) -> Tensor:
+        images = [
+            _image_region_features(
+                model,
+                [features[image : image + 1] for features in maps],
+                [sizes[image] for sizes in map_sizes],
+                image_boxes,
+                base_sizes[image],
+                rule,
+            )
+            for image, image_boxes in enumerate(boxes)
+        ]
+        return torch.cat(images)
+
+    # The whole image is a region like any other: it, too, is seen at two scales.
+    context = region_features(whole_images(maps[0], base_sizes)) if model.has_context else None
+    return lambda boxes: model.predict(region_features(boxes), boxes, base_sizes, context)
+
+
+def lower_scale(
+    boxes: Tensor, size: tuple[int, int], scaled_sizes: Sizes, region_side: float
+) -> Tensor:
+    """int64 [R]: the lower one of the two adjacent scales that each region is pooled from.
+
+    The largest scale at which its area is at most ``region_side``^2, and more at the next.  Regions
+    that are larger at every scale take the two smallest scales, regions that are smaller at every
+    scale the two largest.  ``boxes``: [R, 4] in an image of ``size``.
+    """
+    areas = torch.stack([box_ops.area(box_ops.rescale(boxes, size, to)) for to in scaled_sizes])
+    below = (areas <= region_side**2).sum(dim=0)
+    return (below - 1).clamp(0, len(scaled_sizes) - 2)
+
+
+def _image_region_features(
+    model: FasterRCNN,
+    maps: list[Tensor],
+    sizes: Sizes,
+    boxes: Tensor,
+    base_size: tuple[int, int],
+    rule: MultiScale,
+) -> Tensor:
+    """[R, region_channels] of the regions of one image, each from two of its ``maps``."""
+    lower = lower_scale(boxes, base_size, sizes, rule.region_side)
+    merged: Tensor | None = None
+    for scale, (features, size) in enumerate(zip(maps, sizes, strict=True)):
+        (here,) = ((lower == scale) | (lower + 1 == scale)).nonzero(as_tuple=True)
+        scaled = [box_ops.rescale(boxes[here], base_size, size)]
+        if rule.maximum == "region_features":
+            found = model.region_features(features, scaled)
+        else:
+            found = model.pool(features, scaled)
+        if merged is None:
+            merged = found.new_full((len(boxes), *found.shape[1:]), -torch.inf)
+        merged[here] = torch.maximum(merged[here], found)
+    assert merged is not None
+    if rule.maximum == "region_features":
+        return merged
+    merged = merged.contiguous(memory_format=torch.channels_last)
+    chunks = merged.split(model.regions_at_once) or (merged,)
+    return torch.cat([model.backbone.region_features(chunk) for chunk in chunks])

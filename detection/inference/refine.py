@@ -1,0 +1,88 @@
+"""Iterative box refinement (He et al. 2015, appendix B, "Box refinement").
+
+The regressed boxes are pooled again from the *same* features, which gives new scores and new boxes;
+the 300 new predictions join the 300 old ones, and what follows (NMS, voting) sees the union.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Literal
+
+import torch
+from torch import Tensor
+
+from detection.structures import RegionPredictions
+
+# The boxes [R, 4] of the regions of each image -> what the head says of them, on shared features
+# that were computed before and are not computed again.
+Classify = Callable[[list[Tensor]], list[RegionPredictions]]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Refinement:
+    """``passes``: how often boxes are pooled again: 1 in the paper, 0 for no refinement.
+
+    ``regions``: which of a region's class-wise boxes.  "best_class": that of its most probable
+    object class, so that a pass is one more head pass over as many regions.  "every_class": each
+    of them, to speak of its own class alone; a pass costs C head passes.
+    """
+
+    passes: int
+    regions: Literal["best_class", "every_class"]
+
+    def __post_init__(self) -> None:
+        if self.passes < 0:
+            raise ValueError(f"refinement.passes must be 0 or more, got {self.passes}")
+        if self.regions not in ("best_class", "every_class"):
+            raise ValueError(
+                f"refinement.regions must be best_class or every_class, got {self.regions!r}"
+            )
+
+    def __call__(
+        self, predictions: list[RegionPredictions], classify: Classify
+    ) -> list[RegionPredictions]:
+        """For each image the union of its R ``predictions`` and R more for each pass."""
+        union, latest = predictions, predictions
+        for _ in range(self.passes):
+            latest = self._again(latest, classify)
+            union = [_join(*pair) for pair in zip(union, latest, strict=True)]
+        return union
+
+    def _again(
+        self, predictions: list[RegionPredictions], classify: Classify
+    ) -> list[RegionPredictions]:
+        if self.regions == "best_class":
+            return classify([best_boxes(image) for image in predictions])
+        found = classify([image.boxes.flatten(0, 1) for image in predictions])
+        return [_own_class(image) for image in found]
+
+
+def best_boxes(predictions: RegionPredictions) -> Tensor:
+    """[R, 4]: of each region the box of its most probable object class."""
+    best = predictions.probabilities[:, 1:].argmax(dim=1)
+    return predictions.boxes[torch.arange(len(best), device=best.device), best]
+
+
+def _own_class(predictions: RegionPredictions) -> RegionPredictions:
+    """R * C regions, the c-th of every C being a box of class c -> what each says of its class.
+
+    The background of a region is the mean over its C boxes; nothing after this reads it.
+    """
+    num_classes = predictions.boxes.shape[1]
+    probabilities = predictions.probabilities.unflatten(0, (-1, num_classes))  # [R, C, C + 1]
+    boxes = predictions.boxes.unflatten(0, (-1, num_classes))  # [R, C, C, 4]
+    own = probabilities[:, :, 1:].diagonal(dim1=1, dim2=2)  # [R, C]
+    background = probabilities[:, :, 0].mean(dim=1, keepdim=True)
+    return RegionPredictions(
+        probabilities=torch.cat((background, own), dim=1),
+        boxes=boxes.diagonal(dim1=1, dim2=2).movedim(-1, 1),  # [R, 4, C] -> [R, C, 4]
+    )
+
+
+def _join(a: RegionPredictions, b: RegionPredictions) -> RegionPredictions:
+    return RegionPredictions(
+        probabilities=torch.cat((a.probabilities, b.probabilities)),
+        boxes=torch.cat((a.boxes, b.boxes)),
+    )
