@@ -54,12 +54,14 @@ class DetectionDataset:
     """``class_names[label - 1]`` and ``category_ids[label - 1]`` belong to class ``label``.
 
     ``source``: what the data was read from, for messages.
+    ``annotated``: False for a test set whose objects are not published.
     """
 
     class_names: tuple[str, ...]
     category_ids: tuple[int, ...]
     examples: list[Example] = field(repr=False)
     source: Path
+    annotated: bool = True
 
     def __len__(self) -> int:
         return len(self.examples)
