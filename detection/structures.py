@@ -57,8 +57,10 @@ class Target:
         return self._each(Tensor.pin_memory)
 
     def _each(self, change: Callable[[Tensor], Tensor]) -> Target:
-        own: dict[str, Any] = {f.name: getattr(self, f.name) for f in fields(self)}
-        return Target(**{name: None if t is None else change(t) for name, t in own.items()})
+        moved: dict[str, Any] = {f.name: getattr(self, f.name) for f in fields(self)}
+        for name, tensor in moved.items():
+            moved[name] = None if tensor is None else change(tensor)
+        return Target(**moved)
 
 
 @dataclass(frozen=True)

@@ -85,7 +85,7 @@ def plan(folder: Path) -> tuple[Step, ...]:
     }
     late = {"train_split": third / "train_proposals.safetensors"}
     on_early = {"proposals": early["train_split"], "val_proposals": early["val_split"]}
-    fixed = {"shared_fixed": True, "weights": None}
+    fixed = {"shared_fixed": True, "weights": None, "init_new_classes": False}
     return (
         Step(first, {"part": "rpn"}, early),
         Step(second, {"part": "fast_rcnn", **on_early}, {}),

@@ -45,6 +45,7 @@ from tools.launch import as_plain, launch
 
 log = logging.getLogger("train")
 
+SIBLINGS = ("roi_head.logits.", "roi_head.deltas.")  # the layers that depend on the classes
 # The numbers of a validation that the log and TensorBoard follow.
 FOLLOWED = ("AP", "AP50", "AP75", "APs", "APm", "APl", "AR100")
 
@@ -164,6 +165,9 @@ def _open_data(config: DictConfig) -> tuple[DetectionDataset, DetectionDataset]:
         )
         for split in (config.train_split, config.val_split)
     )
+    for dataset in (train_set, val_set):
+        if not dataset.annotated:
+            raise ValueError(f"{dataset.source} is not annotated: choose another split")
     val_set = val_set.with_class_names(train_set.class_names)
     for dataset in (train_set, val_set):
         log.info("%s", dataset.report())
@@ -213,12 +217,20 @@ def _initialise(model: FasterRCNN, config: DictConfig, dataset: DetectionDataset
         initialise_backbone(model.backbone, Path(config.weights))  # type: ignore[arg-type]
     elif config.init:
         given = Checkpoint.load(Path(config.init))
-        if tuple(given.class_names) != dataset.class_names:
+        weights = given.weights
+        if config.init_new_classes:
+            own = model.state_dict()
+            weights = {
+                name: own[name] if name.startswith(SIBLINGS) else value
+                for name, value in weights.items()
+            }
+        elif tuple(given.class_names) != dataset.class_names:
             raise ValueError(
                 f"{config.init} knows the classes {', '.join(given.class_names)}; the data set has "
-                f"{', '.join(dataset.class_names)}"
+                f"{', '.join(dataset.class_names)}: to learn these on the other's layers, set "
+                "init_new_classes=true"
             )
-        load_weights(model, given.weights, source=config.init)
+        load_weights(model, weights, source=config.init)
     else:
         log.warning("no weights= given: training starts from random weights")
 
