@@ -7,8 +7,9 @@ is the name of an object's class.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, fields
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -41,18 +42,25 @@ class Target:
 
     ``boxes``: float32 [G, 4].  ``labels``: int64 [G], 1 ... C.
     ``ignored``: bool [G]; an ignored object (crowd, difficult) is never learnt as foreground.
+    ``proposals``: float32 [P, 4], where Fast R-CNN learns on proposals out of a file.
     """
 
     boxes: Tensor
     labels: Tensor
     ignored: Tensor
+    proposals: Tensor | None = None
 
     def to(self, device: torch.device) -> Target:
-        move = {f.name: getattr(self, f.name).to(device, non_blocking=True) for f in fields(self)}
-        return Target(**move)
+        return self._each(lambda tensor: tensor.to(device, non_blocking=True))
 
     def pin_memory(self) -> Target:
-        return Target(**{f.name: getattr(self, f.name).pin_memory() for f in fields(self)})
+        return self._each(Tensor.pin_memory)
+
+    def _each(self, change: Callable[[Tensor], Tensor]) -> Target:
+        moved: dict[str, Any] = {f.name: getattr(self, f.name) for f in fields(self)}
+        for name, tensor in moved.items():
+            moved[name] = None if tensor is None else change(tensor)
+        return Target(**moved)
 
 
 @dataclass(frozen=True)
@@ -99,22 +107,38 @@ class Detections:
         return Detections(self.boxes.cpu(), self.scores.cpu(), self.labels.cpu())
 
 
-@dataclass(frozen=True)
-class Losses:
-    """The four losses of joint training (Ren et al. 2015, eq. 1; Girshick 2015, eq. 1): scalars."""
-
-    rpn_objectness: Tensor
-    rpn_box: Tensor
-    head_class: Tensor
-    head_box: Tensor
+class _Summands:
+    """Losses, scalars all, that are minimised as their sum."""
 
     def total(self) -> Tensor:
-        return self.rpn_objectness + self.rpn_box + self.head_class + self.head_box
+        first, *others = vars(self).values()
+        return sum(others, start=first)
 
     def detached(self) -> dict[str, Tensor]:
         """The losses by name, out of the graph and still on their device, ``total`` included."""
-        named = {f.name: getattr(self, f.name).detach() for f in fields(self)}
+        named = {name: loss.detach() for name, loss in vars(self).items()}
         return {**named, "total": self.total().detach()}
+
+
+@dataclass(frozen=True)
+class RPNLosses(_Summands):
+    """The region proposal network's (Ren et al. 2015, eq. 1)."""
+
+    rpn_objectness: Tensor
+    rpn_box: Tensor
+
+
+@dataclass(frozen=True)
+class HeadLosses(_Summands):
+    """Fast R-CNN's (Girshick 2015, eq. 1)."""
+
+    head_class: Tensor
+    head_box: Tensor
+
+
+@dataclass(frozen=True)
+class Losses(HeadLosses, RPNLosses):
+    """The four losses of joint training."""
 
 
 def class_index(class_names: Sequence[str]) -> dict[str, int]:

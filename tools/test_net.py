@@ -4,13 +4,17 @@ python tools/test_net.py data.root=/path/to/dataset checkpoint=outputs/train/bes
 python tools/test_net.py data.root=/path/to/dataset detections=detections.json
 
 Leaves in output_dir: metrics.json, detections.json and comp4/, the files of the VOC server.
+A test set without annotations is detected in, not measured.  submission=voc or coco packs what the
+challenge's server takes.  proposal_recall=true measures the RPN by itself, too.
 """
 
 from __future__ import annotations
 
 import logging
+import re
 import sys
 import time
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -23,12 +27,16 @@ from detection.data.dataset import DetectionDataset
 from detection.data.folder import open_folder
 from detection.engine.evaluate import detect_dataset, measure
 from detection.engine.metrics_file import write_metrics
+from detection.engine.propose import measure_proposals
 from detection.engine.runtime import set_up_runtime
 from detection.evaluation.detections_file import (
     read_detections,
     write_coco_results,
+    write_coco_submission,
     write_voc_detections,
+    write_voc_submission,
 )
+from detection.evaluation.table import recall_line
 from tools.launch import launch, load_detector
 
 log = logging.getLogger("test")
@@ -39,7 +47,10 @@ def main(config: DictConfig) -> None:
     if (config.checkpoint is None) == (config.detections is None):
         raise ValueError("give either checkpoint=<.pt> or detections=<.json or comp4 folder>")
     dataset = open_dataset(config)
+    if not dataset.annotated and (config.checkpoint is None or config.proposal_recall):
+        raise ValueError(f"{dataset.source} is not annotated: there is nothing to measure with")
     timing: dict[str, Any] = {}
+    entries: dict[str, Any] = {}
     if config.checkpoint is None:
         log.info("%s", dataset.report())
         detections = read_detections(Path(config.detections), dataset.to_coco())
@@ -53,18 +64,23 @@ def main(config: DictConfig) -> None:
             detector, dataset, batch_size=config.batch_size, workers=runtime.workers
         )
         timing["seconds_per_image"] = round((time.perf_counter() - start) / len(dataset), 4)
-    scores = measure(dataset.to_coco(), detections, backend=config.backend)
-
-    log.info("\n%s", scores.table())
+        if config.proposal_recall:
+            entries["proposals"] = measure_proposals(
+                detector, dataset, batch_size=config.batch_size, workers=runtime.workers
+            )
+            log.info("\n%s", recall_line(entries["proposals"]))
     folder = Path(config.output_dir)
     folder.mkdir(parents=True, exist_ok=True)
-    if config.checkpoint is not None:
-        write_coco_results(detections, folder / "detections.json")
-        write_voc_detections(detections, dataset.to_coco(), folder / "comp4", config.split)
+    _write_detections(config, dataset, detections, folder)
+    if dataset.annotated:
+        scores = measure(dataset.to_coco(), detections, backend=config.backend)
+        log.info("\n%s", scores.table())
+        entries |= {"coco": scores.coco.as_dict(), "voc": scores.voc.as_dict()}
+    else:
+        log.info("%s is not annotated: nothing to measure", dataset.source)
     write_metrics(
         folder / "metrics.json",
-        coco=scores.coco.as_dict(),
-        voc=scores.voc.as_dict(),
+        **entries,
         seconds=round(time.perf_counter() - began, 1),
         **timing,
     )
@@ -83,6 +99,39 @@ def open_dataset(config: DictConfig) -> DetectionDataset:
     if config.max_images is None:
         return dataset
     return replace(dataset, examples=dataset.examples[: config.max_images])
+
+
+def _write_detections(
+    config: DictConfig, dataset: DetectionDataset, detections: list[dict[str, Any]], folder: Path
+) -> None:
+    if config.submission not in (None, "voc", "coco"):
+        raise ValueError(f"submission must be voc, coco or null, got {config.submission!r}")
+    image_set = _image_set(config.split)
+    if config.checkpoint is not None:
+        write_coco_results(detections, folder / "detections.json")
+    if config.submission == "coco":
+        path = write_coco_submission(
+            detections, folder, image_set=image_set, method=config.submission_name
+        )
+        log.info("submission: %s", path)
+    if config.checkpoint is not None or config.submission == "voc":
+        files = write_voc_detections(detections, dataset.to_coco(), folder / "comp4", image_set)
+    if config.submission == "voc":
+        year = re.findall(r"VOC20\d\d", str(dataset.source))
+        if not year:
+            raise ValueError(
+                f"{dataset.source}: no folder VOC20xx in it says which challenge it is"
+            )
+        path = folder / "results.tar.gz"
+        write_voc_submission(files, path, year=year[-1])
+        log.info("submission: %s", path)
+
+
+def _image_set(split: str | Sequence[str]) -> str:
+    """ "VOC2012/test" -> "test"; of several, their names with their folders."""
+    if isinstance(split, str):
+        return split.rpartition("/")[2]
+    return "+".join(name.replace("/", "-") for name in split)
 
 
 if __name__ == "__main__":

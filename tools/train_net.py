@@ -1,5 +1,8 @@
 """Trains a detector: python tools/train_net.py data.root=/path/to/data weights=resnet.safetensors
 
+One half of the detector alone (the four steps of alternating training: tools/train_alternating.py):
+part=rpn, or part=fast_rcnn proposals=train.safetensors val_proposals=val.safetensors
+
 Leaves in output_dir: best.pt, last.pt, log.jsonl, metrics.json, loss.png, tensorboard/, config.yaml
 Several processes: torchrun --nproc-per-node=2 tools/train_net.py ...
 """
@@ -23,35 +26,41 @@ from detection.checkpoint import Checkpoint, build, load_weights
 from detection.data.dataset import DetectionDataset
 from detection.data.folder import open_folder
 from detection.data.loader import BatchPlan, TrainingImages, training_loader
+from detection.data.proposals_file import ProposalsFile
 from detection.data.transforms import Augmentation, Resize
 from detection.engine.distributed import Processes, processes
 from detection.engine.evaluate import Scores, detect_dataset, measure
 from detection.engine.log import TrainingLog
 from detection.engine.metrics_file import write_metrics
 from detection.engine.optim import sgd
+from detection.engine.propose import detect_on_proposals, measure_proposals
 from detection.engine.runtime import Runtime, set_up_runtime
 from detection.engine.train import Metrics, train
+from detection.evaluation.table import recall_line
 from detection.inference.detector import Detector
 from detection.model.faster_rcnn import FasterRCNN
+from detection.model.parts import trained_part
 from detection.weights.backbone import initialise_backbone
 from tools.launch import as_plain, launch
 
 log = logging.getLogger("train")
 
+SIBLINGS = ("roi_head.logits.", "roi_head.deltas.")  # the layers that depend on the classes
 # The numbers of a validation that the log and TensorBoard follow.
 FOLLOWED = ("AP", "AP50", "AP75", "APs", "APm", "APl", "AR100")
 
 
 def main(config: DictConfig) -> None:
     began = time.perf_counter()
-    with processes(_device_type(config)) as own:
+    with processes(device_type(config)) as own:
         if not own.is_first:
             logging.getLogger().setLevel(logging.WARNING)
         runtime = set_up_runtime(**config.runtime, local_rank=own.local_rank)
-        _run(config, runtime, own, began)
+        run(config, runtime, own, began)
 
 
-def _run(config: DictConfig, runtime: Runtime, own: Processes, began: float) -> None:
+def run(config: DictConfig, runtime: Runtime, own: Processes, began: float) -> None:
+    """One training by one of the processes; ``began``: when it did, for the report."""
     folder = Path(config.output_dir)
     train_set, val_set = _open_data(config.data)
     torch.manual_seed(config.seed)
@@ -61,6 +70,8 @@ def _run(config: DictConfig, runtime: Runtime, own: Processes, began: float) -> 
     learning_rate = instantiate(config.schedule.learning_rate, _convert_="all")
     log.info("%s", learning_rate)
     rules = instantiate(config.schedule.rules)
+    proposals, val_proposals = _open_proposals(config, train_set, val_set)
+    part = trained_part(model, part=config.part, shared_fixed=config.shared_fixed)
 
     previous = _previous_run(folder, resume=config.resume)
     if previous:
@@ -83,7 +94,7 @@ def _run(config: DictConfig, runtime: Runtime, own: Processes, began: float) -> 
         sum(p.numel() for p in model.parameters() if p.requires_grad),
     )
 
-    validation = _Validation(config, model, model_config, val_set, runtime)
+    validation = _Validation(config, model, model_config, val_set, val_proposals, runtime)
     writer = _Writer(folder, validation, train_set, optimizer, best)
     plan = BatchPlan(
         landscape=[example.size[1] >= example.size[0] for example in train_set.examples],
@@ -105,13 +116,14 @@ def _run(config: DictConfig, runtime: Runtime, own: Processes, began: float) -> 
         ignore_crowd=config.data.ignore_crowd,
         ignore_difficult=config.data.ignore_difficult,
         seed=config.seed,
+        proposals=proposals,
     )
     training_log = TrainingLog(folder, start=start) if own.is_first else None
     if own.is_first:
         OmegaConf.save(config, folder / "config.yaml", resolve=True)
     try:
         train(
-            model=model,
+            model=part,
             batches=training_loader(
                 images,
                 plan,
@@ -137,7 +149,7 @@ def _run(config: DictConfig, runtime: Runtime, own: Processes, began: float) -> 
         validation.report(folder, seconds=time.perf_counter() - began)
 
 
-def _device_type(config: DictConfig) -> str:
+def device_type(config: DictConfig) -> str:
     automatic = "cuda" if torch.cuda.is_available() else "cpu"
     return automatic if config.runtime.device == "auto" else config.runtime.device.split(":")[0]
 
@@ -153,10 +165,38 @@ def _open_data(config: DictConfig) -> tuple[DetectionDataset, DetectionDataset]:
         )
         for split in (config.train_split, config.val_split)
     )
+    for dataset in (train_set, val_set):
+        if not dataset.annotated:
+            raise ValueError(f"{dataset.source} is not annotated: choose another split")
     val_set = val_set.with_class_names(train_set.class_names)
     for dataset in (train_set, val_set):
         log.info("%s", dataset.report())
     return train_set, val_set
+
+
+def _open_proposals(
+    config: DictConfig, train_set: DetectionDataset, val_set: DetectionDataset
+) -> tuple[ProposalsFile | None, ProposalsFile | None]:
+    """Those that Fast R-CNN is trained and validated on, where it is trained alone."""
+    if config.part != "fast_rcnn":
+        if config.proposals or config.val_proposals:
+            raise ValueError(f"proposals= are for part=fast_rcnn; part={config.part} makes its own")
+        return None, None
+    if not config.proposals:
+        raise ValueError(
+            "part=fast_rcnn learns on proposals of data.train_split: give "
+            "proposals=<.safetensors>, which tools/propose.py writes"
+        )
+    train = ProposalsFile(Path(config.proposals), train_set)
+    if config.val_proposals:
+        return train, ProposalsFile(Path(config.val_proposals), val_set)
+    if not config.shared_fixed:
+        raise ValueError(
+            "part=fast_rcnn changes the features that the RPN works on: give "
+            "val_proposals=<.safetensors> of data.val_split, or fix the shared layers with "
+            "shared_fixed=true"
+        )
+    return train, None
 
 
 def _previous_run(folder: Path, *, resume: bool) -> Checkpoint | None:
@@ -177,12 +217,20 @@ def _initialise(model: FasterRCNN, config: DictConfig, dataset: DetectionDataset
         initialise_backbone(model.backbone, Path(config.weights))  # type: ignore[arg-type]
     elif config.init:
         given = Checkpoint.load(Path(config.init))
-        if tuple(given.class_names) != dataset.class_names:
+        weights = given.weights
+        if config.init_new_classes:
+            own = model.state_dict()
+            weights = {
+                name: own[name] if name.startswith(SIBLINGS) else value
+                for name, value in weights.items()
+            }
+        elif tuple(given.class_names) != dataset.class_names:
             raise ValueError(
                 f"{config.init} knows the classes {', '.join(given.class_names)}; the data set has "
-                f"{', '.join(dataset.class_names)}"
+                f"{', '.join(dataset.class_names)}: to learn these on the other's layers, set "
+                "init_new_classes=true"
             )
-        load_weights(model, given.weights, source=config.init)
+        load_weights(model, weights, source=config.init)
     else:
         log.warning("no weights= given: training starts from random weights")
 
@@ -195,8 +243,10 @@ class _Validation:
     model: FasterRCNN
     model_config: dict[str, Any]
     dataset: DetectionDataset
+    proposals: ProposalsFile | None
     runtime: Runtime
     scores: Scores | None = None
+    recall: Metrics | None = None
     seconds: float = 0.0
 
     def __post_init__(self) -> None:
@@ -220,27 +270,41 @@ class _Validation:
             device=self.runtime.device,
             precision=self.runtime.precision,
         )
-        detections = detect_dataset(
+        metrics = self._recall(detector) if self.config.part == "rpn" else self._ap(detector)
+        self.seconds = time.perf_counter() - began
+        return metrics | {"seconds_per_image": round(self.seconds / len(self.dataset), 4)}
+
+    def _recall(self, detector: Detector) -> Metrics:
+        self.recall = measure_proposals(
             detector,
             self.dataset,
             batch_size=self.config.validation.batch_size,
             workers=self.runtime.workers,
         )
-        self.seconds = time.perf_counter() - began
+        return self.recall
+
+    def _ap(self, detector: Detector) -> Metrics:
+        how = {"batch_size": self.config.validation.batch_size, "workers": self.runtime.workers}
+        if self.proposals:
+            detections = detect_on_proposals(detector, self.dataset, self.proposals, **how)
+        else:
+            detections = detect_dataset(detector, self.dataset, **how)
         self.scores = measure(self.ground_truth, detections, backend=self.config.validation.backend)
-        return {name: getattr(self.scores.coco, name) for name in FOLLOWED} | {
-            "seconds_per_image": round(self.seconds / len(self.dataset), 4)
-        }
+        return {name: getattr(self.scores.coco, name) for name in FOLLOWED}
 
     def report(self, folder: Path, *, seconds: float) -> None:
         """Prints the table of the last validation and leaves metrics.json."""
-        if self.scores is None:  # resumed after the last iteration
+        if self.scores is not None:
+            log.info("\n%s", self.scores.table())
+            entries = {"coco": self.scores.coco.as_dict(), "voc": self.scores.voc.as_dict()}
+        elif self.recall is not None:
+            log.info("\n%s", recall_line(self.recall))
+            entries = {"proposals": self.recall}
+        else:  # resumed after the last iteration
             return
-        log.info("\n%s", self.scores.table())
         write_metrics(
             folder / "metrics.json",
-            coco=self.scores.coco.as_dict(),
-            voc=self.scores.voc.as_dict(),
+            **entries,
             seconds=round(seconds, 1),
             seconds_per_image=round(self.seconds / len(self.dataset), 4),
         )
@@ -249,7 +313,10 @@ class _Validation:
 
 @dataclass
 class _Writer:
-    """last.pt for resuming; best.pt, without the optimizer, whenever AP is the highest so far."""
+    """last.pt for resuming; best.pt, without the optimizer, whenever AP is the highest so far.
+
+    Of an RPN that is trained alone, AR300.
+    """
 
     folder: Path
     validation: _Validation
@@ -258,9 +325,11 @@ class _Writer:
     best: float
 
     def __call__(self, iteration: int, metrics: Metrics | None) -> None:
-        improved = metrics is not None and (metrics["AP"] or 0.0) > self.best
-        if improved and metrics is not None:
-            self.best = metrics["AP"] or 0.0
+        reached = -1.0
+        if metrics is not None:
+            reached = metrics["AR300" if self.validation.config.part == "rpn" else "AP"] or 0.0
+        if reached > self.best:
+            self.best = reached
             self._save("best.pt", {"iteration": iteration, "best": self.best})
         training = {
             "iteration": iteration,

@@ -27,10 +27,12 @@ def read_coco(
     """Reads an ``instances_*.json``; labels follow the category ids in ascending order.
 
     ``images``: the folder of the pictures, each of which must be there; None to read the
-    annotations alone (to evaluate saved detections).
+    annotations alone (to evaluate saved detections).  An ``image_info_*.json``, of a test set, has
+    images and categories only.
     Raises FileNotFoundError and ValueError, naming the file, the annotation and the value.
     """
-    content = _load(annotations)
+    annotated = not annotations.name.startswith("image_info")
+    content = _load(annotations, annotated=annotated)
     categories = sorted(content["categories"], key=lambda category: category["id"])
     ids = [int(category["id"]) for category in categories]
     names = [str(category["name"]) for category in categories]
@@ -64,16 +66,18 @@ def read_coco(
         )
         examples.append(example.keep(sound))
     check.finish()
-    return DetectionDataset(tuple(names), tuple(ids), examples, annotations)
+    return DetectionDataset(tuple(names), tuple(ids), examples, annotations, annotated)
 
 
-def _load(path: Path) -> dict[str, Any]:
+def _load(path: Path, *, annotated: bool) -> dict[str, Any]:
     if not path.is_file():
         raise FileNotFoundError(f"{path}: no such annotation file")
     try:
         content = json.loads(path.read_bytes())
     except (json.JSONDecodeError, UnicodeDecodeError) as error:
         raise ValueError(f"{path}: not valid JSON: {error}") from None
+    if isinstance(content, dict) and not annotated:
+        content = content | {"annotations": []}
     missing = [
         key
         for key in ("images", "annotations", "categories")

@@ -54,15 +54,40 @@ class DetectionDataset:
     """``class_names[label - 1]`` and ``category_ids[label - 1]`` belong to class ``label``.
 
     ``source``: what the data was read from, for messages.
+    ``annotated``: False for a test set whose objects are not published.
     """
 
     class_names: tuple[str, ...]
     category_ids: tuple[int, ...]
     examples: list[Example] = field(repr=False)
     source: Path
+    annotated: bool = True
 
     def __len__(self) -> int:
         return len(self.examples)
+
+    @staticmethod
+    def union(datasets: Sequence[DetectionDataset]) -> DetectionDataset:
+        """All images of several data sets as one (VOC's 07+12, COCO's trainval).
+
+        Image ids are kept where they are distinct, else 1, 2, ... in order; so are category ids,
+        and labels, where the classes are the same.
+        """
+        first = datasets[0]
+        names = tuple(dict.fromkeys(name for dataset in datasets for name in dataset.class_names))
+        ids = first.category_ids
+        if any(d.class_names != names or d.category_ids != ids for d in datasets):
+            ids = tuple(range(1, len(names) + 1))
+            datasets = [dataset.with_class_names(names) for dataset in datasets]
+        examples = [example for dataset in datasets for example in dataset.examples]
+        if len({example.image_id for example in examples}) < len(examples):
+            examples = [replace(e, image_id=number) for number, e in enumerate(examples, start=1)]
+        annotated = {dataset.annotated for dataset in datasets}
+        if len(annotated) > 1:
+            sources = ", ".join(str(d.source) for d in datasets if not d.annotated)
+            raise ValueError(f"{sources}: without annotations; it makes no union with others")
+        source = Path(" + ".join(str(dataset.source) for dataset in datasets))
+        return DetectionDataset(names, ids, examples, source, annotated.pop())
 
     def select_classes(self, names: Sequence[str]) -> DetectionDataset:
         """The data set with only these classes, in this order; every image stays."""
@@ -99,17 +124,20 @@ class DetectionDataset:
                 f"data.classes=[{','.join(n for n in self.class_names if n in names)}]"
             )
         known = [name for name in names if name in self.class_names]
+        if not (known or self.annotated):  # a VOC test set does not say what its classes are
+            ids = tuple(range(1, len(names) + 1))
+            return replace(self, class_names=tuple(names), category_ids=ids)
         if not known:
             raise ValueError(
                 f"{self.source}: no class in common: the data set has "
                 f"{', '.join(self.class_names)}; the model knows {', '.join(names)}"
             )
         free = iter(range(max(self.category_ids) + 1, max(self.category_ids) + 1 + len(names)))
-        ids = dict(zip(self.class_names, self.category_ids, strict=True))
+        own_ids = dict(zip(self.class_names, self.category_ids, strict=True))
         padded = replace(
             self,
-            class_names=self.class_names + tuple(n for n in names if n not in ids),
-            category_ids=self.category_ids + tuple(next(free) for n in names if n not in ids),
+            class_names=self.class_names + tuple(n for n in names if n not in own_ids),
+            category_ids=self.category_ids + tuple(next(free) for n in names if n not in own_ids),
         )
         return padded.select_classes(names)
 
@@ -159,8 +187,9 @@ class DetectionDataset:
         crowd = sum(int(e.crowd.sum()) for e in self.examples)
         difficult = sum(int(e.difficult.sum()) for e in self.examples)
         lines = [
-            f"{self.source}: {len(self.examples)} images ({empty} without objects), "
-            f"{sum(counts.values())} objects ({crowd} crowd, {difficult} difficult), "
+            f"{self.source}: {len(self.examples)} images "
+            + (f"({empty} without objects), " if self.annotated else "(not annotated), ")
+            + f"{sum(counts.values())} objects ({crowd} crowd, {difficult} difficult), "
             f"{len(self.class_names)} classes",
             "  label (id) class: objects   "
             + ",  ".join(

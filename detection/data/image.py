@@ -8,9 +8,11 @@ from pathlib import Path
 import cv2
 import numpy as np
 from numpy.typing import NDArray
+from PIL import Image, UnidentifiedImageError
 
 SUFFIXES = (".jpg", ".jpeg", ".png", ".bmp", ".webp", ".tif", ".tiff")
 
+_ORIENTATION = 0x0112  # the EXIF tag; 5 ... 8 are turned by a quarter
 _JPEG_START, _JPEG_SCAN, _JPEG_END = b"\xff\xd8", b"\xff\xda", b"\xff\xd9"
 
 
@@ -43,6 +45,22 @@ def decode_image(data: bytes, path: Path) -> NDArray[np.uint8]:
             f"images are {', '.join(SUFFIXES)} files that OpenCV can decode"
         )
     return np.asarray(image, dtype=np.uint8)
+
+
+def read_size(path: Path) -> tuple[int, int]:
+    """(height, width) of the upright image, from the head of its file alone.
+
+    Raises as :func:`read_image`.
+    """
+    try:
+        with Image.open(path) as image:
+            width, height = image.size
+            sideways = image.getexif().get(_ORIENTATION, 1) >= 5
+    except FileNotFoundError:
+        raise FileNotFoundError(f"{path}: no such image") from None
+    except UnidentifiedImageError:
+        raise ValueError(f"{path}: not a readable image") from None
+    return (width, height) if sideways else (height, width)
 
 
 def _is_truncated_jpeg(data: bytes) -> bool:

@@ -17,6 +17,7 @@ from torch.utils.data import DataLoader, Dataset, Sampler
 
 from detection.data.dataset import DetectionDataset, Example
 from detection.data.image import read_image
+from detection.data.proposals_file import ProposalsFile
 from detection.data.transforms import Augmentation, to_batch_pixels
 from detection.structures import ImageBatch, Target
 
@@ -115,7 +116,10 @@ class BatchPlan(Sampler[list[Key]]):
 
 
 class TrainingImages(Dataset[tuple[np.ndarray, Target]]):
-    """(epoch, index) -> the augmented image, uint8 [H, W, 3], and its target."""
+    """(epoch, index) -> the augmented image, uint8 [H, W, 3], and its target.
+
+    ``proposals``: where Fast R-CNN learns on them; they are augmented like the objects.
+    """
 
     def __init__(
         self,
@@ -125,12 +129,14 @@ class TrainingImages(Dataset[tuple[np.ndarray, Target]]):
         ignore_crowd: bool,
         ignore_difficult: bool,
         seed: int,
+        proposals: ProposalsFile | None = None,
     ) -> None:
         self.dataset = dataset
         self.augmentation = augmentation
         self.ignore_crowd = ignore_crowd
         self.ignore_difficult = ignore_difficult
         self.seed = seed
+        self.proposals = proposals
 
     def __len__(self) -> int:
         return len(self.dataset)
@@ -145,6 +151,7 @@ class TrainingImages(Dataset[tuple[np.ndarray, Target]]):
             boxes=torch.from_numpy(example.boxes),
             labels=torch.from_numpy(example.labels),
             ignored=torch.from_numpy(ignored),
+            proposals=self.proposals.read(example).boxes if self.proposals else None,
         )
         random = np.random.default_rng((self.seed, epoch, index))
         return self.augmentation(image, target, random)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import cv2
 import numpy as np
@@ -54,11 +54,16 @@ class Augmentation:
         """``target`` is in pixels of ``image`` before and after."""
         before = image.shape[:2]
         image = self.resize(image, int(random.choice(self.resize.shorter_sides)))
-        boxes = box_ops.rescale(target.boxes, before, image.shape[:2])
-        if random.random() < self.flip_probability:
+        mirrored = random.random() < self.flip_probability
+        if mirrored:
             image = np.ascontiguousarray(image[:, ::-1])
-            boxes = box_ops.flip(boxes, image.shape[1])
-        return image, Target(boxes, target.labels, target.ignored)
+
+        def move(boxes: torch.Tensor) -> torch.Tensor:
+            boxes = box_ops.rescale(boxes, before, image.shape[:2])
+            return box_ops.flip(boxes, image.shape[1]) if mirrored else boxes
+
+        proposals = None if target.proposals is None else move(target.proposals)
+        return image, replace(target, boxes=move(target.boxes), proposals=proposals)
 
 
 def to_batch_pixels(images: Sequence[NDArray[np.uint8]]) -> torch.Tensor:

@@ -11,10 +11,11 @@ from xml.etree.ElementTree import Element, ParseError
 import numpy as np
 from defusedxml import DefusedXmlException
 from defusedxml.ElementTree import parse
+from numpy.typing import NDArray
 
 from detection import boxes as box_ops
 from detection.data.dataset import BoxCheck, DetectionDataset, Example, InvalidBoxes
-from detection.data.image import SUFFIXES
+from detection.data.image import SUFFIXES, read_size
 
 VOC_CLASSES = (
     "aeroplane", "bicycle", "bird", "boat", "bottle", "bus", "car", "cat", "chair", "cow",
@@ -26,8 +27,11 @@ SIDES = ("xmin", "ymin", "xmax", "ymax")
 
 
 @dataclass(frozen=True)
-class _Annotation:
-    """One XML file: the picture's size (height, width), then one entry per object."""
+class Annotation:
+    """One XML file: the picture's size (height, width), then one entry per object.
+
+    ``boxes``: (xmin, ymin, xmax, ymax) as in the file.
+    """
 
     name: str
     size: tuple[int, int]
@@ -43,41 +47,68 @@ def read_voc(
 
     The classes are VOC's twenty where no other occurs, else those that occur, sorted.  Image ids
     are 1, 2, ... in the order of the list.  ``check_images=False`` does without the pictures (to
-    evaluate saved detections).
+    evaluate saved detections).  A split "test..." of which no image has an XML file is one whose
+    annotations are not published.
     Raises FileNotFoundError and ValueError, naming the file, the object and the value.
     """
     names = _read_image_set(root, split)
-    annotations = [_read_xml(root / "Annotations" / f"{name}.xml") for name in names]
+    files = [root / "Annotations" / f"{name}.xml" for name in names]
+    # Of any other split an absence of all annotations is a mistake, not a secret.
+    annotated = not split.startswith("test") or any(file.is_file() for file in files)
+    paths = image_paths(root / "JPEGImages", names, check=check_images)
+    if annotated:
+        annotations = [read_annotation(file) for file in files]
+    else:
+        annotations = [unannotated(path) for path in paths]
     found = {name for annotation in annotations for name in annotation.names}
     class_names = VOC_CLASSES if found <= set(VOC_CLASSES) else tuple(sorted(found))
     label_of = {name: label for label, name in enumerate(class_names, start=1)}
-    paths = _image_paths(root / "JPEGImages", names, check=check_images)
 
     source = root / "ImageSets" / "Main" / f"{split}.txt"
     check = BoxCheck(source=source, on_invalid=invalid_boxes)
     examples = []
     for image_id, (path, annotation) in enumerate(zip(paths, annotations, strict=True), start=1):
         given = np.array(annotation.boxes, dtype=np.float32).reshape(-1, 4)
-        where = [
-            f"{annotation.name}.xml, object {i} ({name})"
-            for i, name in enumerate(annotation.names, start=1)
-        ]
-        boxes, sound = check(box_ops.from_voc(given), annotation.size, where)
-        annotated = box_ops.to_coco(box_ops.from_voc(given)).astype(np.float64)
-        example = Example(
-            image_id=image_id,
-            path=path,
-            size=annotation.size,
-            boxes=boxes,
-            labels=np.array([label_of[name] for name in annotation.names], dtype=np.int64),
-            crowd=np.zeros(len(boxes), dtype=bool),
-            difficult=np.array(annotation.difficult, dtype=bool),
-            annotated=annotated,
-            areas=np.prod(annotated[:, 2:], axis=1),
-        )
-        examples.append(example.keep(sound))
+        labels = [label_of[name] for name in annotation.names]
+        boxes = box_ops.from_voc(given)
+        examples.append(to_example(image_id, path, annotation, boxes, labels, check))
     check.finish()
-    return DetectionDataset(class_names, tuple(range(1, len(class_names) + 1)), examples, source)
+    ids = tuple(range(1, len(class_names) + 1))
+    return DetectionDataset(class_names, ids, examples, source, annotated)
+
+
+def to_example(
+    image_id: int,
+    path: Path,
+    annotation: Annotation,
+    given: NDArray[np.float32],
+    labels: list[int],
+    check: BoxCheck,
+) -> Example:
+    """The objects of one image, ``given`` [G, 4] their boxes in our convention, checked."""
+    where = [
+        f"{annotation.name}.xml, object {i} ({name})"
+        for i, name in enumerate(annotation.names, start=1)
+    ]
+    boxes, sound = check(given, annotation.size, where)
+    annotated = box_ops.to_coco(given).astype(np.float64)
+    example = Example(
+        image_id=image_id,
+        path=path,
+        size=annotation.size,
+        boxes=boxes,
+        labels=np.array(labels, dtype=np.int64),
+        crowd=np.zeros(len(boxes), dtype=bool),
+        difficult=np.array(annotation.difficult, dtype=bool),
+        annotated=annotated,
+        areas=np.prod(annotated[:, 2:], axis=1),
+    )
+    return example.keep(sound)
+
+
+def unannotated(path: Path) -> Annotation:
+    """An image without an XML file: no objects, and the size that its own file says."""
+    return Annotation(path.stem, read_size(path), [], [], [])
 
 
 def _read_image_set(root: Path, split: str) -> list[str]:
@@ -95,7 +126,8 @@ def _read_image_set(root: Path, split: str) -> list[str]:
     return names
 
 
-def _image_paths(folder: Path, names: list[str], *, check: bool) -> list[Path]:
+def image_paths(folder: Path, names: list[str], *, check: bool) -> list[Path]:
+    """The pictures of ``names``; with ``check=False`` where they would be, as .jpg."""
     if not check:
         return [folder / f"{name}.jpg" for name in names]
     if not folder.is_dir():
@@ -110,7 +142,8 @@ def _image_paths(folder: Path, names: list[str], *, check: bool) -> list[Path]:
     return [present[name] for name in names]
 
 
-def _read_xml(path: Path) -> _Annotation:
+def read_annotation(path: Path) -> Annotation:
+    """Raises FileNotFoundError and ValueError, naming the file, the object and the value."""
     try:
         tree = parse(path).getroot()
     except FileNotFoundError:
@@ -121,7 +154,7 @@ def _read_xml(path: Path) -> _Annotation:
         raise ValueError(f"{path}: refused, it declares entities: {error}") from None
     # Direct children only: the parts of a person are nested in it and have boxes of their own.
     objects = {f"object {i}": item for i, item in enumerate(tree.findall("object"), start=1)}
-    return _Annotation(
+    return Annotation(
         name=path.stem,
         size=(_length(tree, "size/height", f"{path}"), _length(tree, "size/width", f"{path}")),
         names=[_class_name(item, f"{path}, {where}") for where, item in objects.items()],

@@ -13,6 +13,7 @@ import matplotlib.pyplot as plt
 from torch.utils.tensorboard import SummaryWriter
 
 LOSSES = ("total", "rpn_objectness", "rpn_box", "head_class", "head_box")
+MEASURES = ("AP50", "AP", "AR1000", "AR300")  # of the detector, or of the RPN trained alone
 
 
 class TrainingLog:
@@ -56,12 +57,12 @@ def read_log(path: Path) -> list[dict[str, Any]]:
 
 
 def plot_training(log: Path, picture: Path) -> None:
-    """Draws the losses, and AP where it was measured, over the iterations."""
+    """Draws the losses, and AP or proposal recall where measured, over the iterations."""
     lines = read_log(log)
     train = [line for line in lines if line["kind"] == "train"]
     validation = [line for line in lines if line["kind"] == "validation"]
     figure, axes = plt.subplots(figsize=(8, 5), layout="constrained")
-    for name in LOSSES:
+    for name in (name for name in LOSSES if train and name in train[0]):
         axes.plot(
             [line["iteration"] for line in train],
             [line[name] for line in train],
@@ -74,7 +75,8 @@ def plot_training(log: Path, picture: Path) -> None:
     axes.grid(alpha=0.3)
     if validation:
         right = axes.twinx()
-        for name, style in (("AP50", "s--"), ("AP", "o--")):
+        measured = [name for name in MEASURES if name in validation[0]]
+        for name, style in zip(measured, ("s--", "o--"), strict=False):
             right.plot(
                 [line["iteration"] for line in validation],
                 [100 * (line[name] or 0) for line in validation],
@@ -82,7 +84,7 @@ def plot_training(log: Path, picture: Path) -> None:
                 color="tab:gray",
                 label=f"{name} (val)",
             )
-        right.set(ylabel="AP in %", ylim=(0, 100))
+        right.set(ylabel=f"{measured[-1][:2]} in %", ylim=(0, 100))
         right.legend(loc="center right")
     if train:
         axes.legend(loc="upper right")

@@ -18,7 +18,6 @@ from detection.engine.distributed import Processes
 from detection.engine.log import TrainingLog
 from detection.engine.optim import LearningRate, set_rate
 from detection.inference.detector import Precision
-from detection.model.faster_rcnn import FasterRCNN
 
 Metrics = dict[str, float | None]
 
@@ -41,7 +40,7 @@ class TrainingRules:
 
 def train(
     *,
-    model: FasterRCNN,
+    model: nn.Module,
     batches: Iterable[Batch],
     optimizer: torch.optim.Optimizer,
     learning_rate: LearningRate,
@@ -57,6 +56,7 @@ def train(
 ) -> None:
     """Trains ``model`` from iteration ``start`` to the end.
 
+    ``model``: a FasterRCNN, or a part of one (:mod:`detection.model.parts`).
     ``evaluate``: measures the model as it is; called in the first process alone.
     ``save``: keeps a checkpoint after that many iterations, with the metrics if just measured.
     ``log``: None in all processes but the first.
@@ -107,7 +107,7 @@ def train(
     bar.close()
 
 
-def _distribute(model: FasterRCNN, own: Processes) -> nn.Module:
+def _distribute(model: nn.Module, own: Processes) -> nn.Module:
     if own.world_size == 1:
         return model
     return DistributedDataParallel(model, broadcast_buffers=False)

@@ -11,6 +11,10 @@ from __future__ import annotations
 
 import json
 import logging
+import os
+import re
+import tarfile
+import zipfile
 from collections.abc import Mapping, Sequence
 from math import isfinite
 from pathlib import Path, PurePath
@@ -136,6 +140,40 @@ def write_voc_detections(
         path.write_text("".join(lines), encoding="utf-8")
         written.append(path)
     return written
+
+
+def write_voc_submission(files: Sequence[Path], path: Path, *, year: str) -> None:
+    """Packs the comp4 files of a test set into the .tar.gz that the VOC evaluation server takes.
+
+    ``year``: the challenge, "VOC2012"; the files lie in results/<year>/Main/ (development kit,
+    section 4).  Written beside ``path`` and renamed.
+    """
+    partial = path.with_name(path.name + ".partial")
+    with tarfile.open(partial, "w:gz") as archive:
+        for file in files:
+            archive.add(file, f"results/{year}/Main/{file.name}")
+    os.replace(partial, path)
+
+
+def write_coco_submission(
+    detections: Sequence[Detection], folder: Path, *, image_set: str, method: str
+) -> Path:
+    """Writes the .zip that COCO's evaluation server takes; returns its path.
+
+    ``image_set``: as COCO names it, "test-dev2015".  ``method``: a name for the detector.
+    """
+    if not re.fullmatch(r"[\w.-]+", method):
+        raise ValueError(
+            f"submission_name {method!r} becomes part of a file's name: letters, digits, - and _"
+        )
+    name = f"detections_{image_set}_{method}_results"
+    records = json.dumps([dict(detection) for detection in detections], allow_nan=False)
+    path = folder / f"{name}.zip"
+    partial = path.with_name(path.name + ".partial")
+    with zipfile.ZipFile(partial, "w", zipfile.ZIP_DEFLATED) as archive:
+        archive.writestr(f"{name}.json", records)
+    os.replace(partial, path)
+    return path
 
 
 def _image_ids(ground_truth: GroundTruth) -> dict[str, int]:

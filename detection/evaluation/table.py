@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 from detection.evaluation.coco_ap import CocoAP
 from detection.evaluation.voc_ap import VocAP
 
@@ -40,3 +42,11 @@ def _aligned(rows: list[list[str]]) -> str:
     ]
     rule = "-" * len(lines[0])
     return "\n".join([lines[0], rule, *lines[1:-1], rule, lines[-1]])
+
+
+def recall_line(recall: Mapping[str, float | None]) -> str:
+    """The numbers of :func:`detection.evaluation.proposal_recall.proposal_recall` in percent."""
+    return "proposals: " + "  ".join(
+        f"{name} {'-' if value is None else format(100 * value, '.1f')}"
+        for name, value in recall.items()
+    )

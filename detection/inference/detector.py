@@ -151,6 +151,13 @@ class Detector:
         return self.detect_prepared([self.preparation(image) for image in images], sizes)
 
     @property
+    def model(self) -> FasterRCNN:
+        """The one model.  Raises ValueError if this is an ensemble."""
+        if len(self.models) != 1:
+            raise ValueError(f"needs one model, not an ensemble of {len(self.models)}")
+        return self.models[0]
+
+    @property
     def preparation(self) -> Preparation:
         """What is done to each image first; apart from the rest so that other processes can."""
         return Preparation(self.resize, self.inference.multi_scale)

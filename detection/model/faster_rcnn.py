@@ -26,12 +26,16 @@ from detection.structures import (
 
 
 class Backbone(Protocol):
-    """What a network must offer to carry the detector; see ResNet and VGG16."""
+    """What a network must offer to carry the detector; see ResNet and VGG16.
+
+    ``region_layers``: names of the submodules that run for each region; the others are shared.
+    """
 
     stride: int
     bin_step: int
     feature_channels: int
     region_channels: int
+    region_layers: tuple[str, ...]
 
     def features(self, pixels: Tensor) -> Tensor: ...
 
@@ -82,20 +86,32 @@ class FasterRCNN(nn.Module):
         """The losses of one mini-batch: training only."""
         features = self.features(images)
         logits, deltas = self.rpn(features)
-        anchors = self._anchors(features)
+        anchors = self.anchors(features)
         objectness, rpn_box = self.rpn.losses(logits, deltas, anchors, images.sizes, targets)
         proposals = self.rpn.propose(
             logits.detach(), deltas.detach(), anchors, images.sizes, self.rpn.training_proposals
         )
-        regions = [self.roi_head.sample(*image) for image in zip(proposals, targets, strict=True)]
-        boxes = [region.boxes for region in regions]
-        region_features = self.backbone.region_features(self.pool(features, boxes))
-        context = self.context(features, images.sizes)
-        class_logits, class_deltas = self._siblings(region_features, boxes, context)
-        head_class, head_box = self.roi_head.losses(class_logits, class_deltas, regions)
+        head_class, head_box = self.head_losses(
+            features, images.sizes, [p.boxes for p in proposals], targets
+        )
         return Losses(
             rpn_objectness=objectness, rpn_box=rpn_box, head_class=head_class, head_box=head_box
         )
+
+    def head_losses(
+        self,
+        features: Tensor,
+        sizes: list[tuple[int, int]],
+        proposals: list[Tensor],
+        targets: list[Target],
+    ) -> tuple[Tensor, Tensor]:
+        """(class loss, box loss) of Fast R-CNN on ``proposals``, [P, 4] for each image."""
+        regions = [self.roi_head.sample(*image) for image in zip(proposals, targets, strict=True)]
+        boxes = [region.boxes for region in regions]
+        region_features = self.backbone.region_features(self.pool(features, boxes))
+        context = self.context(features, sizes)
+        logits, deltas = self._siblings(region_features, boxes, context)
+        return self.roi_head.losses(logits, deltas, regions)
 
     def features(self, images: ImageBatch) -> Tensor:
         """The shared features [N, feature_channels, h, w]."""
@@ -106,7 +122,7 @@ class FasterRCNN(nn.Module):
         features = self.features(images)
         logits, deltas = self.rpn(features)
         return features, self.rpn.propose(
-            logits, deltas, self._anchors(features), images.sizes, self.rpn.test_proposals
+            logits, deltas, self.anchors(features), images.sizes, self.rpn.test_proposals
         )
 
     def classify(
@@ -165,7 +181,8 @@ class FasterRCNN(nn.Module):
             region_features = torch.cat((region_features, torch.cat(own)), dim=1)
         return self.roi_head(region_features)
 
-    def _anchors(self, features: Tensor) -> Tensor:
+    def anchors(self, features: Tensor) -> Tensor:
+        """[B, 4]: the RPN's anchors on features [N, C, h, w]."""
         height, width = features.shape[-2:]
         return self.rpn.anchors((height, width), features.device)
 

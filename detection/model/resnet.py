@@ -88,6 +88,7 @@ class ResNet(nn.Module):
     """
 
     stride = 16
+    region_layers = ("conv5",)
     conv2: nn.Sequential
     conv3: nn.Sequential
     conv4: nn.Sequential

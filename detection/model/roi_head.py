@@ -18,7 +18,7 @@ from torch import Tensor, nn
 from detection import boxes as box_ops
 from detection.model.rpn import smooth_l1
 from detection.model.targets import Sample, match, sample
-from detection.structures import Proposals, RegionPredictions, Target
+from detection.structures import RegionPredictions, Target
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -89,17 +89,17 @@ class RoIHead(nn.Module):
         return self.logits(region_features).float(), deltas.reshape(-1, self.num_classes, 4).float()
 
     @torch.no_grad()
-    def sample(self, proposals: Proposals, target: Target) -> RegionTargets:
-        """Draws the regions of one image from its proposals and the ground-truth boxes."""
+    def sample(self, proposals: Tensor, target: Target) -> RegionTargets:
+        """Draws the regions of one image from its proposals [P, 4] and the ground-truth boxes."""
         rule = self.sampling
         # The objects themselves are regions too: the first proposals hit none of them.
-        candidates = torch.cat((proposals.boxes, target.boxes))
+        candidates = torch.cat((proposals, target.boxes))
         found = match(candidates, target, ignore_coverage=rule.ignore_coverage)
         low, high = rule.background_iou
         foreground = found.overlap >= rule.foreground_iou
         background = (found.overlap >= low) & (found.overlap < high) & ~found.ignored
         # Nor is an ignored object itself an example, whatever ``ignore_coverage`` says.
-        background[len(proposals.boxes) :] &= ~target.ignored
+        background[len(proposals) :] &= ~target.ignored
         drawn = sample(
             foreground,
             background,

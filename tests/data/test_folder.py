@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import shutil
 from collections.abc import Callable
 from pathlib import Path
@@ -65,8 +66,9 @@ def test_two_voc_years_with_the_split_are_not_chosen_between(
     for year in ("VOC2007", "VOC2012"):
         (tmp_path / year).mkdir()
         write_voc(tmp_path / year, {"one": ""})
-    with pytest.raises(ValueError, match=r"VOC2007 and VOC2012 have a split 'train'"):
+    with pytest.raises(ValueError, match=r"VOC2007 and VOC2012 have a split 'train'") as e:
         read(tmp_path)
+    assert "[VOC2007/train,VOC2012/train]" in str(e.value)
     assert len(read(tmp_path / "VOC2012")) == 1
 
 
@@ -125,3 +127,80 @@ def test_lists_of_one_class_are_no_splits(tmp_path: Path, write_voc: Write) -> N
     write_voc(tmp_path, {"one": ""}, split="trainval")
     write_voc(tmp_path, {"one": ""}, split="dog_trainval")
     assert available_splits(tmp_path) == ["trainval"]
+
+
+def write_two_years(root: Path, write_voc: Write, voc_object: Callable[..., str]) -> None:
+    for year, name, kind in (("VOC2007", "000001", "dog"), ("VOC2012", "2008_000002", "cat")):
+        (root / "VOCdevkit" / year).mkdir(parents=True)
+        write_voc(root / "VOCdevkit" / year, {name: voc_object(kind, (1, 1, 8, 8))}, "trainval")
+
+
+def test_splits_of_several_years_are_one_data_set(
+    tmp_path: Path, write_voc: Write, voc_object: Callable[..., str]
+) -> None:
+    write_two_years(tmp_path, write_voc, voc_object)
+    splits = ["VOC2007/trainval", "VOC2012/trainval"]
+    dataset = open_folder(root=tmp_path, split=splits, classes=None, invalid_boxes="error")
+    assert [example.image_id for example in dataset.examples] == [1, 2]
+    names = [dataset.class_names[example.labels[0] - 1] for example in dataset.examples]
+    assert names == ["dog", "cat"]
+    assert len(dataset.class_names) == 20
+    assert available_splits(tmp_path) == splits
+    assert len(read(tmp_path, "VOC2012/trainval")) == 1
+
+
+def test_a_folder_that_a_split_names_must_be_there(tmp_path: Path) -> None:
+    with pytest.raises(FileNotFoundError, match="no folder VOC2007 in it"):
+        read(tmp_path, "VOC2007/trainval")
+
+
+def test_coco_ids_stay_in_a_union_where_they_are_distinct(
+    tmp_path: Path, coco: Content, write_coco: Write
+) -> None:
+    write_coco(tmp_path, coco, "train2014")
+    others = [{**image, "id": image["id"] + 1000} for image in coco["images"]]
+    write_coco(tmp_path, coco | {"images": others, "annotations": []}, "val2014")
+    dataset = open_folder(
+        root=tmp_path, split=["train2014", "val2014"], classes=None, invalid_boxes="error"
+    )
+    assert [e.image_id for e in dataset.examples] == [42, 7, 9, 1042, 1007, 1009]
+    assert dataset.category_ids == (3, 17, 90)
+
+
+def test_classes_that_one_part_of_a_union_lacks_are_kept(
+    tmp_path: Path, coco: Content, write_coco: Write
+) -> None:
+    write_coco(tmp_path, coco, "a")
+    robot = {"id": 3, "name": "robot"}  # 3 is the car in the other part
+    annotation = {"id": 1, "image_id": 42, "category_id": 3, "bbox": [1, 1, 5, 5]}
+    write_coco(tmp_path, coco | {"categories": [robot], "annotations": [annotation]}, "b")
+    dataset = open_folder(root=tmp_path, split=["a", "b"], classes=None, invalid_boxes="error")
+    assert dataset.class_names == ("car", "cat", "toothbrush", "robot")
+    assert dataset.category_ids == (1, 2, 3, 4)
+    assert dataset.examples[3].labels.tolist() == [4]
+
+
+@pytest.mark.parametrize(
+    ("split", "folder"),
+    [("minival2014", "val2014"), ("valminusminival2014", "images/val2014")],
+)
+def test_parts_of_a_year_find_its_pictures(
+    tmp_path: Path, coco: Content, write_coco: Write, split: str, folder: str
+) -> None:
+    write_coco(tmp_path, coco, split, images=folder)
+    (tmp_path / "train2014").mkdir()
+    assert read(tmp_path, split).examples[0].path == tmp_path / folder / "b.jpg"
+
+
+def test_a_coco_test_set_has_no_annotations(
+    tmp_path: Path, coco: Content, write_coco: Write
+) -> None:
+    written = write_coco(tmp_path, coco, "x", images="test2015")
+    content = {"images": coco["images"], "categories": coco["categories"]}
+    written.unlink()
+    written.with_name("image_info_test-dev2015.json").write_text(json.dumps(content))
+    dataset = read(tmp_path, "test-dev2015")
+    assert not dataset.annotated
+    assert len(dataset) == 3
+    assert dataset.class_names == ("car", "cat", "toothbrush")
+    assert available_splits(tmp_path) == ["test-dev2015"]

@@ -9,10 +9,11 @@ from pathlib import Path
 
 import cv2
 import numpy as np
+import PIL.Image
 import pytest
 from numpy.typing import NDArray
 
-from detection.data.image import decode_image, read_image
+from detection.data.image import decode_image, read_image, read_size
 
 Image = NDArray[np.uint8]
 
@@ -157,3 +158,21 @@ def test_an_image_too_large_to_decode_is_refused_like_any_other() -> None:
     data = b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", header) + chunk(b"IDAT", b"") + chunk(b"IEND", b"")
     with pytest.raises(ValueError, match=r"bomb\.png: not a readable image"):
         decode_image(data, Path("bomb.png"))
+
+
+@pytest.mark.parametrize("orientation", [1, 3, 6, 8])
+def test_the_size_is_that_of_the_upright_image(tmp_path: Path, orientation: int) -> None:
+    path = tmp_path / "photo.jpg"
+    flat = PIL.Image.new("RGB", (30, 20))
+    exif = flat.getexif()
+    exif[0x0112] = orientation
+    flat.save(path, exif=exif)
+    assert read_size(path) == read_image(path).shape[:2]
+
+
+def test_a_size_of_what_is_no_image_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(FileNotFoundError, match="no such image"):
+        read_size(tmp_path / "none.jpg")
+    (tmp_path / "text.jpg").write_text("no image")
+    with pytest.raises(ValueError, match="not a readable image"):
+        read_size(tmp_path / "text.jpg")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -131,3 +132,17 @@ def test_a_batch_is_padded_at_the_right_and_the_bottom() -> None:
     assert bool((pixels[0, 2:] == 0).all())
     assert bool((pixels[1, :, :1] == 9).all())
     assert bool((pixels[1, :, 1:] == 0).all())
+
+
+def test_proposals_go_where_the_objects_go(target: Callable[..., Target]) -> None:
+    before = target([[2, 4, 10, 12], [0, 0, 30, 20]])
+    before = replace(before, proposals=before.boxes.clone())
+    augmentation = Augmentation(
+        resize=Resize(shorter_sides=[40], longest=100), flip_probability=1.0
+    )
+    image = np.zeros((20, 30, 3), dtype=np.uint8)
+    _, moved = augmentation(image, before, np.random.default_rng(0))
+    # Twice as large, in an image 60 wide: x = 2 ... 10 becomes 60 - 20 ... 60 - 4.
+    assert moved.boxes[0].tolist() == [40, 8, 56, 24]
+    assert moved.proposals is not None
+    assert torch.equal(moved.proposals, moved.boxes)

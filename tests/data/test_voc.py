@@ -227,3 +227,22 @@ def test_real_annotations_are_read_whole(data_folder: Path) -> None:
     assert len(dataset) == len(names)
     assert dataset.class_names == VOC_CLASSES
     assert any(e.difficult.any() for e in dataset.examples)
+
+
+def test_a_test_set_without_annotations_takes_its_sizes_from_the_pictures(
+    tmp_path: Path, write_voc: Write
+) -> None:
+    root = write_voc(tmp_path, {"one": "", "two": ""}, split="test")
+    for name in ("one", "two"):
+        (root / "Annotations" / f"{name}.xml").unlink()
+    dataset = read_voc(root=root, split="test", check_images=True, invalid_boxes="error")
+    assert not dataset.annotated
+    assert [example.size for example in dataset.examples] == [(60, 80)] * 2
+    assert "2 images (not annotated)" in dataset.report()
+
+
+def test_a_test_set_with_annotations_must_have_them_all(tmp_path: Path, write_voc: Write) -> None:
+    root = write_voc(tmp_path, {"one": "", "two": ""}, split="test")
+    (root / "Annotations" / "two.xml").unlink()
+    with pytest.raises(FileNotFoundError, match=r"two\.xml: no annotation"):
+        read_voc(root=root, split="test", check_images=True, invalid_boxes="error")

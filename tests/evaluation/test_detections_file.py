@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import logging
+import tarfile
+import zipfile
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +18,9 @@ from detection.evaluation.detections_file import (
     read_detections,
     read_voc_detections,
     write_coco_results,
+    write_coco_submission,
     write_voc_detections,
+    write_voc_submission,
 )
 
 TRUTH: dict[str, Any] = {
@@ -182,3 +186,28 @@ def test_coco_wrong_file(tmp_path: Path, text: str, message: str):
 def test_no_such_path(tmp_path: Path):
     with pytest.raises(ValueError, match=r"absent: detections must be an existing"):
         read_detections(tmp_path / "absent", TRUTH)
+
+
+def test_the_voc_server_gets_the_files_where_it_looks_for_them(tmp_path: Path) -> None:
+    files = [tmp_path / f"comp4_det_test_{name}.txt" for name in ("dog", "cat")]
+    for file in files:
+        file.write_text(f"2008_000001 0.5 1 2 3 4 {file.stem}\n")
+    write_voc_submission(files, tmp_path / "results.tar.gz", year="VOC2012")
+    with tarfile.open(tmp_path / "results.tar.gz", "r:gz") as archive:
+        assert archive.getnames() == [f"results/VOC2012/Main/{file.name}" for file in files]
+        packed = archive.extractfile(archive.getnames()[1])
+        assert packed is not None
+        assert packed.read() == files[1].read_bytes()
+    assert not list(tmp_path.glob("*.partial"))
+
+
+def test_cocos_server_gets_its_name_for_the_file(tmp_path: Path) -> None:
+    found = [{"image_id": 1, "category_id": 2, "bbox": [1.0, 2, 3, 4], "score": 0.5}]
+    path = write_coco_submission(found, tmp_path, image_set="test-dev2015", method="r101")
+    assert path.name == "detections_test-dev2015_r101_results.zip"
+    with zipfile.ZipFile(path) as archive:
+        (name,) = archive.namelist()
+        assert name == "detections_test-dev2015_r101_results.json"
+        assert json.loads(archive.read(name)) == found
+    with pytest.raises(ValueError, match="'my/method' becomes part of a file's name"):
+        write_coco_submission(found, tmp_path, image_set="test", method="my/method")

@@ -14,7 +14,7 @@ from torch import Tensor
 from detection.boxes import encode, iou
 from detection.model.roi_head import RegionSampling, RegionTargets, RoIHead
 from detection.model.targets import Sample
-from detection.structures import Proposals, Target
+from detection.structures import Target
 
 MakeTarget = Callable[..., Target]
 
@@ -42,9 +42,8 @@ def head(**changes: Any) -> RoIHead:
     return RoIHead(**(arguments | changes))
 
 
-def proposals(boxes: list[list[float]] | Tensor) -> Proposals:
-    boxes = torch.as_tensor(boxes, dtype=torch.float32).reshape(-1, 4)
-    return Proposals(boxes, torch.zeros(len(boxes)))
+def proposals(boxes: list[list[float]] | Tensor) -> Tensor:
+    return torch.as_tensor(boxes, dtype=torch.float32).reshape(-1, 4)
 
 
 def scattered(count: int) -> Tensor:

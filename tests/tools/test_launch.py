@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+import torch
 from hydra.utils import instantiate
 from omegaconf import OmegaConf
 
@@ -32,7 +33,8 @@ def test_every_tool_composes(name: str) -> None:
 def test_every_experiment_builds_its_model_and_schedule(experiment: str) -> None:
     config = compose_config("train", [f"experiment={experiment}", "data.root=somewhere"])
     model = as_plain(config.model) | {"num_classes": 3}
-    assert isinstance(instantiate(OmegaConf.create(model), _convert_="all"), FasterRCNN)
+    with torch.device("meta"):  # shapes alone: filling a hundred million weights takes seconds
+        assert isinstance(instantiate(OmegaConf.create(model), _convert_="all"), FasterRCNN)
     assert isinstance(instantiate(config.schedule.rules), TrainingRules)
     assert instantiate(config.schedule.learning_rate, _convert_="all").base > 0
     assert as_plain(config)["data"]["test_shorter_side"] > 0
@@ -153,3 +155,17 @@ def test_help_shows_groups_and_values(
     shown = capsys.readouterr().out
     assert "runtime=exact|fast" in shown
     assert "clip_norm: null" in shown
+
+
+@pytest.mark.parametrize("experiment", EXPERIMENTS)
+def test_every_experiment_trains_in_alternation_too(experiment: str) -> None:
+    config = compose_config("alternating", [f"experiment={experiment}", "data.root=somewhere"])
+    assert config.schedule.fast_rcnn.batch_size > 0
+    assert config.output_dir == "outputs/alternating"
+
+
+@pytest.mark.parametrize("experiment", [name for name in EXPERIMENTS if name.startswith("table")])
+def test_a_preset_of_a_table_says_the_papers_number(experiment: str) -> None:
+    text = (CONFIGS / "experiment" / f"{experiment}.yaml").read_text()
+    for entry in ("# paper:    table", "# hardware:", "# measured:"):
+        assert entry in text

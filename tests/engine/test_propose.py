@@ -1,0 +1,125 @@
+"""The RPN over a data set, and Fast R-CNN on a file of its proposals."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+from detection.data.dataset import DetectionDataset
+from detection.data.folder import open_folder
+from detection.data.proposals_file import ProposalsFile
+from detection.data.shapes import generate
+from detection.data.transforms import Resize
+from detection.engine import propose
+from detection.engine.distributed import Processes
+from detection.engine.evaluate import detect_dataset
+from detection.inference.detector import Detector, Inference, PostProcessing
+from detection.inference.multi_scale import MultiScale
+from detection.inference.refine import Refinement
+from detection.model.faster_rcnn import FasterRCNN
+
+HOW: dict[str, Any] = {"batch_size": 2, "workers": 0}
+
+
+@pytest.fixture(scope="module")
+def dataset(tmp_path_factory: pytest.TempPathFactory) -> DetectionDataset:
+    root = generate(
+        root=tmp_path_factory.mktemp("data") / "shapes",
+        splits={"train": 5},
+        seed=1,
+        image_side=128,
+    )
+    return open_folder(root=root, split="train", classes=None, invalid_boxes="error")
+
+
+@pytest.fixture
+def trained(detector: Callable[..., FasterRCNN], dataset: DetectionDataset) -> Detector:
+    model = detector(num_classes=len(dataset.class_names), pooled_size=4, test_proposals=20)
+    return Detector(
+        models=[model],
+        class_names=dataset.class_names,
+        category_ids=dataset.category_ids,
+        resize=Resize(shorter_sides=[64], longest=200),
+        inference=Inference(
+            multi_scale=MultiScale(
+                shorter_sides=[], longest=200, region_side=48, maximum="region_features"
+            ),
+            flip=False,
+            refinement=Refinement(passes=0, regions="best_class"),
+            post_processing=PostProcessing(
+                score_threshold=0.0, nms_iou=0.5, voting_iou=None, per_image=10
+            ),
+        ),
+        device=torch.device("cpu"),
+        precision="fp32",
+    )
+
+
+@pytest.fixture
+def written(trained: Detector, dataset: DetectionDataset, tmp_path: Path) -> Path:
+    path = tmp_path / "proposals.safetensors"
+    propose.write_proposals(path, trained, dataset, own=Processes(0, 1, 0), **HOW)
+    return path
+
+
+def test_the_file_holds_what_joint_training_would_propose(
+    trained: Detector, dataset: DetectionDataset, written: Path
+) -> None:
+    file = ProposalsFile(written, dataset)
+    counts = [len(file.read(example).boxes) for example in dataset.examples]
+    assert max(counts) > trained.model.rpn.test_proposals.after_nms  # 50 in training, 20 in tests
+    for example in dataset.examples:
+        height, width = example.size
+        boxes = file.read(example).boxes
+        assert (boxes >= 0).all()
+        assert (boxes <= torch.tensor([width, height, width, height]) + 1e-3).all()
+
+
+def test_fast_rcnn_on_the_file_detects_what_the_whole_detector_does(
+    trained: Detector, dataset: DetectionDataset, written: Path
+) -> None:
+    # Of as many candidates the file's best are the detector's own proposals.
+    rpn = trained.model.rpn
+    rpn.test_proposals = rpn.training_proposals
+    file = ProposalsFile(written, dataset)
+    key = functools.partial(sorted, key=lambda r: (r["image_id"], -r["score"], r["bbox"]))
+    own = key(detect_dataset(trained, dataset, **HOW))
+    given = key(propose.detect_on_proposals(trained, dataset, file, **HOW))
+    assert [r["image_id"] for r in own] == [r["image_id"] for r in given]
+    for one, other in zip(own, given, strict=True):
+        # The file is exact to a hundredth of a pixel, which the network passes on.
+        assert other["score"] == pytest.approx(one["score"], abs=2e-3)
+
+
+def test_the_processes_shares_are_joined(
+    trained: Detector,
+    dataset: DetectionDataset,
+    written: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(propose.dist, "barrier", lambda: None)
+    path = tmp_path / "shared" / "proposals.safetensors"
+    for rank in (1, 0):  # the first one joins, when all are done
+        propose.write_proposals(path, trained, dataset, own=Processes(rank, 2, rank), **HOW)
+    assert [entry.name for entry in path.parent.iterdir()] == [path.name]
+    whole, joined = ProposalsFile(written, dataset), ProposalsFile(path, dataset)
+    for example in dataset.examples:
+        torch.testing.assert_close(
+            joined.read(example).boxes, whole.read(example).boxes, atol=0.05, rtol=0
+        )
+
+
+def test_recall_of_the_rpn_and_of_its_file(
+    trained: Detector, dataset: DetectionDataset, written: Path
+) -> None:
+    recall = propose.measure_proposals(trained, dataset, **HOW)
+    assert 0 <= recall["AR100"] <= recall["AR1000"] <= 1  # type: ignore[operator]
+    # The file's 50 are the first of the 1,000 that are measured.
+    in_file = propose.measure_file(ProposalsFile(written, dataset), dataset)
+    assert 0 < in_file["AR1000"] <= recall["AR1000"]  # type: ignore[operator]

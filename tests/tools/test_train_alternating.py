@@ -1,0 +1,242 @@
+"""4-step alternating training, its proposals, and what comes of it, on a few generated pictures."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import tarfile
+import zipfile
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from torch import Tensor
+
+from detection.data.shapes import CLASS_NAMES, generate
+from detection.engine.log import read_log
+from detection.inference.detector import Detector
+from tools import propose, test_net, train_alternating, train_net
+from tools.launch import compose_config
+
+RUNTIME = ["runtime=exact", "runtime.workers=0", "runtime.device=cpu"]
+SMALL = [
+    *RUNTIME,
+    "experiment=demo_alternating",
+    "data.shorter_sides=[64]",
+    "model.roi_head.sampling.per_image=4",
+    "model.rpn.sampling.cross_boundary=true",  # no anchor lies inside pictures so small
+    "schedule.learning_rate.warmup_iterations=0",
+    "schedule.rules.log_every=1",
+    "schedule.rules.iterations=1",
+]
+STEPS = ("1_rpn", "2_fast_rcnn", "3_rpn", "4_fast_rcnn")
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _runtime_as_before() -> Iterator[None]:
+    yield
+    torch.use_deterministic_algorithms(False)
+
+
+@pytest.fixture(scope="module")
+def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    root = tmp_path_factory.mktemp("shapes") / "data"
+    return generate(root=root, splits={"train": 4, "val": 2}, seed=3, image_side=128)
+
+
+def train(data: Path, folder: Path, *overrides: str) -> None:
+    arguments = [*SMALL, f"data.root={data}", f"output_dir={folder}", *overrides]
+    train_alternating.main(compose_config("alternating", arguments))
+
+
+@pytest.fixture(scope="module")
+def trained(data: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("runs") / "alternating"
+    train(data, folder)
+    return folder
+
+
+def weights(path: Path, *prefixes: str) -> dict[str, Tensor]:
+    everything = torch.load(path, weights_only=True)["weights"]
+    return {name: value for name, value in everything.items() if name.startswith(prefixes)}
+
+
+def equal(a: dict[str, Tensor], b: dict[str, Tensor]) -> bool:
+    assert a.keys() == b.keys()
+    assert a
+    return all(torch.equal(a[name], b[name]) for name in a)
+
+
+SHARED = tuple(f"backbone.conv{number}." for number in (1, 2, 3, 4))
+
+
+def test_the_shared_layers_are_those_of_step_2(trained: Path) -> None:
+    first, second, third, fourth = (trained / step / "last.pt" for step in STEPS)
+    learnt = "backbone.conv3."
+    assert not equal(weights(first, learnt), weights(second, learnt))
+    for later in (third, fourth):
+        assert equal(weights(later, *SHARED), weights(second, *SHARED))
+
+
+def test_each_half_is_trained_twice_and_only_in_its_own_steps(trained: Path) -> None:
+    first, second, third, fourth = (trained / step / "last.pt" for step in STEPS)
+    head = ("roi_head.", "backbone.conv5.")
+    assert equal(weights(third, *head), weights(second, *head))
+    assert not equal(weights(fourth, "roi_head."), weights(second, "roi_head."))
+    assert not equal(weights(third, "rpn."), weights(second, "rpn."))
+    assert equal(weights(fourth, "rpn."), weights(third, "rpn."))
+    assert not equal(weights(first, "rpn."), weights(third, "rpn."))
+
+
+def test_each_step_leaves_what_it_measured(trained: Path) -> None:
+    for step, (measure, losses) in zip(
+        STEPS,
+        [
+            ("AR300", {"rpn_objectness", "rpn_box"}),
+            ("AP", {"head_class", "head_box"}),
+        ]
+        * 2,
+        strict=True,
+    ):
+        line, validation = read_log(trained / step / "log.jsonl")
+        assert {name for name in line if name.startswith(("rpn", "head"))} == losses
+        assert measure in validation
+        assert (trained / step / "loss.png").is_file()
+
+
+def test_the_result_is_an_ordinary_detector(trained: Path) -> None:
+    assert Detector.load(trained / "best.pt").class_names == CLASS_NAMES
+    assert "coco" in json.loads((trained / "metrics.json").read_text())
+    assert equal(weights(trained / "best.pt", ""), weights(trained / STEPS[3] / "last.pt", ""))
+
+
+def test_a_killed_run_is_taken_up_in_its_step(
+    trained: Path, data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    steps: list[str] = []
+    run = train_net.run
+
+    def dies_in_step_3(config: Any, *others: Any) -> None:
+        steps.append(Path(config.output_dir).name)
+        if len(steps) == 3:
+            raise KeyboardInterrupt
+        run(config, *others)
+
+    monkeypatch.setattr(train_net, "run", dies_in_step_3)
+    with pytest.raises(KeyboardInterrupt):
+        train(data, tmp_path / "run")
+    (tmp_path / "run" / "1_rpn" / "val_proposals.safetensors").unlink()
+    train(data, tmp_path / "run", "resume=true")
+    assert steps == [*STEPS[:3], *STEPS[2:]]
+    assert (tmp_path / "run" / "1_rpn" / "val_proposals.safetensors").is_file()
+    assert equal(weights(tmp_path / "run" / "best.pt", ""), weights(trained / "best.pt", ""))
+
+
+def test_a_run_is_neither_overwritten_nor_resumed_from_nothing(
+    trained: Path, data: Path, tmp_path: Path
+) -> None:
+    with pytest.raises(ValueError, match="1_rpn exists: go on from it with resume=true"):
+        train(data, trained)
+    with pytest.raises(FileNotFoundError, match="nothing to resume"):
+        train(data, tmp_path / "none", "resume=true")
+
+
+def test_fast_rcnn_steps_have_a_schedule_of_their_own(tmp_path: Path) -> None:
+    config = compose_config("alternating", ["data.root=x"])
+    steps = train_alternating.plan(tmp_path)
+    schedules = [train_alternating.step_config(step, config).schedule for step in steps]
+    # He et al. 2015, appendix A: 8 images for the RPN, 16 for Fast R-CNN, at the same rate.
+    assert [schedule.batch_size for schedule in schedules] == [8, 16, 8, 16]
+    rates = [s.learning_rate.reference * s.batch_size / s.learning_rate.reference_batch
+             for s in schedules]  # fmt: skip
+    assert rates == [0.001] * 4
+    assert {schedule.rules.iterations for schedule in schedules} == {320_000}
+
+
+@pytest.mark.parametrize(
+    ("overrides", "message"),
+    [
+        (["part=fast_rcnn"], r"give proposals=<\.safetensors>"),
+        (["part=fast_rcnn", "proposals={early}/train_proposals.safetensors"], "give val_proposals"),
+        (["part=rpn", "proposals=x"], "part=rpn makes its own"),
+        (["part=head"], "part must be joint, rpn or fast_rcnn"),
+        (
+            ["part=fast_rcnn", "proposals={early}/val_proposals.safetensors"],
+            "of another data set or split",
+        ),
+    ],
+)
+def test_what_does_not_fit_is_said_before_training(
+    trained: Path, data: Path, tmp_path: Path, overrides: list[str], message: str
+) -> None:
+    filled = [override.format(early=trained / "1_rpn") for override in overrides]
+    arguments = [*SMALL, f"data.root={data}", f"output_dir={tmp_path / 'run'}", *filled]
+    with pytest.raises(ValueError, match=message):
+        train_net.main(compose_config("train", arguments))
+    assert not (tmp_path / "run").exists()
+
+
+def test_the_tool_writes_the_same_proposals(trained: Path, data: Path, tmp_path: Path) -> None:
+    output = tmp_path / "proposals.safetensors"
+    arguments = [*RUNTIME, f"data.root={data}", f"output={output}", "data.shorter_sides=[64]"]
+    propose.main(compose_config("propose", [*arguments, f"checkpoint={trained}/1_rpn/last.pt"]))
+    assert output.read_bytes() == (trained / "1_rpn" / "train_proposals.safetensors").read_bytes()
+
+
+def test_a_detector_for_other_classes_starts_from_all_but_the_siblings(
+    trained: Path, data: Path, tmp_path: Path
+) -> None:
+    arguments = [*SMALL, f"data.root={data}", f"output_dir={tmp_path}", "data.classes=[star,ring]",
+                 f"init={trained}/best.pt", "schedule.learning_rate.reference=0"]  # fmt: skip
+    with pytest.raises(ValueError, match="set init_new_classes=true"):
+        train_net.main(compose_config("train", arguments))
+    train_net.main(compose_config("train", [*arguments, "init_new_classes=true"]))
+    for part in ("rpn.", "backbone."):
+        assert equal(weights(tmp_path / "last.pt", part), weights(trained / "best.pt", part))
+    assert weights(tmp_path / "last.pt", "roi_head.logits.bias").popitem()[1].shape == (3,)
+
+
+def measure(checkpoint: Path, folder: Path, *overrides: str) -> dict[str, Any]:
+    arguments = [*RUNTIME, f"checkpoint={checkpoint}", f"output_dir={folder}", *overrides]
+    test_net.main(compose_config("test", arguments))
+    return json.loads((folder / "metrics.json").read_text())
+
+
+def test_proposals_are_measured_with_the_detector(
+    trained: Path, data: Path, tmp_path: Path
+) -> None:
+    metrics = measure(
+        trained / "best.pt", tmp_path, f"data.root={data}", "proposal_recall=true",
+        "submission=coco",
+    )  # fmt: skip
+    validation = read_log(trained / "3_rpn" / "log.jsonl")[-1]
+    assert metrics["proposals"]["AR300"] == pytest.approx(validation["AR300"], abs=0.02)
+    assert (tmp_path / "detections_val_detection_results.zip").is_file()
+    with zipfile.ZipFile(tmp_path / "detections_val_detection_results.zip") as archive:
+        packed = json.loads(archive.read("detections_val_detection_results.json"))
+    assert packed == json.loads((tmp_path / "detections.json").read_text())
+
+
+def test_a_test_set_without_annotations_is_detected_in(
+    trained: Path, data: Path, tmp_path: Path
+) -> None:
+    year = tmp_path / "VOCdevkit" / "VOC2012"
+    shutil.copytree(data / "VOC" / "JPEGImages", year / "JPEGImages")
+    (year / "ImageSets" / "Main").mkdir(parents=True)
+    names = sorted(path.stem for path in (year / "JPEGImages").iterdir())
+    (year / "ImageSets" / "Main" / "test.txt").write_text("\n".join(names))
+    metrics = measure(
+        trained / "best.pt", tmp_path / "out", f"data.root={tmp_path}", "split=VOC2012/test",
+        "submission=voc", "score_threshold=0.0",
+    )  # fmt: skip
+    assert not metrics.keys() & {"coco", "voc"}
+    with tarfile.open(tmp_path / "out" / "results.tar.gz") as archive:
+        members = archive.getnames()
+        assert members == [f"results/VOC2012/Main/comp4_det_test_{n}.txt" for n in CLASS_NAMES]
+        lines = [line for m in members for line in archive.extractfile(m) or ()]
+    assert {line.split()[0].decode() for line in lines} == set(names)
+    with pytest.raises(ValueError, match="is not annotated"):
+        measure(trained / "best.pt", tmp_path / "out", f"data.root={tmp_path}",
+                "split=VOC2012/test", "proposal_recall=true")  # fmt: skip

@@ -1,0 +1,174 @@
+"""Trains a detector in the four steps of Ren et al. 2015, section 3.2, in place of joint training.
+
+python tools/train_alternating.py data.root=/path/to/data weights=resnet.safetensors
+
+1_rpn        the RPN, from the weights given; its proposals
+2_fast_rcnn  Fast R-CNN, from the weights given again, on those proposals
+3_rpn        the RPN anew, on the layers of step 2, which are fixed but for its own; its proposals
+4_fast_rcnn  Fast R-CNN, the shared layers fixed, on the new proposals
+
+Takes every value that train_net.py takes; schedule.* holds for each step.  Leaves a folder for each
+step in output_dir, and the detector as output_dir/best.pt.  resume=true goes on in the step, and at
+the iteration, where an earlier call stopped.
+"""
+
+from __future__ import annotations
+
+import logging
+import shutil
+import sys
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
+
+import torch.distributed as dist
+from omegaconf import DictConfig, OmegaConf
+
+from detection.checkpoint import Checkpoint
+from detection.data.folder import open_folder
+from detection.engine.distributed import Processes, processes
+from detection.engine.propose import write_proposals
+from detection.engine.runtime import Runtime, set_up_runtime
+from detection.inference.detector import Detector
+from tools import train_net
+from tools.launch import launch
+
+log = logging.getLogger("train")
+
+
+@dataclass(frozen=True)
+class Step:
+    """One training; ``changes``: to the configuration that all steps share.
+
+    ``proposals``: the files it leaves, by the key in ``data`` that names the split.
+    """
+
+    folder: Path
+    changes: dict[str, Any]
+    proposals: dict[str, Path]
+
+    @property
+    def last(self) -> Path:
+        return self.folder / "last.pt"
+
+    def is_trained(self, iterations: int) -> bool:
+        return self.last.is_file() and (
+            Checkpoint.load(self.last).training["iteration"] >= iterations
+        )
+
+
+def main(config: DictConfig) -> None:
+    with processes(train_net.device_type(config)) as own:
+        if not own.is_first:
+            logging.getLogger().setLevel(logging.WARNING)
+        runtime = set_up_runtime(**config.runtime, local_rank=own.local_rank)
+        steps = plan(Path(config.output_dir))
+        _check_folder(steps, resume=config.resume)
+        _wait(own)
+        for number, step in enumerate(steps, start=1):
+            log.info("step %d of %d: %s", number, len(steps), step.folder)
+            _take(step, config, runtime, own)
+        if own.is_first:
+            _keep_result(steps[-1], Path(config.output_dir))
+
+
+def plan(folder: Path) -> tuple[Step, ...]:
+    """The four steps."""
+    names = ("1_rpn", "2_fast_rcnn", "3_rpn", "4_fast_rcnn")
+    first, second, third, fourth = (folder / name for name in names)
+    early = {
+        "train_split": first / "train_proposals.safetensors",
+        "val_split": first / "val_proposals.safetensors",
+    }
+    late = {"train_split": third / "train_proposals.safetensors"}
+    on_early = {"proposals": early["train_split"], "val_proposals": early["val_split"]}
+    fixed = {"shared_fixed": True, "weights": None, "init_new_classes": False}
+    return (
+        Step(first, {"part": "rpn"}, early),
+        Step(second, {"part": "fast_rcnn", **on_early}, {}),
+        Step(third, {"part": "rpn", "init": second / "last.pt", **fixed}, late),
+        Step(
+            fourth,
+            {
+                "part": "fast_rcnn",
+                "init": third / "last.pt",
+                "proposals": late["train_split"],
+                **fixed,
+            },
+            {},
+        ),
+    )
+
+
+def step_config(step: Step, config: DictConfig) -> DictConfig:
+    """The configuration of train_net.py for one step."""
+    changes = {key: str(v) if isinstance(v, Path) else v for key, v in step.changes.items()}
+    merged = OmegaConf.merge(config, changes, {"output_dir": str(step.folder)})
+    if step.changes["part"] == "fast_rcnn" and "fast_rcnn" in config.schedule:
+        merged = OmegaConf.merge(merged, {"schedule": config.schedule.fast_rcnn})
+    assert isinstance(merged, DictConfig)
+    merged.resume = step.last.is_file()
+    return merged
+
+
+def _check_folder(steps: tuple[Step, ...], *, resume: bool) -> None:
+    begun = steps[0].folder
+    if begun.exists() and not resume:
+        raise ValueError(
+            f"{begun} exists: go on from it with resume=true, or choose another output_dir"
+        )
+    if resume and not begun.exists():
+        raise FileNotFoundError(f"{begun}: nothing to resume; leave out resume=true")
+
+
+def _take(step: Step, config: DictConfig, runtime: Runtime, own: Processes) -> None:
+    """Trains what is left of a step, and writes what proposals are missing."""
+    own_config = step_config(step, config)
+    if step.is_trained(own_config.schedule.rules.iterations):
+        log.info("trained already")
+    else:
+        train_net.run(own_config, runtime, own, time.perf_counter())
+    _wait(own)  # last.pt is written
+    for key, path in step.proposals.items():
+        if not path.is_file():
+            _propose(step, own_config, config.data[key], path, runtime, own)
+
+
+def _wait(own: Processes) -> None:
+    if own.world_size > 1:
+        dist.barrier()
+
+
+def _propose(
+    step: Step, config: DictConfig, split: Any, path: Path, runtime: Runtime, own: Processes
+) -> None:
+    data = config.data
+    dataset = open_folder(
+        root=Path(data.root), split=split, classes=data.classes, invalid_boxes=data.invalid_boxes
+    )
+    detector = Detector.load(step.last, device=runtime.device, precision=runtime.precision)
+    write_proposals(
+        path,
+        detector,
+        dataset,
+        batch_size=config.validation.batch_size,
+        workers=runtime.workers,
+        own=own,
+    )
+
+
+def _keep_result(last: Step, folder: Path) -> None:
+    """The last step's detector and metrics, where joint training would leave them."""
+    best = last.folder / "best.pt"
+    # Killed while it was measured for the last time: what was trained is all the same there.
+    shutil.copy(best if best.is_file() else last.last, folder / "best.pt")
+    if (last.folder / "metrics.json").is_file():
+        shutil.copy(last.folder / "metrics.json", folder)
+    log.info("detector: %s", folder / "best.pt")
+
+
+if __name__ == "__main__":
+    launch(main, config="alternating")
