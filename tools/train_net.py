@@ -28,13 +28,13 @@ from detection.engine.distributed import Processes, processes
 from detection.engine.evaluate import Scores, detect_dataset, measure
 from detection.engine.log import TrainingLog
 from detection.engine.metrics_file import write_metrics
-from detection.engine.optim import sgd
+from detection.engine.optim import Metrics
 from detection.engine.runtime import Runtime, set_up_runtime
-from detection.engine.train import Metrics, train
+from detection.engine.train import train
 from detection.inference.detector import Detector
 from detection.model.faster_rcnn import FasterRCNN
 from detection.weights.backbone import initialise_backbone
-from tools.launch import as_plain, launch
+from tools.launch import as_plain, device_type, launch, previous_run
 
 log = logging.getLogger("train")
 
@@ -44,7 +44,7 @@ FOLLOWED = ("AP", "AP50", "AP75", "APs", "APm", "APl", "AR100")
 
 def main(config: DictConfig) -> None:
     began = time.perf_counter()
-    with processes(_device_type(config)) as own:
+    with processes(device_type(config)) as own:
         if not own.is_first:
             logging.getLogger().setLevel(logging.WARNING)
         runtime = set_up_runtime(**config.runtime, local_rank=own.local_rank)
@@ -62,13 +62,13 @@ def _run(config: DictConfig, runtime: Runtime, own: Processes, began: float) -> 
     log.info("%s", learning_rate)
     rules = instantiate(config.schedule.rules)
 
-    previous = _previous_run(folder, resume=config.resume)
+    previous = previous_run(folder, Checkpoint, resume=config.resume)
     if previous:
         load_weights(model, previous.weights, source=str(folder / "last.pt"))
     else:
         _initialise(model, config, train_set)
     model.to(runtime.device)
-    optimizer = sgd(model, **config.schedule.optimizer)
+    optimizer = instantiate(config.schedule.optimizer, _convert_="all")(model)
     start, best = 0, -1.0
     if previous:
         start, best = previous.training["iteration"], previous.training["best"]
@@ -137,11 +137,6 @@ def _run(config: DictConfig, runtime: Runtime, own: Processes, began: float) -> 
         validation.report(folder, seconds=time.perf_counter() - began)
 
 
-def _device_type(config: DictConfig) -> str:
-    automatic = "cuda" if torch.cuda.is_available() else "cpu"
-    return automatic if config.runtime.device == "auto" else config.runtime.device.split(":")[0]
-
-
 def _open_data(config: DictConfig) -> tuple[DetectionDataset, DetectionDataset]:
     """The training and the validation set, both with the training set's labels."""
     train_set, val_set = (
@@ -157,17 +152,6 @@ def _open_data(config: DictConfig) -> tuple[DetectionDataset, DetectionDataset]:
     for dataset in (train_set, val_set):
         log.info("%s", dataset.report())
     return train_set, val_set
-
-
-def _previous_run(folder: Path, *, resume: bool) -> Checkpoint | None:
-    last = folder / "last.pt"
-    if resume:
-        return Checkpoint.load(last)
-    if last.exists():
-        raise ValueError(
-            f"{last} exists: go on from it with resume=true, or choose another output_dir"
-        )
-    return None
 
 
 def _initialise(model: FasterRCNN, config: DictConfig, dataset: DetectionDataset) -> None:

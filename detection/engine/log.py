@@ -13,6 +13,8 @@ import matplotlib.pyplot as plt
 from torch.utils.tensorboard import SummaryWriter
 
 LOSSES = ("total", "rpn_objectness", "rpn_box", "head_class", "head_box")
+# Of a validation, drawn in percent on the right.
+MEASURES = {"AP50": "s--", "AP": "o--", "error": "o-"}
 
 
 class TrainingLog:
@@ -56,15 +58,18 @@ def read_log(path: Path) -> list[dict[str, Any]]:
 
 
 def plot_training(log: Path, picture: Path) -> None:
-    """Draws the losses, and AP where it was measured, over the iterations."""
+    """Draws the losses, and AP or error where it was measured, over the iterations."""
     lines = read_log(log)
     train = [line for line in lines if line["kind"] == "train"]
     validation = [line for line in lines if line["kind"] == "validation"]
     figure, axes = plt.subplots(figsize=(8, 5), layout="constrained")
     for name in LOSSES:
+        there = [line for line in train if name in line]
+        if not there:
+            continue
         axes.plot(
-            [line["iteration"] for line in train],
-            [line[name] for line in train],
+            [line["iteration"] for line in there],
+            [line[name] for line in there],
             label=name.replace("_", " "),
             linewidth=2 if name == "total" else 1,
             color="black" if name == "total" else None,
@@ -72,17 +77,18 @@ def plot_training(log: Path, picture: Path) -> None:
     axes.set(xlabel="iteration", ylabel="loss")
     axes.set_ylim(bottom=0)
     axes.grid(alpha=0.3)
-    if validation:
+    measured = [name for name in MEASURES if any(name in line for line in validation)]
+    if measured:
         right = axes.twinx()
-        for name, style in (("AP50", "s--"), ("AP", "o--")):
+        for name in measured:
             right.plot(
                 [line["iteration"] for line in validation],
                 [100 * (line[name] or 0) for line in validation],
-                style,
+                MEASURES[name],
                 color="tab:gray",
                 label=f"{name} (val)",
             )
-        right.set(ylabel="AP in %", ylim=(0, 100))
+        right.set(ylabel="error in %" if "error" in measured else "AP in %", ylim=(0, 100))
         right.legend(loc="center right")
     if train:
         axes.legend(loc="upper right")

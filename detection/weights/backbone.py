@@ -9,14 +9,17 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file
 from torch import Tensor, nn
 
-from detection.checkpoint import load_plain, load_weights
+from detection.checkpoint import backbone_of_classifier, load_plain, load_weights
 from detection.weights.torchvision import from_torchvision
 
 log = logging.getLogger(__name__)
 
 
 def read_weights(path: Path) -> dict[str, Tensor]:
-    """A state dict out of a .safetensors or .pth/.pt file; nothing in the file is executed."""
+    """A state dict out of a .safetensors or .pth/.pt file; nothing in the file is executed.
+
+    Of a classifier's checkpoint it is the backbone's part.
+    """
     if not path.is_file():
         raise FileNotFoundError(f"{path}: no such file of weights")
     if path.suffix == ".safetensors":
@@ -24,7 +27,7 @@ def read_weights(path: Path) -> dict[str, Tensor]:
             return load_file(path)
         except SafetensorError as error:
             raise ValueError(f"{path}: not a readable file of weights: {error}") from None
-    weights = load_plain(path)
+    weights = backbone_of_classifier(load_plain(path))
     if not isinstance(weights, dict) or not all(isinstance(v, Tensor) for v in weights.values()):
         raise ValueError(
             f"{path}: weights= takes a state dict, names -> tensors, of an ImageNet network; "
