@@ -85,14 +85,15 @@ class ClassifierCheckpoint(_File):
     views: dict[str, Any]
 
 
-def backbone_of_classifier(content: Any) -> Any:
-    """The backbone's weights, if ``content`` of a file is a :class:`ClassifierCheckpoint`.
+def is_classifier(content: Any) -> bool:
+    """Whether the content of a file is a :class:`ClassifierCheckpoint`."""
+    needed = ClassifierCheckpoint.__dataclass_fields__.keys()
+    return isinstance(content, dict) and content.keys() == needed
 
-    Anything else comes back as it is.
-    """
-    if not isinstance(content, dict) or (
-        content.keys() != ClassifierCheckpoint.__dataclass_fields__.keys()
-    ):
+
+def backbone_of_classifier(content: Any) -> Any:
+    """The backbone's weights, if ``content`` is a classifier's; anything else as it is."""
+    if not is_classifier(content):
         return content
     return {
         name.removeprefix("backbone."): value

@@ -33,7 +33,7 @@ from detection.engine.runtime import Runtime, set_up_runtime
 from detection.engine.train import train
 from detection.inference.detector import Detector
 from detection.model.faster_rcnn import FasterRCNN
-from detection.weights.backbone import initialise_backbone
+from detection.weights.backbone import initialise_backbone, warn_of_other_pixels
 from tools.launch import as_plain, device_type, launch, previous_run
 
 log = logging.getLogger("train")
@@ -158,6 +158,7 @@ def _initialise(model: FasterRCNN, config: DictConfig, dataset: DetectionDataset
     if config.weights and config.init:
         raise ValueError("weights= (a backbone) and init= (a detector) exclude each other")
     if config.weights:
+        warn_of_other_pixels(Path(config.weights), as_plain(config.model.pixels))
         initialise_backbone(model.backbone, Path(config.weights))  # type: ignore[arg-type]
     elif config.init:
         given = Checkpoint.load(Path(config.init))

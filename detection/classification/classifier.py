@@ -23,8 +23,6 @@ class Network(Protocol):
 
     def __call__(self, pixels: Tensor) -> Tensor: ...
 
-    def state_dict(self) -> dict[str, Tensor]: ...
-
 
 @dataclass(frozen=True)
 class ClassificationLosses:

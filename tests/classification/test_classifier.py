@@ -16,7 +16,7 @@ from detection.classification.bn_statistics import freeze_statistics
 from detection.classification.classifier import Classifier
 from detection.model.pixels import PerPixelMean, PixelFormat
 from detection.model.resnet import ResNet
-from detection.weights.backbone import initialise_backbone
+from detection.weights.backbone import initialise_backbone, warn_of_other_pixels
 
 
 def build_resnet(norm: str, shortcut: str = "B") -> ResNet:
@@ -111,6 +111,20 @@ def test_another_architecture_is_refused(tmp_path: Path) -> None:
     path = save(build_classifier("none"), tmp_path / "plain.pt")
     with pytest.raises(ValueError, match="another architecture"):
         initialise_backbone(build_resnet("frozen"), path)
+
+
+def test_other_pixels_than_the_classifiers_are_warned_of(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    bgr = {"_target_": "PixelFormat", "order": "BGR", "mean": [1.0, 2.0, 3.0]}
+    path = tmp_path / "best.pt"
+    ClassifierCheckpoint(
+        weights={}, model_config={"pixels": bgr}, class_names=["a"], views={}
+    ).save(path)
+    warn_of_other_pixels(path, dict(bgr))
+    assert not caplog.text
+    warn_of_other_pixels(path, bgr | {"order": "RGB"})
+    assert "order=BGR mean=[1.0, 2.0, 3.0], the detector's are in order=RGB" in caplog.text
 
 
 def test_a_classifier_is_no_detector(tmp_path: Path) -> None:

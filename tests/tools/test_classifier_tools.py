@@ -85,7 +85,8 @@ def test_training_leaves_what_programs_read(trained: Path) -> None:
     assert 0 <= metrics["lowest_error"] <= metrics["error"] <= 1
     lines = read_log(trained / "log.jsonl")
     assert [(line["iteration"], line["kind"]) for line in lines] == [
-        (1, "train"), (2, "train"), (2, "validation"), (3, "train"), (4, "train"), (4, "validation"),
+        (1, "train"), (2, "train"), (2, "validation"),
+        (3, "train"), (4, "train"), (4, "validation"),
     ]  # fmt: skip
     for name in ("best.pt", "last.pt", "config.yaml", "loss.png", "tensorboard"):
         assert (trained / name).exists(), name
