@@ -14,29 +14,26 @@ import pickle
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import torch
 from torch import Tensor, nn
 
 from detection import __version__
 
+Kind = TypeVar("Kind", bound="_File")
+
 
 @dataclass(frozen=True, kw_only=True)
-class Checkpoint:
+class _File:
     """``model_config``: ``_target_`` trees of plain values that :func:`build` turns into the model.
 
-    ``resize``, ``inference``: the same for the input of the detector and for what it does.
-    ``category_ids``: of the data set that it was trained on, for results files.
     ``training``: what resuming needs besides (optimizer, iteration); empty in a final model.
     """
 
     weights: dict[str, Tensor]
     model_config: dict[str, Any]
-    resize: dict[str, Any]
-    inference: dict[str, Any]
     class_names: list[str]
-    category_ids: list[int]
     training: dict[str, Any] = field(default_factory=dict)
     version: str = __version__
 
@@ -48,7 +45,7 @@ class Checkpoint:
         os.replace(partial, path)
 
     @classmethod
-    def load(cls, path: Path) -> Checkpoint:
+    def load(cls: type[Kind], path: Path) -> Kind:
         """Raises FileNotFoundError, or ValueError for a file that is no such checkpoint."""
         path = Path(path)
         if not path.is_file():
@@ -69,6 +66,43 @@ class Checkpoint:
         model = build(self.model_config)
         load_weights(model, self.weights, source="the checkpoint")
         return model.eval()
+
+
+@dataclass(frozen=True, kw_only=True)
+class Checkpoint(_File):
+    """A detector.  ``resize``, ``inference``: configurations of its input and of what it does.
+
+    ``category_ids``: of the data set that it was trained on, for results files.
+    """
+
+    resize: dict[str, Any]
+    inference: dict[str, Any]
+    category_ids: list[int]
+
+
+@dataclass(frozen=True, kw_only=True)
+class ClassifierCheckpoint(_File):
+    """A classifier.  ``views``: the configuration of what it is tested on."""
+
+    views: dict[str, Any]
+
+
+def is_classifier(content: Any) -> bool:
+    """Whether the content of a file is a :class:`ClassifierCheckpoint`."""
+    needed = ClassifierCheckpoint.__dataclass_fields__.keys()
+    return isinstance(content, dict) and content.keys() == needed
+
+
+def backbone_of_classifier(content: Any) -> Any:
+    """The backbone's weights, if ``content`` is a classifier's; anything else as it is."""
+    if not is_classifier(content):
+        return content
+    return {
+        name.removeprefix("backbone."): value
+        for name, value in content["weights"].items()
+        # A fixed BN counts no batches.
+        if name.startswith("backbone.") and not name.endswith("num_batches_tracked")
+    }
 
 
 def _in_todays_words(content: dict[str, Any]) -> dict[str, Any]:

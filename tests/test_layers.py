@@ -22,10 +22,10 @@ LAYERS = (
 )
 RANK = {name: rank for rank, names in enumerate(LAYERS) for name in names}
 
-# A classifier is pre-trained for the detector: it is the same network on the same pixels.
+# A classifier is made of the detector's blocks.
 EXCEPTIONS = {
     ("classification", "detection.model.resnet"),
-    ("classification", "detection.model.pixels"),
+    ("classification", "detection.model.frozen_bn"),
 }
 
 
@@ -87,7 +87,7 @@ def test_imports_point_downwards(name: str) -> None:
         ("detection.model.rpn", "detection.ops.nms", True),
         ("detection.model.rpn", "detection.model.targets", True),
         ("detection.engine.train", "detection.model.rpn", True),
-        ("detection.classification.classifier", "detection.model.resnet", True),
+        ("detection.classification.cifar", "detection.model.resnet", True),
         ("detection.classification.classifier", "detection.model.rpn", False),
         ("detection.model.rpn", "detection.data.loader", False),
         ("detection.boxes", "detection.structures", False),

@@ -2,8 +2,9 @@
 
 python tools/demo.py            (or: make demo)
 
-Leaves in output_dir: summary.html, metrics.json, detector/ (as tools/train_net.py leaves it),
-photos/ with the detections drawn, and data/, the generated data set.
+Calls the other tools one after the other.  Leaves in output_dir: summary.html, metrics.json,
+classifier/, bn_statistics/ and detector/ as the tools leave them, photos/, detected/, and data/ and
+objects/, the generated data sets.
 """
 
 from __future__ import annotations
@@ -19,22 +20,17 @@ sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 import cv2
 import numpy as np
-import torch
-from hydra.utils import instantiate
 from numpy.typing import NDArray
-from omegaconf import DictConfig, OmegaConf
+from omegaconf import DictConfig
 
-from detection.classification.bn_statistics import freeze_statistics
-from detection.classification.classifier import Classifier
-from detection.classification.pretrain import accuracy, pretrain
 from detection.data.dataset import DetectionDataset
 from detection.data.folder import open_folder
-from detection.data.object_crops import object_crops
+from detection.data.object_crops import write_object_crops
 from detection.data.shapes import generate
 from detection.engine.metrics_file import write_metrics
 from detection.engine.summary import Summary, write_summary
 from detection.inference.draw import contact_sheet
-from tools import detect, train_net
+from tools import bn_statistics, detect, train_classifier, train_net
 from tools.launch import compose_config, launch
 
 log = logging.getLogger("demo")
@@ -44,7 +40,7 @@ def main(config: DictConfig) -> None:
     began = time.perf_counter()
     folder = Path(config.output_dir)
     # The data set stays: it is the same again, and takes a while to draw.
-    for name in ("detector", "photos", "detected"):
+    for name in ("objects", "classifier", "bn_statistics", "detector", "photos", "detected"):
         shutil.rmtree(folder / name, ignore_errors=True)
 
     _step(1, "generating the data set `shapes`")
@@ -55,20 +51,21 @@ def main(config: DictConfig) -> None:
         seed=config.seed,
         image_side=config.shapes.image_side,
     )
-    train_config = _train_config(config, data)
     train_set, val_set = (
         open_folder(root=data, split=split, classes=None, invalid_boxes="error")
         for split in ("train", "val")
     )
 
     _step(2, "pre-training a classifier on the objects, cut out; then its exact BN statistics")
-    weights = folder / "detector" / "backbone.pt"
-    top1 = _pretrained_backbone(config, train_config, train_set, val_set, weights)
+    crops = _write_crops(config, folder / "objects", train_set, val_set)
+    train_classifier.main(_classifier_config(config, folder, crops))
+    bn_statistics.main(_bn_statistics_config(config, folder, crops))
+    classified = json.loads((folder / "bn_statistics" / "metrics.json").read_text())
+    top1 = 1 - classified["error"]
     log.info("top-1 accuracy on the objects of val: %.1f %%", 100 * top1)
 
     _step(3, "training the detector on it")
-    train_config.weights = str(weights)
-    train_net.main(train_config)
+    train_net.main(_train_config(config, folder))
     trained = json.loads((folder / "detector" / "metrics.json").read_text())
 
     _step(4, "detecting in a folder of pictures")
@@ -92,13 +89,46 @@ def _step(number: int, what: str) -> None:
     log.info("\n[%d/4] %s", number, what)
 
 
-def _train_config(config: DictConfig, data: Path) -> DictConfig:
+def _classifier_config(config: DictConfig, folder: Path, crops: int) -> DictConfig:
+    rule = config.pretraining
+    return compose_config(
+        "classifier",
+        [
+            *rule.classifier,
+            f"data.root={folder / 'objects'}",
+            f"output_dir={folder / 'classifier'}",
+            f"seed={config.seed}",
+            f"schedule.batch_size={rule.batch_size}",
+            f"schedule.rules.iterations={rule.epochs * max(crops // rule.batch_size, 1)}",
+            *_runtime(config),
+        ],
+    )
+
+
+def _bn_statistics_config(config: DictConfig, folder: Path, crops: int) -> DictConfig:
+    return compose_config(
+        "bn_statistics",
+        [
+            f"checkpoint={folder / 'classifier' / 'last.pt'}",
+            f"data.root={folder / 'objects'}",
+            "data.val_split=val",
+            "data.in_memory=true",
+            # Every layer costs a pass over them.
+            f"data.images={crops // config.pretraining.per_object}",
+            f"output_dir={folder / 'bn_statistics'}",
+            *_runtime(config),
+        ],
+    )
+
+
+def _train_config(config: DictConfig, folder: Path) -> DictConfig:
     return compose_config(
         "train",
         [
             *config.detector,
-            f"data.root={data}",
-            f"output_dir={Path(config.output_dir) / 'detector'}",
+            f"data.root={folder / 'data'}",
+            f"weights={folder / 'bn_statistics' / 'classifier.pt'}",
+            f"output_dir={folder / 'detector'}",
             f"seed={config.seed}",
             *_runtime(config),
         ],
@@ -121,64 +151,24 @@ def _runtime(config: DictConfig) -> list[str]:
     return [f"runtime.{key}={value}" for key, value in config.runtime.items()]
 
 
-def _pretrained_backbone(
-    config: DictConfig,
-    train_config: DictConfig,
-    train_set: DetectionDataset,
-    val_set: DetectionDataset,
-    weights: Path,
-) -> float:
-    """Leaves the backbone's weights at ``weights``; returns the accuracy on ``val_set``."""
-    rule = config.pretraining
-    images, classes = _crops(config, train_set)
-    classifier = _classifier(train_config, len(train_set.class_names), config.seed)
-    pretrain(
-        classifier,
-        images,
-        classes,
-        epochs=rule.epochs,
-        batch_size=rule.batch_size,
-        learning_rate=rule.learning_rate,
-        warmup_iterations=rule.warmup_iterations,
-        weight_decay=rule.weight_decay,
-        seed=config.seed,
-    )
-    # One crop of each object: every layer costs a pass over them.
-    freeze_statistics(classifier, _batches(images[:: rule.per_object], 256))
-    weights.parent.mkdir(parents=True, exist_ok=True)
-    torch.save(classifier.backbone_weights(), weights)
-    return accuracy(classifier, *_crops(config, val_set), batch_size=256)
-
-
-def _crops(
-    config: DictConfig, dataset: DetectionDataset
-) -> tuple[NDArray[np.uint8], NDArray[np.int64]]:
+def _write_crops(
+    config: DictConfig, folder: Path, train_set: DetectionDataset, val_set: DetectionDataset
+) -> int:
+    """Leaves folder/train and folder/val; returns how many crops there are to train on."""
     rule = config.pretraining
     low, high = rule.context
-    return object_crops(
-        dataset,
-        side=rule.crop_side,
-        context=(low, high),
-        per_object=rule.per_object,
-        seed=config.seed,
+    train, _ = (
+        write_object_crops(
+            dataset,
+            folder / split,
+            side=rule.crop_side,
+            context=(low, high),
+            per_object=rule.per_object,
+            seed=config.seed,
+        )
+        for split, dataset in (("train", train_set), ("val", val_set))
     )
-
-
-def _classifier(train_config: DictConfig, num_classes: int, seed: int) -> Classifier:
-    """The detector's backbone and pixels, with BN that learns."""
-    torch.manual_seed(seed)
-    backbone = OmegaConf.merge(
-        train_config.model.backbone, {"norm": "trained", "frozen_stages": [], "bin_step": 1}
-    )
-    return Classifier(
-        pixels=instantiate(train_config.model.pixels, _convert_="all"),
-        backbone=instantiate(backbone, _convert_="all"),
-        num_classes=num_classes,
-    )
-
-
-def _batches(images: NDArray[np.uint8], size: int) -> list[torch.Tensor]:
-    return [torch.from_numpy(images[i : i + size]) for i in range(0, len(images), size)]
+    return train
 
 
 def _copy_photos(dataset: DetectionDataset, folder: Path, count: int) -> None:

@@ -14,14 +14,15 @@ import sys
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
+import torch
 from hydra import compose, initialize_config_dir
 from hydra.errors import HydraException
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import MissingMandatoryValue, OmegaConfBaseException
 
-from detection.checkpoint import build
+from detection.checkpoint import Checkpoint, ClassifierCheckpoint, build
 from detection.data.transforms import Resize
 from detection.engine.runtime import Runtime
 from detection.inference.detector import Detector
@@ -90,6 +91,27 @@ def _check_numbers(composed: DictConfig, plain: DictConfig, overrides: list[str]
             raise ValueError(f"{override}: {key} must be {kind}, as {default} is")
 
 
+def device_type(config: DictConfig) -> str:
+    """What ``runtime.device`` comes down to: "cuda" or "cpu"."""
+    automatic = "cuda" if torch.cuda.is_available() else "cpu"
+    return automatic if config.runtime.device == "auto" else config.runtime.device.split(":")[0]
+
+
+Kind = TypeVar("Kind", Checkpoint, ClassifierCheckpoint)
+
+
+def previous_run(folder: Path, kind: type[Kind], *, resume: bool) -> Kind | None:
+    """The last checkpoint in ``folder`` to resume from; ValueError rather than overwriting one."""
+    last = folder / "last.pt"
+    if resume:
+        return kind.load(last)
+    if last.exists():
+        raise ValueError(
+            f"{last} exists: go on from it with resume=true, or choose another output_dir"
+        )
+    return None
+
+
 def load_detector(config: DictConfig, runtime: Runtime) -> Detector:
     """The detector of ``config.checkpoint`` (several: an ensemble).
 
@@ -152,7 +174,10 @@ def _explain(message: str, overrides: list[str], plain: DictConfig) -> str:
         if not re.fullmatch(r"[\w.@/]+", key) or "=" not in override:
             return f"{override!r} is no override: write key=value, for example data.root=/path"
         if (CONFIGS / key).is_dir():
-            choices = sorted(file.stem for file in (CONFIGS / key).glob("*.yaml"))
+            folder = CONFIGS / key
+            choices = sorted(
+                str(file.relative_to(folder).with_suffix("")) for file in folder.rglob("*.yaml")
+            )
             if value not in choices:
                 return f"{override}: there is no such {key}; {_nearest(value, choices)}"
         group = key.partition(".")[0]

@@ -32,16 +32,16 @@ from detection.engine.distributed import Processes, processes
 from detection.engine.evaluate import Scores, detect_dataset, measure
 from detection.engine.log import TrainingLog
 from detection.engine.metrics_file import write_metrics
-from detection.engine.optim import sgd
+from detection.engine.optim import Metrics
 from detection.engine.propose import detect_on_proposals, measure_proposals
 from detection.engine.runtime import Runtime, set_up_runtime
-from detection.engine.train import Metrics, train
+from detection.engine.train import train
 from detection.evaluation.table import recall_line
 from detection.inference.detector import Detector
 from detection.model.faster_rcnn import FasterRCNN
 from detection.model.parts import trained_part
-from detection.weights.backbone import initialise_backbone
-from tools.launch import as_plain, launch
+from detection.weights.backbone import initialise_backbone, warn_of_other_pixels
+from tools.launch import as_plain, device_type, launch, previous_run
 
 log = logging.getLogger("train")
 
@@ -73,13 +73,13 @@ def run(config: DictConfig, runtime: Runtime, own: Processes, began: float) -> N
     proposals, val_proposals = _open_proposals(config, train_set, val_set)
     part = trained_part(model, part=config.part, shared_fixed=config.shared_fixed)
 
-    previous = _previous_run(folder, resume=config.resume)
+    previous = previous_run(folder, Checkpoint, resume=config.resume)
     if previous:
         load_weights(model, previous.weights, source=str(folder / "last.pt"))
     else:
         _initialise(model, config, train_set)
     model.to(runtime.device)
-    optimizer = sgd(model, **config.schedule.optimizer)
+    optimizer = instantiate(config.schedule.optimizer, _convert_="all")(model)
     start, best = 0, -1.0
     if previous:
         start, best = previous.training["iteration"], previous.training["best"]
@@ -149,11 +149,6 @@ def run(config: DictConfig, runtime: Runtime, own: Processes, began: float) -> N
         validation.report(folder, seconds=time.perf_counter() - began)
 
 
-def device_type(config: DictConfig) -> str:
-    automatic = "cuda" if torch.cuda.is_available() else "cpu"
-    return automatic if config.runtime.device == "auto" else config.runtime.device.split(":")[0]
-
-
 def _open_data(config: DictConfig) -> tuple[DetectionDataset, DetectionDataset]:
     """The training and the validation set, both with the training set's labels."""
     train_set, val_set = (
@@ -199,21 +194,11 @@ def _open_proposals(
     return train, None
 
 
-def _previous_run(folder: Path, *, resume: bool) -> Checkpoint | None:
-    last = folder / "last.pt"
-    if resume:
-        return Checkpoint.load(last)
-    if last.exists():
-        raise ValueError(
-            f"{last} exists: go on from it with resume=true, or choose another output_dir"
-        )
-    return None
-
-
 def _initialise(model: FasterRCNN, config: DictConfig, dataset: DetectionDataset) -> None:
     if config.weights and config.init:
         raise ValueError("weights= (a backbone) and init= (a detector) exclude each other")
     if config.weights:
+        warn_of_other_pixels(Path(config.weights), as_plain(config.model.pixels))
         initialise_backbone(model.backbone, Path(config.weights))  # type: ignore[arg-type]
     elif config.init:
         given = Checkpoint.load(Path(config.init))

@@ -6,16 +6,62 @@ ImageNet training set.  Then the BN layers are fixed during fine-tuning."
 The running averages of training are neither exact nor of one network: each batch saw other
 weights.  Here the layers get their statistics one after the other, in the order in which data
 flows: the statistics of a layer are those of its inputs over the whole set, with all layers before
-it fixed already.  So the result does not depend on the size of the batches.
+it fixed already.  So the result depends neither on the size of the batches nor on the number of
+processes that share the images.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
 
 import torch
 from torch import Tensor, nn
 from tqdm import tqdm
+
+
+@dataclass(frozen=True)
+class Moments:
+    """``count`` values per channel; their ``mean`` and the sum of ``squares`` of their deviations.
+
+    float64 [C] each, on the CPU.
+    """
+
+    count: int
+    mean: Tensor
+    squares: Tensor
+
+    @classmethod
+    def of(cls, x: Tensor) -> Moments:
+        """Of each channel of [N, C, H, W], over all images and positions."""
+        x = x.double()
+        mean = x.mean(dim=(0, 2, 3))
+        squares = (x - mean[:, None, None]).square().sum(dim=(0, 2, 3))
+        return cls(x.numel() // x.shape[1], mean.cpu(), squares.cpu())
+
+    @classmethod
+    def nothing(cls, channels: int) -> Moments:
+        zeros = torch.zeros(channels, dtype=torch.float64)
+        return cls(0, zeros, zeros)
+
+    def __add__(self, other: Moments) -> Moments:
+        """Of the union; without subtracting large sums (Chan et al. 1983)."""
+        total = self.count + other.count
+        if total == 0:
+            return self
+        shift = other.mean - self.mean
+        return Moments(
+            total,
+            self.mean + shift * other.count / total,
+            self.squares + other.squares + shift.square() * self.count * other.count / total,
+        )
+
+
+Gather = Callable[[Moments], list[Moments]]
+
+
+def _alone(moments: Moments) -> list[Moments]:
+    return [moments]
 
 
 class _Reached(Exception):
@@ -23,21 +69,33 @@ class _Reached(Exception):
 
 
 @torch.no_grad()
-def freeze_statistics(network: nn.Module, batches: Iterable[Tensor]) -> None:
+def freeze_statistics(
+    network: nn.Module,
+    batches: Iterable[Tensor],
+    *,
+    forward: Callable[[Tensor], object] | None = None,
+    gather: Gather = _alone,
+) -> None:
     """Sets the mean and variance of every ``nn.BatchNorm2d`` and puts ``network`` into eval mode.
 
-    ``batches``: inputs of ``network``; iterated over once per layer, so not a generator.  Costs as
-    much as half as many forward passes over the data as there are layers: each pass ends at its
-    layer.
+    ``batches``: iterated over once per layer, so not a generator.  Costs as much as half as many
+    forward passes over the data as there are layers: each pass ends at its layer.
+    ``forward``: sends one of ``batches`` through the layers; None: ``network`` itself.
+    ``gather``: one process's moments -> those of all processes, each with its part of the images.
     """
     network.eval()
-    for layer in tqdm(_in_order(network, next(iter(batches))), unit="layer", desc="BN statistics"):
-        mean, variance = _input_statistics(network, layer, batches)
-        layer.get_buffer("running_mean").copy_(mean)
-        layer.get_buffer("running_var").copy_(variance)
+    forward = forward or network
+    order = _in_order(network, forward, next(iter(batches)))
+    for layer in tqdm(order, unit="layer", desc="BN statistics"):
+        own = _input_moments(layer, forward, batches)
+        moments = sum(gather(own), Moments.nothing(layer.num_features))
+        layer.get_buffer("running_mean").copy_(moments.mean)
+        layer.get_buffer("running_var").copy_(moments.squares / moments.count)
 
 
-def _in_order(network: nn.Module, batch: Tensor) -> list[nn.BatchNorm2d]:
+def _in_order(
+    network: nn.Module, forward: Callable[[Tensor], object], batch: Tensor
+) -> list[nn.BatchNorm2d]:
     """The BN layers in the order in which a forward pass reaches them."""
     order: list[nn.BatchNorm2d] = []
     handles = [
@@ -45,40 +103,29 @@ def _in_order(network: nn.Module, batch: Tensor) -> list[nn.BatchNorm2d]:
         for layer in network.modules()
         if isinstance(layer, nn.BatchNorm2d)
     ]
-    network(batch)
+    forward(batch)
     for handle in handles:
         handle.remove()
     return order
 
 
-def _input_statistics(
-    network: nn.Module, layer: nn.BatchNorm2d, batches: Iterable[Tensor]
-) -> tuple[Tensor, Tensor]:
-    """Mean and (population) variance of each channel over all images and positions, float64."""
-    count = 0
-    mean = squares = torch.zeros(layer.num_features, dtype=torch.float64)
+def _input_moments(
+    layer: nn.BatchNorm2d, forward: Callable[[Tensor], object], batches: Iterable[Tensor]
+) -> Moments:
+    moments = Moments.nothing(layer.num_features)
 
     def observe(_: nn.Module, inputs: tuple[Tensor, ...]) -> None:
-        nonlocal count, mean, squares
-        x = inputs[0].double()
-        own_count = x.numel() // x.shape[1]
-        own_mean = x.mean(dim=(0, 2, 3))
-        own_squares = (x - own_mean[:, None, None]).square().sum(dim=(0, 2, 3))
-        # Chan et al. 1983: the statistics of a union, without subtracting large sums.
-        shift = own_mean - mean.to(x.device)
-        total = count + own_count
-        mean = mean.to(x.device) + shift * own_count / total
-        squares = squares.to(x.device) + own_squares + shift.square() * count * own_count / total
-        count = total
+        nonlocal moments
+        moments = moments + Moments.of(inputs[0])
         raise _Reached
 
     handle = layer.register_forward_pre_hook(observe)
     try:
         for batch in batches:
             try:
-                network(batch)
+                forward(batch)
             except _Reached:
                 continue
     finally:
         handle.remove()
-    return mean, squares / count
+    return moments

@@ -1,36 +1,73 @@
-"""A ResNet as it is pre-trained: the network of table 1 with its fc layer."""
+"""A network as it is pre-trained: all stages, the global average and the fc layer (table 1)."""
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+from typing import Protocol
+
 import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
 
-from detection.model.pixels import PixelFormat
-from detection.model.resnet import ResNet
-from detection.structures import ImageBatch
+
+class Pixels(Protocol):
+    """See :mod:`detection.model.pixels`."""
+
+    def normalise(self, pixels: Tensor) -> Tensor: ...
+
+
+class Network(Protocol):
+    """ResNet, VGG16, CifarResNet: pixels [N, 3, H, W] -> [N, region_channels]."""
+
+    region_channels: int
+
+    def __call__(self, pixels: Tensor) -> Tensor: ...
+
+
+@dataclass(frozen=True)
+class ClassificationLosses:
+    """Scalars.  ``error``: the part of the mini-batch that was put in a wrong class."""
+
+    cross_entropy: Tensor
+    error: Tensor
+
+    def total(self) -> Tensor:
+        return self.cross_entropy
+
+    def detached(self) -> dict[str, Tensor]:
+        """What the log shows, out of the graph and still on its device."""
+        loss = self.cross_entropy.detach()
+        return {"total": loss, "error": self.error}
 
 
 class Classifier(nn.Module):
-    """uint8 images [N, H, W, 3], BGR -> class logits [N, num_classes].
+    """``backbone``: with ``norm="trained"`` and ``bin_step=1``, as a classifier strides in conv5_1.
 
-    ``backbone``: with ``norm="trained"`` and ``bin_step=1``, as a classifier strides in conv5_1.
+    Weights are initialised as in He et al. 2015 (reference 13 of the paper), biases with zero.
     """
 
-    def __init__(self, *, pixels: PixelFormat, backbone: ResNet, num_classes: int) -> None:
+    def __init__(self, *, pixels: Pixels, backbone: Network, num_classes: int) -> None:
         super().__init__()
         self.pixels = pixels
         self.backbone = backbone
         self.fc = nn.Linear(backbone.region_channels, num_classes)
+        nn.init.kaiming_normal_(self.fc.weight, nonlinearity="relu")
+        nn.init.zeros_(self.fc.bias)
         self.to(memory_format=torch.channels_last)
 
-    def forward(self, images: Tensor) -> Tensor:
-        sizes = [(images.shape[1], images.shape[2])] * len(images)
-        return self.fc(self.backbone(self.pixels(ImageBatch(images, sizes))))
+    def forward(self, images: Tensor, targets: Tensor) -> ClassificationLosses:
+        """The loss of one mini-batch: training only.
 
-    def backbone_weights(self) -> dict[str, Tensor]:
-        """What initialises the backbone of a detector, where BN is frozen."""
-        return {
-            name: value
-            for name, value in self.backbone.state_dict().items()
-            if not name.endswith("num_batches_tracked")
-        }
+        ``images``: uint8 [N, H, W, 3], BGR.  ``targets``: int64 [N], 0 ... num_classes - 1.
+        """
+        logits = self.logits(images).float()
+        wrong = logits.detach().argmax(dim=1) != targets
+        return ClassificationLosses(F.cross_entropy(logits, targets), wrong.float().mean())
+
+    def logits(self, images: Tensor) -> Tensor:
+        """uint8 images [N, H, W, 3], BGR, of any size -> [N, num_classes].
+
+        The fc layer commutes with the global average: on a whole image this is the fully
+        convolutional form, the class scores of all places averaged.
+        """
+        return self.fc(self.backbone(self.pixels.normalise(images)))

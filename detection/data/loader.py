@@ -27,6 +27,9 @@ class Batch:
     images: ImageBatch
     targets: list[Target]
 
+    def __len__(self) -> int:
+        return len(self.targets)
+
     def split(self, parts: int) -> list[Batch]:
         """At most ``parts`` batches of as many images each as can be; padding stays as it is."""
         size = -(-len(self.targets) // parts)

@@ -1,6 +1,8 @@
-"""The objects of a detection data set, cut out: a small classification data set."""
+"""The objects of a detection data set, cut out: a small data set for a classifier."""
 
 from __future__ import annotations
+
+from pathlib import Path
 
 import cv2
 import numpy as np
@@ -38,6 +40,28 @@ def object_crops(
     if not crops:
         raise ValueError(f"{dataset.source}: no objects to cut out")
     return np.stack(crops), np.array(classes, dtype=np.int64)
+
+
+def write_object_crops(
+    dataset: DetectionDataset,
+    folder: Path,
+    *,
+    side: int,
+    context: tuple[float, float],
+    per_object: int,
+    seed: int,
+) -> int:
+    """:func:`object_crops` as ``folder/<class>/<number>.png``; returns how many there are."""
+    crops, classes = object_crops(
+        dataset, side=side, context=context, per_object=per_object, seed=seed
+    )
+    for name in dataset.class_names:
+        (folder / name).mkdir(parents=True, exist_ok=True)
+    for number, (crop, label) in enumerate(zip(crops, classes.tolist(), strict=True)):
+        path = folder / dataset.class_names[label] / f"{number:06d}.png"
+        if not cv2.imwrite(str(path), crop):
+            raise ValueError(f"{path}: cannot be written")
+    return len(crops)
 
 
 def _crop(

@@ -13,7 +13,8 @@ import matplotlib.pyplot as plt
 from torch.utils.tensorboard import SummaryWriter
 
 LOSSES = ("total", "rpn_objectness", "rpn_box", "head_class", "head_box")
-MEASURES = ("AP50", "AP", "AR1000", "AR300")  # of the detector, or of the RPN trained alone
+# Of a validation, drawn in percent on the right.
+MEASURES = {"AP50": "s--", "AP": "o--", "AR1000": "s--", "AR300": "o--", "error": "o-"}
 
 
 class TrainingLog:
@@ -57,15 +58,18 @@ def read_log(path: Path) -> list[dict[str, Any]]:
 
 
 def plot_training(log: Path, picture: Path) -> None:
-    """Draws the losses, and AP or proposal recall where measured, over the iterations."""
+    """Draws the losses, and AP, proposal recall or error where measured, over the iterations."""
     lines = read_log(log)
     train = [line for line in lines if line["kind"] == "train"]
     validation = [line for line in lines if line["kind"] == "validation"]
     figure, axes = plt.subplots(figsize=(8, 5), layout="constrained")
-    for name in (name for name in LOSSES if train and name in train[0]):
+    for name in LOSSES:
+        there = [line for line in train if name in line]
+        if not there:
+            continue
         axes.plot(
-            [line["iteration"] for line in train],
-            [line[name] for line in train],
+            [line["iteration"] for line in there],
+            [line[name] for line in there],
             label=name.replace("_", " "),
             linewidth=2 if name == "total" else 1,
             color="black" if name == "total" else None,
@@ -73,18 +77,19 @@ def plot_training(log: Path, picture: Path) -> None:
     axes.set(xlabel="iteration", ylabel="loss")
     axes.set_ylim(bottom=0)
     axes.grid(alpha=0.3)
-    if validation:
+    measured = [name for name in MEASURES if any(name in line for line in validation)]
+    if measured:
         right = axes.twinx()
-        measured = [name for name in MEASURES if name in validation[0]]
-        for name, style in zip(measured, ("s--", "o--"), strict=False):
+        for name in measured:
             right.plot(
                 [line["iteration"] for line in validation],
                 [100 * (line[name] or 0) for line in validation],
-                style,
+                MEASURES[name],
                 color="tab:gray",
                 label=f"{name} (val)",
             )
-        right.set(ylabel=f"{measured[-1][:2]} in %", ylim=(0, 100))
+        what = "error" if "error" in measured else measured[-1][:2]
+        right.set(ylabel=f"{what} in %", ylim=(0, 100))
         right.legend(loc="center right")
     if train:
         axes.legend(loc="upper right")

@@ -1,25 +1,46 @@
-"""The training loop."""
+"""The training loop, of detectors and of classifiers alike."""
 
 from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Protocol
 
 import torch
 from torch import nn
 from torch.nn.parallel import DistributedDataParallel
 from tqdm import tqdm
 
-from detection.data.loader import Batch
 from detection.engine.distributed import Processes
 from detection.engine.log import TrainingLog
-from detection.engine.optim import LearningRate, set_rate
+from detection.engine.optim import Metrics, Schedule, set_rate
 from detection.inference.detector import Precision
 
-Metrics = dict[str, float | None]
+
+class TrainingLosses(Protocol):
+    """What a network returns in training, for instance :class:`detection.structures.Losses`."""
+
+    def total(self) -> torch.Tensor: ...
+
+    def detached(self) -> dict[str, torch.Tensor]: ...
+
+
+class MiniBatch(Protocol):
+    """``images`` and ``targets`` are what the network takes; see the two loaders of ``data/``."""
+
+    @property
+    def images(self) -> Any: ...
+
+    @property
+    def targets(self) -> Any: ...
+
+    def __len__(self) -> int: ...
+
+    def to(self, device: torch.device) -> MiniBatch: ...
+
+    def split(self, parts: int) -> Sequence[MiniBatch]: ...
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -41,9 +62,9 @@ class TrainingRules:
 def train(
     *,
     model: nn.Module,
-    batches: Iterable[Batch],
+    batches: Iterable[MiniBatch],
     optimizer: torch.optim.Optimizer,
-    learning_rate: LearningRate,
+    learning_rate: Schedule,
     rules: TrainingRules,
     start: int,
     seed: int,
@@ -56,7 +77,8 @@ def train(
 ) -> None:
     """Trains ``model`` from iteration ``start`` to the end.
 
-    ``model``: a FasterRCNN, or a part of one (:mod:`detection.model.parts`).
+    ``model``: takes the images and targets of a mini-batch, returns :class:`TrainingLosses`: a
+    detector, a part of one (:mod:`detection.model.parts`) or a classifier.
     ``evaluate``: measures the model as it is; called in the first process alone.
     ``save``: keeps a checkpoint after that many iterations, with the metrics if just measured.
     ``log``: None in all processes but the first.
@@ -75,8 +97,8 @@ def train(
         optimizer.zero_grad(set_to_none=True)
         for part in batch.to(device).split(rules.accumulate):
             with torch.autocast(device.type, torch.bfloat16, enabled=precision == "bf16"):
-                losses = network(part.images, part.targets)
-            share = len(part.images) / len(batch.images)
+                losses: TrainingLosses = network(part.images, part.targets)
+            share = len(part) / len(batch)
             (losses.total() * share).backward()
             window.add(losses.detached(), share)
         if rules.clip_norm is not None:
@@ -88,7 +110,7 @@ def train(
         last = done == rules.iterations
         bar.update()
         if last or _due(done, rules.log_every):
-            values = window.close(learning_rate(iteration), len(batch.images) * own.world_size)
+            values = window.close(learning_rate(iteration), len(batch) * own.world_size)
             _check_finite(values, done, learning_rate)
             bar.set_postfix(loss=f"{values['total']:.3f}", lr=f"{values['learning_rate']:.2g}")
             if log is not None:
@@ -97,12 +119,14 @@ def train(
         # Before measuring: an error there must not cost the training so far.
         if own.is_first and (measuring or _due(done, rules.checkpoint_every)):
             save(done, None)
-        if own.is_first and measuring:
-            metrics = evaluate()
+        if measuring:
+            metrics = own.from_first(evaluate() if own.is_first else None)
+            learning_rate.observe(metrics)
             model.train()
             if log is not None:
                 log.write(done, "validation", metrics)
-            save(done, metrics)
+            if own.is_first:
+                save(done, metrics)
             window.restart()
     bar.close()
 
@@ -117,7 +141,7 @@ def _due(done: int, every: int) -> bool:
     return every > 0 and done % every == 0
 
 
-def _check_finite(values: dict[str, Any], done: int, learning_rate: LearningRate) -> None:
+def _check_finite(values: dict[str, Any], done: int, learning_rate: Schedule) -> None:
     if not math.isfinite(values["total"]):
         raise FloatingPointError(
             f"the loss is {values['total']} at iteration {done} ({learning_rate}): training has "

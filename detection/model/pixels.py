@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Literal
 
 import torch
@@ -34,9 +34,43 @@ class PixelFormat(nn.Module):
         self.register_buffer("std", torch.tensor(std), persistent=False)
 
     def forward(self, images: ImageBatch) -> Tensor:
-        pixels = images.pixels.flip(-1) if self.order == "RGB" else images.pixels
-        pixels = (pixels - self.mean) / self.std
+        pixels = self.normalise(images.pixels)
         for image, (height, width) in zip(pixels, images.sizes, strict=True):
-            image[height:] = 0
-            image[:, width:] = 0
+            image[:, height:] = 0
+            image[:, :, width:] = 0
+        return pixels
+
+    def normalise(self, pixels: Tensor) -> Tensor:
+        """uint8 [N, H, W, 3] without padding -> float32 [N, 3, H, W], channels_last."""
+        if self.order == "RGB":
+            pixels = pixels.flip(-1)
+        pixels = (pixels - self.mean) / self.std
         return pixels.permute(0, 3, 1, 2)  # NHWC in memory is channels_last
+
+
+class PerPixelMean(nn.Module):
+    """Subtracts the mean image of the training set (section 3.4; Krizhevsky et al. 2012).
+
+    ``mean``: float32 [side, side, 3], BGR, in units of 0 ... 255; saved with the weights, and zero
+    until :meth:`fit`.  Images of another size have the mean colour subtracted.
+    """
+
+    mean: Tensor
+
+    def __init__(self, *, side: int) -> None:
+        super().__init__()
+        self.register_buffer("mean", torch.zeros(side, side, 3))
+
+    def fit(self, batches: Iterable[Tensor]) -> None:
+        """Takes the mean of the images in ``batches``, uint8 [N, side, side, 3] each."""
+        total, count = torch.zeros(self.mean.shape, dtype=torch.float64), 0
+        for images in batches:
+            total += images.sum(dim=0, dtype=torch.float64)
+            count += len(images)
+        self.mean.copy_(total / count)
+
+    def normalise(self, pixels: Tensor) -> Tensor:
+        """uint8 [N, H, W, 3] -> float32 [N, 3, H, W], channels_last."""
+        same = pixels.shape[1:] == self.mean.shape
+        mean = self.mean if same else self.mean.mean(dim=(0, 1))
+        return (pixels - mean).permute(0, 3, 1, 2)

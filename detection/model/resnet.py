@@ -1,5 +1,7 @@
 """ResNet-18/34/50/101/152 (He et al. 2015, table 1), split where the detector splits it.
 
+Also their plain twins (section 3.3): the same layers without shortcuts.
+
 conv1 ... conv4_x (stride 16) are computed once per image and shared by the RPN and the Fast R-CNN
 head; conv5_x runs on the features pooled for each region (the paper's appendix A).  The names are
 the paper's: conv1, conv2 (= conv2_x, behind the 3x3 max pooling) ... conv5.
@@ -8,6 +10,7 @@ the paper's: conv1, conv2 (= conv2_x, behind the 3x3 max pooling) ... conv5.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Literal
 
 import torch.nn.functional as F
 from torch import Tensor, nn
@@ -25,6 +28,11 @@ BLOCKS = {
 WIDTHS = (64, 128, 256, 512)
 STAGES = ("conv1", "conv2", "conv3", "conv4", "conv5")
 
+# Section 4.1.  A: the identity, with zeros for new channels; B: a projection where the dimensions
+# change, else the identity; C: projections everywhere; none: a plain network.
+Shortcut = Literal["A", "B", "C", "none"]
+SHORTCUTS = ("A", "B", "C", "none")
+
 
 class BasicBlock(nn.Module):
     """Two 3x3 convolutions and a shortcut (figure 5, left); the first one strides."""
@@ -32,16 +40,28 @@ class BasicBlock(nn.Module):
     expansion = 1
 
     def __init__(
-        self, in_channels: int, width: int, *, stride: int, stride_in_1x1: bool, norm: Norm
+        self,
+        in_channels: int,
+        width: int,
+        *,
+        stride: int,
+        stride_in_1x1: bool,
+        shortcut: Shortcut,
+        norm: Norm,
     ) -> None:
         super().__init__()
         self.conv_a = ConvBN(in_channels, width, 3, stride=stride, padding=1, norm=norm)
         self.conv_b = ConvBN(width, width, 3, padding=1, norm=norm)
-        self.shortcut = _shortcut(in_channels, width * self.expansion, stride=stride, norm=norm)
+        self.shortcut = _shortcut(
+            in_channels, width * self.expansion, stride=stride, option=shortcut, norm=norm
+        )
 
     def forward(self, x: Tensor) -> Tensor:
         y = F.relu(self.conv_a(x), inplace=True)
-        return F.relu(self.conv_b(y).add_(self.shortcut(x)), inplace=True)
+        y = self.conv_b(y)
+        if self.shortcut is not None:
+            y = y.add_(self.shortcut(x))
+        return F.relu(y, inplace=True)
 
 
 class Bottleneck(nn.Module):
@@ -54,7 +74,14 @@ class Bottleneck(nn.Module):
     expansion = 4
 
     def __init__(
-        self, in_channels: int, width: int, *, stride: int, stride_in_1x1: bool, norm: Norm
+        self,
+        in_channels: int,
+        width: int,
+        *,
+        stride: int,
+        stride_in_1x1: bool,
+        shortcut: Shortcut,
+        norm: Norm,
     ) -> None:
         super().__init__()
         first, second = (stride, 1) if stride_in_1x1 else (1, stride)
@@ -62,19 +89,73 @@ class Bottleneck(nn.Module):
         self.conv_a = ConvBN(in_channels, width, 1, stride=first, norm=norm)
         self.conv_b = ConvBN(width, width, 3, stride=second, padding=1, norm=norm)
         self.conv_c = ConvBN(width, out_channels, 1, norm=norm)
-        self.shortcut = _shortcut(in_channels, out_channels, stride=stride, norm=norm)
+        self.shortcut = _shortcut(
+            in_channels, out_channels, stride=stride, option=shortcut, norm=norm
+        )
 
     def forward(self, x: Tensor) -> Tensor:
         y = F.relu(self.conv_a(x), inplace=True)
         y = F.relu(self.conv_b(y), inplace=True)
-        return F.relu(self.conv_c(y).add_(self.shortcut(x)), inplace=True)
+        y = self.conv_c(y)
+        if self.shortcut is not None:
+            y = y.add_(self.shortcut(x))
+        return F.relu(y, inplace=True)
 
 
-def _shortcut(in_channels: int, out_channels: int, *, stride: int, norm: Norm) -> nn.Module:
-    """Option B of section 4.1: a projection where the dimensions change, else the identity."""
-    if stride == 1 and in_channels == out_channels:
+class PaddedIdentity(nn.Module):
+    """Option A: every ``stride``-th row and column, and zeros for the ``extra`` channels."""
+
+    def __init__(self, *, extra: int, stride: int) -> None:
+        super().__init__()
+        self.extra = extra
+        self.stride = stride
+
+    def forward(self, x: Tensor) -> Tensor:
+        """[N, C, H, W] -> [N, C + extra, H / stride, W / stride]."""
+        return F.pad(x[:, :, :: self.stride, :: self.stride], (0, 0, 0, 0, 0, self.extra))
+
+
+def _shortcut(
+    in_channels: int, out_channels: int, *, stride: int, option: Shortcut, norm: Norm
+) -> nn.Module | None:
+    if option == "none":
+        return None
+    same = stride == 1 and in_channels == out_channels
+    if option != "C" and same:
         return nn.Identity()
+    if option == "A":
+        return PaddedIdentity(extra=out_channels - in_channels, stride=stride)
     return ConvBN(in_channels, out_channels, 1, stride=stride, norm=norm)
+
+
+def residual_stage(
+    block: type[BasicBlock] | type[Bottleneck],
+    in_channels: int,
+    width: int,
+    *,
+    blocks: int,
+    stride: int,
+    stride_in_1x1: bool,
+    shortcut: Shortcut,
+    norm: Norm,
+) -> nn.Sequential:
+    """``blocks`` residual blocks, the first of which strides: a column of table 1."""
+    if shortcut not in SHORTCUTS:
+        raise ValueError(f"no such shortcut option: {shortcut!r}; choose from {list(SHORTCUTS)}")
+    out_channels = width * block.expansion
+    return nn.Sequential(
+        *(
+            block(
+                in_channels if index == 0 else out_channels,
+                width,
+                stride=stride if index == 0 else 1,
+                stride_in_1x1=stride_in_1x1,
+                shortcut=shortcut,
+                norm=norm,
+            )
+            for index in range(blocks)
+        )
+    )
 
 
 class ResNet(nn.Module):
@@ -85,6 +166,8 @@ class ResNet(nn.Module):
     ``bin_step``: 1, or 2 where RoI pooling hands over only every second row and column of bins.
     conv5_1 of a bottleneck network with ``stride_in_1x1`` strides by 2 in its 1x1 convolutions, so
     it never reads the other bins: pooling a quarter of them and striding by 1 is the same function.
+    ``shortcut``: option A, B or C of section 4.1, or none.  Published weights, and checkpoints that
+    do not say, have B.
     """
 
     stride = 16
@@ -102,6 +185,7 @@ class ResNet(nn.Module):
         norm: Norm,
         frozen_stages: Sequence[str],
         bin_step: int,
+        shortcut: Shortcut = "B",
     ) -> None:
         super().__init__()
         if depth not in BLOCKS:
@@ -125,20 +209,19 @@ class ResNet(nn.Module):
         for name, blocks, width, stride in zip(
             STAGES[1:], BLOCKS[depth], WIDTHS, strides, strict=True
         ):
-            layers: list[nn.Module] = []
-            for index in range(blocks):
-                # conv5_1 projects whatever its stride: with bin_step=2 the pooling has done it.
-                layers.append(
-                    block(
-                        channels,
-                        width,
-                        stride=stride if index == 0 else 1,
-                        stride_in_1x1=stride_in_1x1,
-                        norm=norm,
-                    )
-                )
-                channels = width * block.expansion
-            self.add_module(name, nn.Sequential(*layers))
+            # conv5_1 projects whatever its stride: with bin_step=2 the pooling has done it.
+            layers = residual_stage(
+                block,
+                channels,
+                width,
+                blocks=blocks,
+                stride=stride,
+                stride_in_1x1=stride_in_1x1,
+                shortcut=shortcut,
+                norm=norm,
+            )
+            self.add_module(name, layers)
+            channels = width * block.expansion
         self.feature_channels = WIDTHS[2] * block.expansion
         self.region_channels = channels
         for stage in frozen_stages:

@@ -1,21 +1,18 @@
-"""VGG-16 (Simonyan & Zisserman 2015): the paper's comparison backbone (tables 7 and 8).
+"""VGG-16 and VGG-19 (Simonyan & Zisserman 2015): the paper's comparison (figure 3, tables 7, 8).
 
-The thirteen convolutions (stride 16, without the last pooling) are shared; the two hidden fc
-layers are the per-region part, on 7x7 pooled features.
+The thirteen (sixteen) convolutions (stride 16, without the last pooling) are shared; the two hidden
+fc layers are the per-region part, on 7x7 pooled features.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import ClassVar
 
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-WIDTHS = {"conv1": (64, 64), "conv2": (128, 128)} | {
-    "conv3": (256, 256, 256),
-    "conv4": (512, 512, 512),
-    "conv5": (512, 512, 512),
-}
+WIDTHS = {"conv1": 64, "conv2": 128, "conv3": 256, "conv4": 512, "conv5": 512}
 
 
 class VGG16(nn.Module):
@@ -24,6 +21,7 @@ class VGG16(nn.Module):
     ``pooled_size``: bins per side of the pooled features that fc6 reads (7 in the paper).
     """
 
+    blocks: ClassVar[tuple[int, ...]] = (2, 2, 3, 3, 3)  # convolutions in conv1 ... conv5
     stride = 16
     bin_step = 1
     feature_channels = 512
@@ -36,9 +34,9 @@ class VGG16(nn.Module):
         if unknown:
             raise ValueError(f"no such stage: {sorted(unknown)}; choose from {list(WIDTHS)}")
         channels = 3
-        for name, widths in WIDTHS.items():
+        for (name, width), blocks in zip(WIDTHS.items(), self.blocks, strict=True):
             layers = nn.ModuleList()
-            for width in widths:
+            for _ in range(blocks):
                 conv = nn.Conv2d(channels, width, 3, padding=1)
                 nn.init.kaiming_normal_(conv.weight, mode="fan_out", nonlinearity="relu")
                 layers.append(conv)
@@ -47,6 +45,7 @@ class VGG16(nn.Module):
         self.fc6 = nn.Linear(channels * pooled_size**2, self.region_channels)
         self.fc7 = nn.Linear(self.region_channels, self.region_channels)
         self.dropout = dropout
+        self.pooled_size = pooled_size
         for stage in frozen_stages:
             self.get_submodule(stage).requires_grad_(False)
 
@@ -67,3 +66,27 @@ class VGG16(nn.Module):
         for layer in (self.fc6, self.fc7):
             x = F.dropout(F.relu(layer(x), inplace=True), self.dropout, self.training)
         return x
+
+    def forward(self, pixels: Tensor) -> Tensor:
+        """[N, 3, H, W] -> [N, 4096]: the classifier, fully convolutional.
+
+        fc6 and fc7 are applied at every place of the last pooling's map, and averaged over the
+        places; an image of 224 x 224 has one.
+        """
+        x = F.max_pool2d(self.features(pixels), kernel_size=2, stride=2)
+        if min(x.shape[2:]) < self.pooled_size:
+            raise ValueError(
+                f"images of {pixels.shape[3]}x{pixels.shape[2]} are too small for VGG's fc layers: "
+                f"the shorter side must be {32 * self.pooled_size} pixels or more"
+            )
+        size = (self.pooled_size, self.pooled_size)
+        weight = self.fc6.weight.unflatten(1, (self.feature_channels, *size))
+        x = F.dropout(F.relu(F.conv2d(x, weight, self.fc6.bias)), self.dropout, self.training)
+        x = F.relu(F.conv2d(x, self.fc7.weight[:, :, None, None], self.fc7.bias))
+        return F.dropout(x, self.dropout, self.training).mean(dim=(2, 3))
+
+
+class VGG19(VGG16):
+    """VGG-16 with four convolutions in each of conv3 ... conv5."""
+
+    blocks = (2, 2, 4, 4, 4)

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import threading
+from collections.abc import Iterator
+
 import pytest
 import torch
 from torch import Tensor, nn
 
-from detection.classification.bn_statistics import freeze_statistics
+from detection.classification.bn_statistics import Moments, freeze_statistics
 from detection.model.resnet import ResNet
 
 
@@ -57,6 +60,57 @@ def test_independent_of_the_size_of_the_batches(images: Tensor) -> None:
     for other in statistics[1:]:
         for name, value in statistics[0].items():
             torch.testing.assert_close(other[name], value, rtol=1e-5, atol=1e-5)
+
+
+def test_independent_of_the_number_of_processes(images: Tensor) -> None:
+    together = small_network()
+    freeze_statistics(together, [images])
+    # Three processes with unequal parts, side by side: each layer's moments are exchanged before
+    # the next layer is looked at.
+    parts = [images[0::3], images[1::3], images[2::3]]
+    assert [len(part) for part in parts] == [5, 4, 4]
+    networks = [small_network() for _ in parts]
+    barrier, box = threading.Barrier(3), [Moments.nothing(0)] * 3
+
+    def process(rank: int) -> None:
+        def gather(own: Moments) -> list[Moments]:
+            box[rank] = own
+            barrier.wait(timeout=30)
+            gathered = list(box)
+            barrier.wait(timeout=30)
+            return gathered
+
+        freeze_statistics(networks[rank], list(parts[rank].split(2)), gather=gather)
+
+    threads = [threading.Thread(target=process, args=(rank,)) for rank in range(3)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    for network in networks:
+        for name, value in together.state_dict().items():
+            torch.testing.assert_close(network.state_dict()[name], value, rtol=1e-5, atol=1e-6)
+
+
+def test_moments_of_a_union() -> None:
+    # Channel values 1, 3 and 5, 7, 9: mean 25 / 5 = 5, deviations 16 + 4 + 0 + 4 + 16 = 40.
+    a, b = (torch.tensor(v).reshape(-1, 1, 1, 1) for v in ([1.0, 3.0], [5.0, 7.0, 9.0]))
+    union = Moments.of(a) + Moments.of(b)
+    assert (union.count, float(union.mean), float(union.squares)) == (5, 5.0, 40.0)
+    assert (Moments.nothing(1) + Moments.of(a)).count == 2
+
+
+def test_each_layer_costs_one_pass_over_the_batches(images: Tensor) -> None:
+    passes = 0
+
+    class Counted:
+        def __iter__(self) -> Iterator[Tensor]:
+            nonlocal passes
+            passes += 1
+            return iter(images.split(5))
+
+    freeze_statistics(small_network(), Counted())
+    assert passes == 1 + 2  # the first batch tells the order; then two layers
 
 
 def test_every_layer_of_a_resnet_is_reached() -> None:

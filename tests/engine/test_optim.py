@@ -1,9 +1,18 @@
 """The learning rate and the two groups of the optimizer."""
 
 import pytest
+import torch
 from torch import nn
 
-from detection.engine.optim import LearningRate, set_rate, sgd
+from detection.engine.optim import (
+    ConstantWarmUp,
+    DivideOnPlateau,
+    LearningRate,
+    LinearDecay,
+    adamw,
+    set_rate,
+    sgd,
+)
 
 
 @pytest.fixture
@@ -52,3 +61,78 @@ def test_biases_learn_at_their_own_rate_and_frozen_parameters_not_at_all() -> No
     assert (weights["lr"], weights["weight_decay"]) == (0.1, 1e-4)
     assert len(biases["params"]) == 2
     assert (biases["lr"], biases["weight_decay"]) == (0.2, 0.0)
+
+
+def test_constant_warm_up_of_110_layers() -> None:
+    schedule = ConstantWarmUp(
+        reference=0.1,
+        reference_batch=128,
+        batch_size=128,
+        warmup_iterations=400,
+        warmup_factor=0.1,
+        milestones=[32_000, 48_000],
+        decay=0.1,
+    )
+    rates = [schedule(i) for i in (0, 399, 400, 31_999, 32_000, 48_000)]
+    assert rates == pytest.approx([0.01, 0.01, 0.1, 0.1, 0.01, 0.001])
+
+
+def test_linear_decay_ends_at_zero() -> None:
+    schedule = LinearDecay(
+        reference=1.0,
+        reference_batch=2,
+        batch_size=1,
+        warmup_iterations=2,
+        warmup_factor=0.0,
+        iterations=10,
+    )
+    # Half of the rate for half of the batch; 1 - i / 10 of it; the first two warm up: 0 and 1/2.
+    rates = [schedule(i) for i in (0, 1, 2, 5, 9, 10)]
+    assert rates == pytest.approx([0.0, 0.5 * 0.9 * 0.5, 0.4, 0.25, 0.05, 0.0])
+    assert "falling to zero at 10" in str(schedule)
+
+
+def plateau() -> DivideOnPlateau:
+    return DivideOnPlateau(
+        reference=0.1,
+        reference_batch=256,
+        batch_size=256,
+        warmup_iterations=0,
+        warmup_factor=1.0,
+        decay=0.1,
+        patience=2,
+        improvement=0.01,
+    )
+
+
+def test_the_rate_is_divided_when_the_error_plateaus() -> None:
+    schedule = plateau()
+    rates = []
+    # Lower; not lower by 0.01, twice: a plateau; lower; twice not: another one.
+    for error in (0.9, 0.5, 0.495, 0.6, 0.4, 0.4, 0.395, 0.395):
+        schedule.observe({"error": error, "seconds_per_image": 1.0})
+        rates.append(schedule(1000))
+    assert rates == pytest.approx([0.1, 0.1, 0.1, 0.01, 0.01, 0.01, 0.001, 0.001])
+
+
+def test_a_resumed_plateau_schedule_goes_on_as_it_was() -> None:
+    first, resumed = plateau(), plateau()
+    for error in (0.5, 0.5):
+        first.observe({"error": error})
+    resumed.restore(first.state())
+    for schedule in (first, resumed):
+        schedule.observe({"error": 0.5})
+    assert resumed(0) == first(0) == pytest.approx(0.01)
+    assert plateau()(0) == 0.1  # nothing is shared between schedules
+
+
+def test_adamw_learns_all_parameters_alike() -> None:
+    model = nn.Linear(2, 1)
+    model.weight.requires_grad_(False)
+    optimizer = adamw(model, betas=(0.9, 0.999), weight_decay=0.5)
+    set_rate(optimizer, 0.1)
+    before = model.bias.detach().clone()
+    model(torch.ones(1, 2)).sum().backward()
+    optimizer.step()
+    # Adam's first step is the rate long; decoupled decay takes rate * 0.5 of the value besides.
+    torch.testing.assert_close(model.bias.detach(), before * (1 - 0.05) - 0.1)

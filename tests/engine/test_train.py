@@ -2,20 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
 import pytest
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
+from detection.classification.cifar import CifarResNet
+from detection.classification.classifier import Classifier
+from detection.data.labelled_loader import LabelledBatch
 from detection.data.loader import Batch
 from detection.engine.distributed import Processes
 from detection.engine.log import TrainingLog, read_log
-from detection.engine.optim import LearningRate, sgd
-from detection.engine.train import Metrics, TrainingRules, train
+from detection.engine.optim import DivideOnPlateau, LearningRate, Metrics, Schedule, sgd
+from detection.engine.train import MiniBatch, TrainingRules, train
 from detection.model.faster_rcnn import FasterRCNN
+from detection.model.pixels import PerPixelMean
 from detection.structures import ImageBatch, Target
 
 ITERATIONS = 4
@@ -25,9 +29,10 @@ ITERATIONS = 4
 class Run:
     """One training of a small detector on noise, and what it did besides."""
 
-    model: FasterRCNN
+    model: nn.Module
     optimizer: torch.optim.Optimizer = field(init=False)
     saved: list[tuple[int, Metrics | None]] = field(default_factory=list)
+    schedule: Schedule | None = None
 
     def __post_init__(self) -> None:
         self.optimizer = sgd(
@@ -40,7 +45,7 @@ class Run:
 
     def go(
         self,
-        batches: list[Batch],
+        batches: Sequence[MiniBatch],
         *,
         start: int = 0,
         stop: int = ITERATIONS,
@@ -54,7 +59,8 @@ class Run:
             model=self.model,
             batches=batches[start:stop],
             optimizer=self.optimizer,
-            learning_rate=LearningRate(
+            learning_rate=self.schedule
+            or LearningRate(
                 reference=rate,
                 reference_batch=2,
                 batch_size=2,
@@ -77,7 +83,7 @@ class Run:
             precision="fp32",
             own=Processes(0, 1, 0),
             log=log,
-            evaluate=lambda: {"AP": 0.5, "AP50": 0.5},
+            evaluate=lambda: {"AP": 0.5, "AP50": 0.5, "error": 0.5},
             save=lambda done, metrics: self.saved.append((done, metrics)),
         )
 
@@ -167,9 +173,97 @@ def test_log_evaluation_and_checkpoints_come_when_they_are_due(
         [0.002, 0.002, 0.002, 0.0002]
     )
     # checkpoint_every=2; before each evaluation, which may fail, and after it.
-    measured = {"AP": 0.5, "AP50": 0.5}
+    measured = {"AP": 0.5, "AP50": 0.5, "error": 0.5}
     assert run.saved == [(2, None), (3, None), (3, measured), (4, None), (4, measured)]
     assert (tmp_path / "loss.png").stat().st_size > 1000
+
+
+def labelled_batches() -> list[LabelledBatch]:
+    generator = torch.Generator().manual_seed(1)
+    return [
+        LabelledBatch(
+            torch.randint(0, 256, (4, 16, 16, 3), generator=generator, dtype=torch.uint8),
+            torch.randint(0, 3, (4,), generator=generator),
+        )
+        for _ in range(ITERATIONS)
+    ]
+
+
+@dataclass
+class ClassifierRun(Run):
+    """The same training of a small classifier."""
+
+    schedule: Schedule = field(
+        default_factory=lambda: DivideOnPlateau(
+            reference=0.05,
+            reference_batch=4,
+            batch_size=4,
+            warmup_iterations=0,
+            warmup_factor=1.0,
+            decay=0.1,
+            patience=1,
+            improvement=0.01,
+        )
+    )
+
+
+def fresh_classifier() -> ClassifierRun:
+    torch.manual_seed(5)
+    backbone = CifarResNet(depth=8, widths=[4, 4, 8], shortcut="A", norm="trained")
+    return ClassifierRun(Classifier(pixels=PerPixelMean(side=16), backbone=backbone, num_classes=3))
+
+
+def test_a_classifier_is_trained_and_resumed_bit_for_bit_by_the_same_loop() -> None:
+    batches = labelled_batches()
+    whole = fresh_classifier()
+    whole.go(batches, evaluate_every=1)
+    assert whole.schedule.state() == [0.5] * ITERATIONS
+
+    first = fresh_classifier()
+    first.go(batches, stop=2, evaluate_every=1)
+    second = fresh_classifier()
+    second.model.load_state_dict(first.weights())
+    second.optimizer.load_state_dict(first.optimizer.state_dict())
+    second.schedule.restore(first.schedule.state())
+    second.go(batches, start=2, evaluate_every=1)
+    for name, value in whole.weights().items():
+        assert torch.equal(second.weights()[name], value), name
+    assert not torch.equal(first.weights()["fc.weight"], whole.weights()["fc.weight"])
+    # The running averages of BN are part of it.
+    assert int(second.weights()["backbone.conv1.bn.num_batches_tracked"]) == ITERATIONS
+
+
+def test_the_plateau_seen_in_a_validation_lowers_the_rate_from_then_on(tmp_path: Path) -> None:
+    run = fresh_classifier()
+    log = TrainingLog(tmp_path, start=0)
+    run.go(labelled_batches(), evaluate_every=1, log=log)
+    log.close()
+    train = [line for line in read_log(tmp_path / "log.jsonl") if line["kind"] == "train"]
+    # The first validation sets the mark, the second and the third are no lower.
+    assert [line["learning_rate"] for line in train] == pytest.approx([0.05, 0.05, 0.005, 0.0005])
+    assert all(0 <= line["error"] <= 1 for line in train)
+    assert train[0]["images_per_second"] == pytest.approx(
+        4 / train[0]["seconds_per_iteration"], rel=0.1
+    )
+
+
+def test_accumulated_parts_of_a_classifiers_mini_batch(
+    with_random_bn: Callable[[nn.Module], None],
+) -> None:
+    # With fixed BN: statistics of a part are not those of the whole.
+    gradients = []
+    for accumulate in (1, 4):
+        torch.manual_seed(5)
+        backbone = CifarResNet(depth=8, widths=[4, 4, 8], shortcut="A", norm="frozen")
+        run = ClassifierRun(
+            Classifier(pixels=PerPixelMean(side=16), backbone=backbone, num_classes=3)
+        )
+        torch.manual_seed(6)
+        with_random_bn(run.model)
+        run.go(labelled_batches()[:1], stop=1, accumulate=accumulate, clip_norm=None)
+        gradients.append({n: p.grad for n, p in run.model.named_parameters()})
+    for name, gradient in gradients[0].items():
+        torch.testing.assert_close(gradients[1][name], gradient, rtol=1e-4, atol=1e-5, msg=name)
 
 
 def test_a_loss_that_is_no_number_ends_training_with_the_remedy(

@@ -8,10 +8,11 @@ import pytest
 import torch
 import torchvision
 from torch import Tensor, nn
+from torch.utils.flop_counter import FlopCounterMode
 
 from detection.checkpoint import load_weights
 from detection.model.frozen_bn import ConvBN, fold
-from detection.model.resnet import ResNet
+from detection.model.resnet import ResNet, Shortcut
 from detection.weights.torchvision import from_torchvision
 
 RandomBN = Callable[[nn.Module], None]
@@ -149,6 +150,53 @@ def test_blocks_layers_and_parameters_are_those_of_table_1(depth: int, stride_in
     assert network.region_channels == (512 if depth < 50 else 2048)
 
 
+# Billions of multiply-adds of an image of 224x224 (table 1, figure 3).  The paper rounds 3.86 down
+# and 7.58 up.
+MULTIPLY_ADDS = {
+    (18, "B"): 1.8,
+    (34, "A"): 3.6,
+    (34, "none"): 3.6,
+    (50, "B"): 3.8,
+    (101, "B"): 7.6,
+    (152, "B"): 11.3,
+}
+
+
+@pytest.mark.parametrize(("depth", "shortcut"), MULTIPLY_ADDS)
+def test_multiply_adds_are_those_of_the_paper(depth: int, shortcut: Shortcut) -> None:
+    with torch.device("meta"):
+        backbone = ResNet(
+            depth=depth,
+            stride_in_1x1=True,
+            norm="trained",
+            frozen_stages=[],
+            bin_step=1,
+            shortcut=shortcut,
+        )
+        network = nn.Sequential(backbone, nn.Linear(backbone.region_channels, 1000)).eval()
+        with FlopCounterMode(display=False) as counter:
+            network(torch.empty(1, 3, 224, 224))
+    billions = counter.get_total_flops() / 2 / 1e9  # a multiply-add is two operations
+    assert abs(billions - MULTIPLY_ADDS[depth, shortcut]) < 0.065
+
+
+@pytest.mark.parametrize(("shortcut", "projections"), [("A", 0), ("B", 3), ("C", 8), ("none", 0)])
+def test_projections_of_each_shortcut_option(shortcut: Shortcut, projections: int) -> None:
+    # ResNet-18 has eight blocks; conv3_1, conv4_1 and conv5_1 change the dimensions.
+    with torch.device("meta"):
+        network = ResNet(
+            depth=18,
+            stride_in_1x1=False,
+            norm="trained",
+            frozen_stages=[],
+            bin_step=1,
+            shortcut=shortcut,
+        )
+    names = {n for n, m in network.named_modules() if isinstance(m, ConvBN)}
+    assert len({name for name in names if name.endswith("shortcut")}) == projections
+    assert len({name for name in names if not name.endswith("shortcut")}) + 1 == 18
+
+
 def test_frozen_stages_get_no_gradients() -> None:
     network = ResNet(
         depth=18,
@@ -172,6 +220,7 @@ def test_frozen_stages_get_no_gradients() -> None:
         ({"bin_step": 3}, "bin_step must be 1 or 2"),
         ({"bin_step": 2, "stride_in_1x1": False}, "set bin_step=1"),
         ({"bin_step": 2, "depth": 18}, "set bin_step=1"),
+        ({"shortcut": "b"}, "no such shortcut option: 'b'"),
     ],
 )
 def test_impossible_networks_are_refused(changes: dict[str, object], message: str) -> None:

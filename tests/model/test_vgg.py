@@ -1,4 +1,4 @@
-"""VGG-16: equal to torchvision's, split before the pooling."""
+"""VGG-16 and 19: equal to torchvision's, split before the pooling."""
 
 from __future__ import annotations
 
@@ -7,8 +7,9 @@ import torch
 import torch.nn.functional as F
 import torchvision
 from torch import nn
+from torch.utils.flop_counter import FlopCounterMode
 
-from detection.model.vgg import VGG16
+from detection.model.vgg import VGG16, VGG19
 from detection.weights.torchvision import from_torchvision
 
 
@@ -32,6 +33,7 @@ def test_equal_to_torchvision_through_both_halves() -> None:
     assert features.shape == (1, 512, 14, 14)  # 224 / 16: without the last pooling
     hidden = own.region_features(F.max_pool2d(features, 2).to(memory_format=torch.channels_last))
     assert hidden.shape == (1, 4096)
+    torch.testing.assert_close(own(x), hidden, rtol=1e-3, atol=1e-3)
     logits = network.classifier[6](hidden)
     expected = network(x)
     assert float((logits - expected).abs().max()) < 1e-4 * float(expected.abs().max())
@@ -41,6 +43,33 @@ def small() -> VGG16:
     """The convolutions as they are, and fc layers that are quick to make: one bin, no values."""
     with torch.device("meta"):
         return VGG16(frozen_stages=["conv1", "conv2"], dropout=0.5, pooled_size=1)
+
+
+def test_multiply_adds_of_vgg_19_are_those_of_the_paper() -> None:
+    with torch.device("meta"):
+        backbone = VGG19(frozen_stages=[], dropout=0.5, pooled_size=7)
+        network = nn.Sequential(backbone, nn.Linear(4096, 1000)).eval()
+        with FlopCounterMode(display=False) as counter:
+            network(torch.empty(1, 3, 224, 224))
+    assert sum(isinstance(m, nn.Conv2d) for m in network.modules()) == 16
+    assert round(counter.get_total_flops() / 2 / 1e9, 1) == 19.6  # figure 3
+
+
+def test_a_larger_image_has_the_average_of_all_places() -> None:
+    network = VGG16(frozen_stages=[], dropout=0.5, pooled_size=1).eval()
+    x = torch.randn(1, 3, 32, 96)
+    with torch.no_grad():
+        maps = F.max_pool2d(network.features(x), 2)
+        assert maps.shape == (1, 512, 1, 3)
+        places = [network.region_features(maps[..., i : i + 1]) for i in range(3)]
+        torch.testing.assert_close(network(x), torch.stack(places).mean(0), rtol=1e-4, atol=1e-5)
+
+
+def test_an_image_too_small_for_the_fc_layers_is_refused() -> None:
+    with torch.device("meta"):
+        network = VGG16(frozen_stages=[], dropout=0.5, pooled_size=7)
+        with pytest.raises(ValueError, match="224 pixels or more"):
+            network(torch.empty(1, 3, 223, 300))
 
 
 def test_thirteen_convolutions_of_which_the_first_four_are_frozen() -> None:

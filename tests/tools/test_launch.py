@@ -4,12 +4,15 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 from hydra.utils import instantiate
-from omegaconf import OmegaConf
+from omegaconf import DictConfig, OmegaConf
+from torch import nn
 
 from detection.checkpoint import build
+from detection.classification.classifier import Classifier
 from detection.engine.train import TrainingRules
 from detection.inference.detector import Inference
 from detection.inference.refine import Refinement
@@ -17,6 +20,10 @@ from detection.model.faster_rcnn import FasterRCNN
 from tools.launch import CONFIGS, as_plain, compose_config, launch
 
 EXPERIMENTS = sorted(path.stem for path in (CONFIGS / "experiment").glob("*.yaml"))
+CLASSIFIER_EXPERIMENTS = sorted(
+    f"classification/{path.stem}"
+    for path in (CONFIGS / "experiment" / "classification").glob("*.yaml")
+)
 TOOLS = sorted(path.stem for path in CONFIGS.glob("*.yaml"))
 
 
@@ -40,7 +47,82 @@ def test_every_experiment_builds_its_model_and_schedule(experiment: str) -> None
     assert as_plain(config)["data"]["test_shorter_side"] > 0
 
 
-@pytest.mark.parametrize("experiment", EXPERIMENTS)
+@pytest.mark.parametrize("experiment", CLASSIFIER_EXPERIMENTS)
+def test_every_classifier_experiment_builds_what_it_names(experiment: str) -> None:
+    config = compose_config("classifier", [f"experiment={experiment}", "data.root=somewhere"])
+    assert isinstance(build_classifier(config), Classifier)
+    assert isinstance(instantiate(config.schedule.rules), TrainingRules)
+    assert instantiate(config.schedule.learning_rate, _convert_="all").base > 0
+    crop = instantiate(config.data.crop, _convert_="all")
+    image = np.zeros((config.data.crop.side, 300, 3), dtype=np.uint8)
+    assert crop(image, np.random.default_rng(0)).shape == (crop.side, crop.side, 3)
+    assert instantiate(config.data.views, _convert_="all")(image)
+
+
+def build_classifier(config: DictConfig) -> nn.Module:
+    model = as_plain(config.model) | {"num_classes": 3}
+    with torch.device("meta"):
+        return instantiate(OmegaConf.create(model), _convert_="all")
+
+
+@pytest.mark.parametrize("network", sorted(p.stem for p in (CONFIGS / "network").glob("*.yaml")))
+@pytest.mark.parametrize("pixels", ["msra", "per_pixel_mean"])
+def test_every_network_is_a_classifiers_backbone(network: str, pixels: str) -> None:
+    config = compose_config(
+        "classifier", [f"network={network}", f"model/pixels={pixels}", "data.root=x"]
+    )
+    assert isinstance(build_classifier(config), Classifier)
+
+
+@pytest.mark.parametrize("views", sorted(p.stem for p in (CONFIGS / "views").glob("*.yaml")))
+def test_every_choice_of_views(views: str) -> None:
+    config = compose_config("test_classifier", [f"views={views}", "data.root=x"])
+    image = np.zeros((230, 300, 3), dtype=np.uint8)
+    sizes = [view.shape for view in instantiate(config.views, _convert_="all")(image)]
+    assert all(shape[1] >= 224 for shape in sizes)
+
+
+@pytest.mark.parametrize("name", ["sgd", "caffe_sgd", "adamw"])
+def test_every_optimizer_goes_with_every_schedule(name: str) -> None:
+    for schedule in choices("schedule"):
+        config = compose_config(
+            "classifier", [f"schedule={schedule}", f"schedule/optimizer={name}", "data.root=x"]
+        )
+        optimizer = instantiate(config.schedule.optimizer, _convert_="all")(nn.Linear(2, 2))
+        assert isinstance(optimizer, torch.optim.Optimizer)
+
+
+def test_the_recipes_have_the_papers_numbers() -> None:
+    imagenet = compose_config("classifier", ["data.root=x"])
+    cifar = compose_config("classifier", ["experiment=classification/cifar", "data.root=x"])
+    deep = compose_config("classifier", ["experiment=classification/cifar_110", "data.root=x"])
+    assert (imagenet.data.crop.side, list(imagenet.data.crop.shorter_sides)) == (224, [256, 480])
+    assert (imagenet.schedule.batch_size, imagenet.schedule.rules.iterations) == (256, 600_000)
+    assert (cifar.schedule.batch_size, cifar.schedule.rules.iterations) == (128, 64_000)
+    assert list(cifar.schedule.learning_rate.milestones) == [32_000, 48_000]
+    assert (cifar.data.crop.padding, cifar.data.crop.side) == (4, 32)
+    assert (cifar.model.backbone.depth, cifar.model.backbone.shortcut) == (20, "A")
+    for config in (imagenet, cifar):
+        optimizer = config.schedule.optimizer
+        assert (optimizer.momentum, optimizer.weight_decay) == (0.9, 0.0001)
+        assert optimizer.bias_weight_decay == 0.0001
+        assert config.schedule.learning_rate.reference == 0.1
+        assert config.schedule.learning_rate.decay == 0.1
+    rate = instantiate(deep.schedule.learning_rate, _convert_="all")
+    assert deep.model.backbone.depth == 110
+    assert [rate(i) for i in (0, 399, 400)] == pytest.approx([0.01, 0.01, 0.1])
+
+
+@pytest.mark.parametrize("run", list(compose_config("degradation", []).runs))
+def test_every_run_of_the_degradation_figure(run: str) -> None:
+    config = compose_config("degradation", [])
+    composed = compose_config("classifier", [*config.common, *config.runs[run], "data.root=x"])
+    assert build_classifier(composed)
+    assert (composed.model.backbone.shortcut == "none") == run.startswith("plain")
+    assert str(composed.model.backbone.depth) in run
+
+
+@pytest.mark.parametrize("experiment", [*EXPERIMENTS, *CLASSIFIER_EXPERIMENTS])
 def test_every_experiment_opens_as_a_lab_note(experiment: str) -> None:
     text = (CONFIGS / "experiment" / f"{experiment}.yaml").read_text()
     assert "# command:" in text
@@ -116,6 +198,7 @@ def test_the_paper2015_preset_has_the_papers_numbers() -> None:
         ("batch_size=3", "did you mean 'schedule.batch_size'"),
         ("model=papr2015", "did you mean 'paper2015'"),
         ("experiment=nothing", "there is no such experiment"),
+        ("experiment=classification/cifra", "did you mean 'classification/cifar'"),
         ("epochs", "write key=value"),
         ("schedule.learning_rate.reference=high", "must be a number, as 0.001 is"),
         ("inference.flp=true", "did you mean 'inference.flip'"),
