@@ -11,7 +11,9 @@ import functools
 import importlib
 import os
 import pickle
-from collections.abc import Mapping
+import re
+import zipfile
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -20,6 +22,13 @@ import torch
 from torch import Tensor, nn
 
 from detection import __version__
+
+# What constructors did before they had these arguments: for checkpoints of that time.
+EARLIER: dict[str, dict[str, Any]] = {
+    "detection.model.rpn.AnchorSampling": {"divide_by": "drawn"},
+    "detection.model.roi_head.RegionSampling": {"divide_by": "image"},
+    "detection.model.roi_head.RoIHead": {"pooling": "roi_pool"},
+}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -78,20 +87,50 @@ def load_plain(path: Path) -> Any:
         return torch.load(path, map_location="cpu", weights_only=True)
     except OSError:
         raise
-    except pickle.UnpicklingError:
-        reason = "it holds more than tensors and plain values, and may run code when loaded"
+    except pickle.UnpicklingError as error:
+        named = re.search(r"GLOBAL (\S+)", str(error))
+        what = f" ({named[1]})" if named else ""
+        reason = f"it holds more than tensors and plain values{what}, and may run code when loaded"
     except Exception as error:  # Foreign bytes are opcodes to the unpickler: anything may come out.
         reason = f"not written by torch.save, or damaged ({type(error).__name__}: {error})"
     raise ValueError(f"{path}: not a readable file of weights: {reason}")
 
 
-def load_weights(model: nn.Module, weights: Mapping[str, Tensor], *, source: str) -> None:
-    """``load_state_dict`` with an error for people: what is missing, unknown or misshapen."""
+def is_checkpoint(path: Path) -> bool:
+    """Whether ``path`` is one of ours; ValueError for a torch file that may not be read."""
+    if not path.is_file() or not zipfile.is_zipfile(path):
+        return False
+    content = load_plain(path)
+    return isinstance(content, dict) and content.keys() == Checkpoint.__dataclass_fields__.keys()
+
+
+def load_weights(
+    model: nn.Module,
+    weights: Mapping[str, Tensor],
+    *,
+    source: str,
+) -> None:
+    """``load_state_dict`` with an error for people: see :func:`check_weights`."""
+    check_weights(model, weights, source=source)
+    model.load_state_dict(weights)
+
+
+def check_weights(
+    model: nn.Module,
+    weights: Mapping[str, Tensor],
+    *,
+    source: str,
+    show: Callable[[str], str] = str,
+) -> None:
+    """Raises ValueError that says what is missing, unknown or misshapen.
+
+    ``show``: what the error calls a parameter.
+    """
     own = model.state_dict()
-    problems = [f"{name} is missing" for name in own.keys() - weights.keys()]
-    problems += [f"{name} is unknown to the model" for name in weights.keys() - own.keys()]
+    problems = [f"{show(name)} is missing" for name in own.keys() - weights.keys()]
+    problems += [f"{show(name)} is unknown to the model" for name in weights.keys() - own.keys()]
     problems += [
-        f"{name} is {list(weights[name].shape)}, the model needs {list(own[name].shape)}"
+        f"{show(name)} is {list(weights[name].shape)}, the model needs {list(own[name].shape)}"
         for name in own.keys() & weights.keys()
         if own[name].shape != weights[name].shape
     ]
@@ -102,7 +141,6 @@ def load_weights(model: nn.Module, weights: Mapping[str, Tensor], *, source: str
             f"({len(problems)} of {len(own)} tensors differ):\n  {shown}\n"
             "choose the model= that the weights were trained with"
         )
-    model.load_state_dict(weights)
 
 
 def build(config: Any) -> Any:
@@ -120,6 +158,7 @@ def build(config: Any) -> Any:
     if "_target_" not in config:
         return arguments
     target = str(config["_target_"])
+    arguments = EARLIER.get(target, {}) | arguments
     module, _, name = target.rpartition(".")
     if not module.startswith("detection."):
         raise ValueError(f"the checkpoint names {target!r}: only detection.* may be instantiated")

@@ -13,14 +13,19 @@ from detection.structures import ImageBatch
 class Classifier(nn.Module):
     """uint8 images [N, H, W, 3], BGR -> class logits [N, num_classes].
 
+    ``num_classes=None``: without the last layer; the averaged conv5 features come out.
     ``backbone``: with ``norm="trained"`` and ``bin_step=1``, as a classifier strides in conv5_1.
     """
 
-    def __init__(self, *, pixels: PixelFormat, backbone: ResNet, num_classes: int) -> None:
+    def __init__(self, *, pixels: PixelFormat, backbone: ResNet, num_classes: int | None) -> None:
         super().__init__()
         self.pixels = pixels
         self.backbone = backbone
-        self.fc = nn.Linear(backbone.region_channels, num_classes)
+        self.fc = (
+            nn.Identity()
+            if num_classes is None
+            else nn.Linear(backbone.region_channels, num_classes)
+        )
         self.to(memory_format=torch.channels_last)
 
     def forward(self, images: Tensor) -> Tensor:

@@ -84,6 +84,19 @@ class DetectionDataset:
         ids = tuple(self.category_ids[self.class_names.index(name)] for name in names)
         return replace(self, class_names=tuple(names), category_ids=ids, examples=examples)
 
+    def without_empty(self) -> DetectionDataset:
+        """The data set without the images that show nothing, or crowds alone, of its classes.
+
+        detectron2 trains so; as background such images are worth keeping.
+        """
+        examples = [e for e in self.examples if bool((~e.crowd).any())]
+        log.info(
+            "%s: %d images without objects are left out of training",
+            self.source,
+            len(self.examples) - len(examples),
+        )
+        return replace(self, examples=examples)
+
     def with_class_names(self, names: Sequence[str]) -> DetectionDataset:
         """The data set under another one's labels (a checkpoint's, the training set's).
 
@@ -171,6 +184,22 @@ class DetectionDataset:
             ),
         ]
         return "\n".join(lines)
+
+
+def union(datasets: Sequence[DetectionDataset]) -> DetectionDataset:
+    """Several data sets of the same classes as one, their images numbered anew from 1 on."""
+    first = datasets[0]
+    for other in datasets[1:]:
+        if other.class_names != first.class_names:
+            raise ValueError(
+                f"{first.source} and {other.source} have other classes or another order of them: "
+                f"{', '.join(first.class_names)}; {', '.join(other.class_names)}; choose the "
+                "classes to use with data.classes=[...]"
+            )
+    examples = [example for dataset in datasets for example in dataset.examples]
+    if len(datasets) > 1:
+        examples = [replace(e, image_id=number) for number, e in enumerate(examples, start=1)]
+    return replace(first, examples=examples)
 
 
 class BoxCheck:

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from detection.data.coco import read_coco
-from detection.data.dataset import DetectionDataset, InvalidBoxes
+from detection.data.dataset import DetectionDataset, InvalidBoxes, union
 from detection.data.voc import read_voc
 
 
@@ -24,14 +24,20 @@ def open_folder(
     or ``images/``; the same without ``annotations/``; or ``<split>/_annotations.coco.json`` beside
     its pictures.
     VOC: ``ImageSets/Main/<split>.txt`` in ``root``, ``root``/VOC20xx, ``root``/VOCdevkit/VOC20xx.
+    ``split``: of several parts as "VOC2007/trainval+VOC2012/trainval": all of them together, each a
+    split's name, and before it the folder under ``root`` where it is not ``root`` itself.
     ``classes``: use only these, in this order.
     ``check_images=False``: do without the pictures (to evaluate saved detections).
     """
     root = Path(root).expanduser()
     if not root.is_dir():
         raise FileNotFoundError(f"{root}: no such folder; set data.root to your data set")
-    dataset = _read(root, split, invalid_boxes, check_images)
-    return dataset if classes is None else dataset.select_classes(classes)
+    parts = []
+    for part in split.split("+"):
+        folder, _, name = part.rpartition("/")
+        dataset = _read(root / folder, name, invalid_boxes, check_images)
+        parts.append(dataset if classes is None else dataset.select_classes(classes))
+    return union(parts)
 
 
 def _read(

@@ -28,6 +28,8 @@ class TrainingRules:
     """``iterations``: mini-batches in all.  ``accumulate``: parts a mini-batch is computed in.
 
     ``clip_norm``: gradients longer than this are shortened to it; None: never.
+    ``precise_bn``: mini-batches whose BN statistics replace the running averages before measuring,
+    where BN learns; 0: the running averages stay.
     ``log_every``, ``evaluate_every``, ``checkpoint_every``: in iterations; 0: only at the end.
     """
 
@@ -37,6 +39,7 @@ class TrainingRules:
     log_every: int
     evaluate_every: int
     checkpoint_every: int
+    precise_bn: int
 
 
 def train(
@@ -54,11 +57,13 @@ def train(
     log: TrainingLog | None,
     evaluate: Callable[[], Metrics],
     save: Callable[[int, Metrics | None], None],
+    settle: Callable[[], None] | None = None,
 ) -> None:
     """Trains ``model`` from iteration ``start`` to the end.
 
     ``evaluate``: measures the model as it is; called in the first process alone.
     ``save``: keeps a checkpoint after that many iterations, with the metrics if just measured.
+    ``settle``: makes the model ready to be measured (BN statistics); called in every process.
     ``log``: None in all processes but the first.
     Raises FloatingPointError when the loss is no number any more.
     """
@@ -97,6 +102,8 @@ def train(
         # Before measuring: an error there must not cost the training so far.
         if own.is_first and (measuring or _due(done, rules.checkpoint_every)):
             save(done, None)
+        if measuring and settle is not None:
+            settle()
         if own.is_first and measuring:
             metrics = evaluate()
             model.train()
@@ -110,6 +117,14 @@ def train(
 def _distribute(model: FasterRCNN, own: Processes) -> nn.Module:
     if own.world_size == 1:
         return model
+    if any(isinstance(layer, nn.BatchNorm2d) for layer in model.modules()):
+        if next(model.parameters()).device.type == "cpu":
+            raise ValueError(
+                "BN that learns needs the statistics of all processes together, which torch has on "
+                "GPUs alone: train in one process, or with model.backbone.norm=frozen"
+            )
+        # In place, layer by layer: the optimizer keeps its parameters, the caller its model.
+        nn.SyncBatchNorm.convert_sync_batchnorm(model)
     return DistributedDataParallel(model, broadcast_buffers=False)
 
 

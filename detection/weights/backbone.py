@@ -4,12 +4,20 @@ from __future__ import annotations
 
 import logging
 from pathlib import Path
+from typing import Any
 
-from safetensors import SafetensorError
+from safetensors import SafetensorError, safe_open
 from safetensors.torch import load_file
 from torch import Tensor, nn
 
 from detection.checkpoint import load_plain, load_weights
+from detection.weights.input_format import (
+    InputFormat,
+    Pixels,
+    check_input_format,
+    check_pixel_scale,
+    from_description,
+)
 from detection.weights.torchvision import from_torchvision
 
 log = logging.getLogger(__name__)
@@ -25,31 +33,72 @@ def read_weights(path: Path) -> dict[str, Tensor]:
         except SafetensorError as error:
             raise ValueError(f"{path}: not a readable file of weights: {error}") from None
     weights = load_plain(path)
+    if _is_classifier(weights):
+        prefix = "backbone."
+        weights = {
+            name.removeprefix(prefix): value
+            for name, value in weights["weights"].items()
+            if name.startswith(prefix)
+        }
     if not isinstance(weights, dict) or not all(isinstance(v, Tensor) for v in weights.values()):
         raise ValueError(
-            f"{path}: weights= takes a state dict, names -> tensors, of an ImageNet network; "
-            "a detector of this package goes into init="
+            f"{path}: weights= takes a state dict, names -> tensors, of an ImageNet network, or "
+            "what tools/import_weights.py makes of one; a detector of this package goes into init="
         )
     return weights
+
+
+def check_backbone_input(path: Path, *, pixels: Pixels, backbone: nn.Module) -> None:
+    """Raises ValueError if a model reads other input than the weights in ``path`` were trained on.
+
+    An imported file says what that was, a safetensors file may; of others the numbers tell the
+    scale of the pixels, if their names are torchvision's or ours.
+    """
+    described = None
+    if path.suffix == ".safetensors":
+        with safe_open(path, framework="pt") as file:
+            described = from_description(file.metadata() or {})
+    elif _is_classifier(content := load_plain(path)):
+        described = InputFormat.of_config(content["model_config"])
+    if described:
+        check_input_format(described, pixels=pixels, backbone=backbone, source=str(path))
+    else:
+        weights = _in_our_names(read_weights(path), backbone, path)[0]
+        check_pixel_scale(weights, pixels=pixels, source=str(path))
+
+
+def _is_classifier(content: Any) -> bool:
+    """Whether a file holds a checkpoint of our Classifier."""
+    config = content.get("model_config") if isinstance(content, dict) else None
+    return isinstance(config, dict) and str(config.get("_target_")).endswith(".Classifier")
+
+
+def _in_our_names(
+    weights: dict[str, Tensor], backbone: nn.Module, path: Path
+) -> tuple[dict[str, Tensor], list[str]]:
+    """(our names, the names left out); torchvision's names are translated."""
+    if weights.keys() <= backbone.state_dict().keys():
+        return weights, []
+    try:
+        return from_torchvision(weights)
+    except ValueError as error:
+        raise ValueError(f"{path}: {error}") from None
 
 
 def initialise_backbone(backbone: nn.Module, path: Path) -> None:
     """Loads ``path`` into ``backbone``: our own names, or torchvision's.
 
-    Every parameter must be there, but for VGG-16's fc6 and fc7: files of its convolutions alone
-    are common, and the fc layers then keep their random initialisation (said in the log).
+    Every parameter must be there, but for those that pre-training does not know: VGG-16's fc6 and
+    fc7 (files of its convolutions alone are common), a BN behind conv5, and BN's batch counters.
+    They keep their initialisation (said in the log).
     """
     weights = {name: value.float() for name, value in read_weights(path).items()}
-    left_out: list[str] = []
-    if not weights.keys() <= backbone.state_dict().keys():
-        try:
-            weights, left_out = from_torchvision(weights)
-        except ValueError as error:
-            raise ValueError(f"{path}: {error}") from None
+    weights, left_out = _in_our_names(weights, backbone, path)
     fresh = [
         name
         for name in backbone.state_dict()
-        if name.startswith(("fc6.", "fc7.")) and name not in weights
+        if name not in weights
+        and (name.startswith(("fc6.", "fc7.", "conv5_bn.")) or name.endswith("num_batches_tracked"))
     ]
     for name in fresh:
         weights[name] = backbone.state_dict()[name]
@@ -59,5 +108,5 @@ def initialise_backbone(backbone: nn.Module, path: Path) -> None:
         path,
         len(weights) - len(fresh),
         f"; left out: {', '.join(left_out)}" if left_out else "",
-        f"; random: {', '.join(fresh)}" if fresh else "",
+        f"; not in the file: {', '.join(fresh)}" if fresh else "",
     )

@@ -36,6 +36,7 @@ class Run:
             weight_decay=1e-4,
             bias_rate_factor=2.0,
             bias_weight_decay=0.0,
+            norm_weight_decay=0.0,
         )
 
     def go(
@@ -70,6 +71,7 @@ class Run:
                 log_every=1,
                 evaluate_every=evaluate_every,
                 checkpoint_every=2,
+                precise_bn=0,
             ),
             start=start,
             seed=3,
