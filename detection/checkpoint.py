@@ -11,7 +11,9 @@ import functools
 import importlib
 import os
 import pickle
-from collections.abc import Mapping
+import re
+import zipfile
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, TypeVar
@@ -22,6 +24,15 @@ from torch import Tensor, nn
 from detection import __version__
 
 Kind = TypeVar("Kind", bound="_File")
+
+# What constructors did before they had these arguments: for checkpoints of that time.
+EARLIER: dict[str, dict[str, Any]] = {
+    "detection.inference.detector.PostProcessing": {"voting_iou": None},
+    "detection.model.rpn.AnchorSampling": {"divide_by": "drawn"},
+    "detection.model.roi_head.RegionSampling": {"divide_by": "image"},
+    "detection.model.faster_rcnn.FasterRCNN": {"context": False},
+    "detection.model.roi_head.RoIHead": {"pooling": "roi_pool"},
+}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -93,6 +104,12 @@ def is_classifier(content: Any) -> bool:
     return isinstance(content, dict) and content.keys() == needed
 
 
+def is_detector(content: Any) -> bool:
+    """Whether the content of a file is a :class:`Checkpoint`."""
+    needed = Checkpoint.__dataclass_fields__.keys()
+    return isinstance(content, dict) and _in_todays_words(content).keys() == needed
+
+
 def backbone_of_classifier(content: Any) -> Any:
     """The backbone's weights, if ``content`` is a classifier's; anything else as it is."""
     if not is_classifier(content):
@@ -106,18 +123,8 @@ def backbone_of_classifier(content: Any) -> Any:
 
 
 def _in_todays_words(content: dict[str, Any]) -> dict[str, Any]:
-    """What a file of an earlier version leaves unsaid, because there was no choice then.
-
-    ``context`` of the model; and every step of inference but ``post_processing``, which stood in
-    the place of ``inference``.
-    """
+    """In files of an earlier version ``post_processing`` stood in the place of ``inference``."""
     content = dict(content)
-    model = content.get("model_config")
-    if (
-        isinstance(model, dict)
-        and model.get("_target_") == "detection.model.faster_rcnn.FasterRCNN"
-    ):
-        content["model_config"] = {"context": False, **model}
     if "post_processing" in content and "inference" not in content:
         content["inference"] = {
             "_target_": "detection.inference.detector.Inference",
@@ -134,7 +141,7 @@ def _in_todays_words(content: dict[str, Any]) -> dict[str, Any]:
                 "passes": 0,
                 "regions": "best_class",
             },
-            "post_processing": {"voting_iou": None, **content.pop("post_processing")},
+            "post_processing": content.pop("post_processing"),
         }
     return content
 
@@ -148,20 +155,50 @@ def load_plain(path: Path) -> Any:
         return torch.load(path, map_location="cpu", weights_only=True)
     except OSError:
         raise
-    except pickle.UnpicklingError:
-        reason = "it holds more than tensors and plain values, and may run code when loaded"
+    except pickle.UnpicklingError as error:
+        named = re.search(r"GLOBAL (\S+)", str(error))
+        what = f" ({named[1]})" if named else ""
+        reason = f"it holds more than tensors and plain values{what}, and may run code when loaded"
     except Exception as error:  # Foreign bytes are opcodes to the unpickler: anything may come out.
         reason = f"not written by torch.save, or damaged ({type(error).__name__}: {error})"
     raise ValueError(f"{path}: not a readable file of weights: {reason}")
 
 
-def load_weights(model: nn.Module, weights: Mapping[str, Tensor], *, source: str) -> None:
-    """``load_state_dict`` with an error for people: what is missing, unknown or misshapen."""
+def is_checkpoint(path: Path) -> bool:
+    """Whether ``path`` is one of ours; ValueError for a torch file that may not be read."""
+    if not path.is_file() or not zipfile.is_zipfile(path):
+        return False
+    content = load_plain(path)
+    return is_classifier(content) or is_detector(content)
+
+
+def load_weights(
+    model: nn.Module,
+    weights: Mapping[str, Tensor],
+    *,
+    source: str,
+) -> None:
+    """``load_state_dict`` with an error for people: see :func:`check_weights`."""
+    check_weights(model, weights, source=source)
+    model.load_state_dict(weights)
+
+
+def check_weights(
+    model: nn.Module,
+    weights: Mapping[str, Tensor],
+    *,
+    source: str,
+    show: Callable[[str], str] = str,
+) -> None:
+    """Raises ValueError that says what is missing, unknown or misshapen.
+
+    ``show``: what the error calls a parameter.
+    """
     own = model.state_dict()
-    problems = [f"{name} is missing" for name in own.keys() - weights.keys()]
-    problems += [f"{name} is unknown to the model" for name in weights.keys() - own.keys()]
+    problems = [f"{show(name)} is missing" for name in own.keys() - weights.keys()]
+    problems += [f"{show(name)} is unknown to the model" for name in weights.keys() - own.keys()]
     problems += [
-        f"{name} is {list(weights[name].shape)}, the model needs {list(own[name].shape)}"
+        f"{show(name)} is {list(weights[name].shape)}, the model needs {list(own[name].shape)}"
         for name in own.keys() & weights.keys()
         if own[name].shape != weights[name].shape
     ]
@@ -172,7 +209,6 @@ def load_weights(model: nn.Module, weights: Mapping[str, Tensor], *, source: str
             f"({len(problems)} of {len(own)} tensors differ):\n  {shown}\n"
             "choose the model= that the weights were trained with"
         )
-    model.load_state_dict(weights)
 
 
 def build(config: Any) -> Any:
@@ -190,6 +226,7 @@ def build(config: Any) -> Any:
     if "_target_" not in config:
         return arguments
     target = str(config["_target_"])
+    arguments = EARLIER.get(target, {}) | arguments
     module, _, name = target.rpartition(".")
     if not module.startswith("detection."):
         raise ValueError(f"the checkpoint names {target!r}: only detection.* may be instantiated")

@@ -107,6 +107,7 @@ def build_detector(
                 negative_iou=0.3,
                 cross_boundary=cross_boundary,
                 ignore_coverage=0.7,
+                divide_by="drawn",
             ),
             training_proposals=ProposalSelection(
                 before_nms=200, nms_iou=0.7, after_nms=50, min_size=0
@@ -120,6 +121,7 @@ def build_detector(
         roi_head=functools.partial(
             RoIHead,
             pooled_size=pooled_size,
+            pooling="roi_pool",
             box_weights=[10.0, 10.0, 5.0, 5.0],
             sigma=1.0,
             class_init_std=0.01,
@@ -130,6 +132,7 @@ def build_detector(
                 foreground_iou=0.5,
                 background_iou=(0.0, 0.5),
                 ignore_coverage=0.7,
+                divide_by="image",
             ),
         ),
         regions_at_once=regions_at_once,

@@ -9,6 +9,7 @@ Several processes: torchrun --nproc-per-node=2 tools/train_net.py ...
 
 from __future__ import annotations
 
+import functools
 import logging
 import sys
 import time
@@ -33,6 +34,7 @@ from detection.engine.evaluate import Scores, detect_dataset, measure
 from detection.engine.log import TrainingLog
 from detection.engine.metrics_file import write_metrics
 from detection.engine.optim import Metrics
+from detection.engine.precise_bn import average_statistics
 from detection.engine.propose import detect_on_proposals, measure_proposals
 from detection.engine.runtime import Runtime, set_up_runtime
 from detection.engine.train import train
@@ -40,7 +42,8 @@ from detection.evaluation.table import recall_line
 from detection.inference.detector import Detector
 from detection.model.faster_rcnn import FasterRCNN
 from detection.model.parts import trained_part
-from detection.weights.backbone import initialise_backbone, warn_of_other_pixels
+from detection.weights.backbone import check_backbone_input, initialise_backbone
+from detection.weights.input_format import InputFormat, check_input_format
 from tools.launch import as_plain, device_type, launch, previous_run
 
 log = logging.getLogger("train")
@@ -118,6 +121,7 @@ def run(config: DictConfig, runtime: Runtime, own: Processes, began: float) -> N
         seed=config.seed,
         proposals=proposals,
     )
+    settle = functools.partial(_settle, config, model, images, runtime, own)
     training_log = TrainingLog(folder, start=start) if own.is_first else None
     if own.is_first:
         OmegaConf.save(config, folder / "config.yaml", resolve=True)
@@ -141,12 +145,38 @@ def run(config: DictConfig, runtime: Runtime, own: Processes, began: float) -> N
             log=training_log,
             evaluate=validation,
             save=writer,
+            settle=settle if config.schedule.precise_bn else None,
         )
     finally:
         if training_log:
             training_log.close()
     if own.is_first:
         validation.report(folder, seconds=time.perf_counter() - began)
+
+
+def _settle(
+    config: DictConfig,
+    model: FasterRCNN,
+    images: TrainingImages,
+    runtime: Runtime,
+    own: Processes,
+) -> None:
+    """BN statistics over mini-batches drawn otherwise than those of the training."""
+    plan = BatchPlan(
+        landscape=[e.size[1] >= e.size[0] for e in images.dataset.examples],
+        batch_size=config.schedule.batch_size,
+        iterations=config.schedule.precise_bn,
+        seed=config.seed + 1,
+        rank=own.rank,
+        world_size=own.world_size,
+    )
+    average_statistics(
+        model,
+        training_loader(images, plan, workers=runtime.workers, pin_memory=False),
+        device=runtime.device,
+        precision=runtime.precision,
+        show=own.is_first,
+    )
 
 
 def _open_data(config: DictConfig) -> tuple[DetectionDataset, DetectionDataset]:
@@ -164,6 +194,8 @@ def _open_data(config: DictConfig) -> tuple[DetectionDataset, DetectionDataset]:
         if not dataset.annotated:
             raise ValueError(f"{dataset.source} is not annotated: choose another split")
     val_set = val_set.with_class_names(train_set.class_names)
+    if not config.train_on_empty:
+        train_set = train_set.without_empty()
     for dataset in (train_set, val_set):
         log.info("%s", dataset.report())
     return train_set, val_set
@@ -198,7 +230,11 @@ def _initialise(model: FasterRCNN, config: DictConfig, dataset: DetectionDataset
     if config.weights and config.init:
         raise ValueError("weights= (a backbone) and init= (a detector) exclude each other")
     if config.weights:
-        warn_of_other_pixels(Path(config.weights), as_plain(config.model.pixels))
+        check_backbone_input(
+            Path(config.weights),
+            pixels=model.pixels,
+            backbone=model.backbone,  # type: ignore[arg-type]
+        )
         initialise_backbone(model.backbone, Path(config.weights))  # type: ignore[arg-type]
     elif config.init:
         given = Checkpoint.load(Path(config.init))
@@ -216,6 +252,12 @@ def _initialise(model: FasterRCNN, config: DictConfig, dataset: DetectionDataset
                 "init_new_classes=true"
             )
         load_weights(model, weights, source=config.init)
+        check_input_format(
+            InputFormat.of_config(given.model_config),
+            pixels=model.pixels,
+            backbone=model.backbone,
+            source=config.init,
+        )
     else:
         log.warning("no weights= given: training starts from random weights")
 

@@ -43,17 +43,23 @@ class ClassificationLosses:
 class Classifier(nn.Module):
     """``backbone``: with ``norm="trained"`` and ``bin_step=1``, as a classifier strides in conv5_1.
 
+    ``num_classes=None``: without the last layer; the averaged conv5 features come out.
     Weights are initialised as in He et al. 2015 (reference 13 of the paper), biases with zero.
     """
 
-    def __init__(self, *, pixels: Pixels, backbone: Network, num_classes: int) -> None:
+    def __init__(self, *, pixels: Pixels, backbone: Network, num_classes: int | None) -> None:
         super().__init__()
         self.pixels = pixels
         self.backbone = backbone
-        self.fc = nn.Linear(backbone.region_channels, num_classes)
-        nn.init.kaiming_normal_(self.fc.weight, nonlinearity="relu")
-        nn.init.zeros_(self.fc.bias)
+        self.fc = nn.Identity() if num_classes is None else _fc(backbone, num_classes)
         self.to(memory_format=torch.channels_last)
+
+    @property
+    def num_classes(self) -> int:
+        """Raises ValueError if there is no last layer."""
+        if not isinstance(self.fc, nn.Linear):
+            raise ValueError("this backbone came without its last layer: it cannot tell classes")
+        return self.fc.out_features
 
     def forward(self, images: Tensor, targets: Tensor) -> ClassificationLosses:
         """The loss of one mini-batch: training only.
@@ -71,3 +77,10 @@ class Classifier(nn.Module):
         convolutional form, the class scores of all places averaged.
         """
         return self.fc(self.backbone(self.pixels.normalise(images)))
+
+
+def _fc(backbone: Network, num_classes: int) -> nn.Linear:
+    layer = nn.Linear(backbone.region_channels, num_classes)
+    nn.init.kaiming_normal_(layer.weight, nonlinearity="relu")
+    nn.init.zeros_(layer.bias)
+    return layer

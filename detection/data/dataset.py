@@ -109,6 +109,19 @@ class DetectionDataset:
         ids = tuple(self.category_ids[self.class_names.index(name)] for name in names)
         return replace(self, class_names=tuple(names), category_ids=ids, examples=examples)
 
+    def without_empty(self) -> DetectionDataset:
+        """The data set without the images that show nothing, or crowds alone, of its classes.
+
+        detectron2 trains so; as background such images are worth keeping.
+        """
+        examples = [e for e in self.examples if bool((~e.crowd).any())]
+        log.info(
+            "%s: %d images without objects are left out of training",
+            self.source,
+            len(self.examples) - len(examples),
+        )
+        return replace(self, examples=examples)
+
     def with_class_names(self, names: Sequence[str]) -> DetectionDataset:
         """The data set under another one's labels (a checkpoint's, the training set's).
 

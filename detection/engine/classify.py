@@ -33,12 +33,12 @@ def measure_error(
     """
     began = time.perf_counter()
     classifier.eval()
-    top = min(5, classifier.fc.out_features)
+    top = min(5, classifier.num_classes)
     first = within = done = 0
     loader = view_loader(dataset, views, batch_size=batch_size, workers=workers)
     with tqdm(total=len(dataset), unit="img", desc="testing", leave=False) as bar:
         for images in loader:
-            scores = torch.zeros(len(images), classifier.fc.out_features, device=device)
+            scores = torch.zeros(len(images), classifier.num_classes, device=device)
             for batch, numbers in by_shape(images):
                 with torch.autocast(device.type, torch.bfloat16, enabled=precision == "bf16"):
                     logits = classifier.logits(batch.to(device))
@@ -53,7 +53,7 @@ def measure_error(
             done += len(images)
             bar.update(len(images))
     metrics: Metrics = {"error": 1 - first / done}
-    if classifier.fc.out_features > 5:
+    if classifier.num_classes > 5:
         metrics["error_top5"] = 1 - within / done
     metrics["seconds_per_image"] = round((time.perf_counter() - began) / done, 5)
     return metrics

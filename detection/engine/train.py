@@ -74,6 +74,7 @@ def train(
     log: TrainingLog | None,
     evaluate: Callable[[], Metrics],
     save: Callable[[int, Metrics | None], None],
+    settle: Callable[[], None] | None = None,
 ) -> None:
     """Trains ``model`` from iteration ``start`` to the end.
 
@@ -81,6 +82,7 @@ def train(
     detector, a part of one (:mod:`detection.model.parts`) or a classifier.
     ``evaluate``: measures the model as it is; called in the first process alone.
     ``save``: keeps a checkpoint after that many iterations, with the metrics if just measured.
+    ``settle``: makes the model ready to be measured (BN statistics); called in every process.
     ``log``: None in all processes but the first.
     Raises FloatingPointError when the loss is no number any more.
     """
@@ -119,6 +121,8 @@ def train(
         # Before measuring: an error there must not cost the training so far.
         if own.is_first and (measuring or _due(done, rules.checkpoint_every)):
             save(done, None)
+        if measuring and settle is not None:
+            settle()
         if measuring:
             metrics = own.from_first(evaluate() if own.is_first else None)
             learning_rate.observe(metrics)
@@ -134,6 +138,14 @@ def train(
 def _distribute(model: nn.Module, own: Processes) -> nn.Module:
     if own.world_size == 1:
         return model
+    if any(isinstance(layer, nn.BatchNorm2d) for layer in model.modules()):
+        if next(model.parameters()).device.type == "cpu":
+            raise ValueError(
+                "BN that learns needs the statistics of all processes together, which torch has on "
+                "GPUs alone: train in one process, or with model.backbone.norm=frozen"
+            )
+        # In place, layer by layer: the optimizer keeps its parameters, the caller its model.
+        nn.SyncBatchNorm.convert_sync_batchnorm(model)
     return DistributedDataParallel(model, broadcast_buffers=False)
 
 

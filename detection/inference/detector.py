@@ -228,7 +228,9 @@ class Detector:
         detections: Detections, size: tuple[int, int], original: tuple[int, int]
     ) -> Detections:
         boxes = box_ops.rescale(detections.boxes, size, original)
-        return Detections(boxes, detections.scores, detections.labels).cpu()
+        found = Detections(boxes, detections.scores, detections.labels)
+        # A box that was regressed out of its image and cut to nothing detects nothing.
+        return found[(boxes[:, 2:] > boxes[:, :2]).all(dim=1)].cpu()
 
 
 @dataclass(frozen=True)

@@ -15,7 +15,7 @@ from torch import Tensor, nn
 from detection.model.pixels import PixelFormat
 from detection.model.roi_head import RoIHead
 from detection.model.rpn import RPN
-from detection.ops.roi_pool import roi_pool
+from detection.ops.roi_pool import roi_align, roi_pool
 from detection.structures import (
     ImageBatch,
     Losses,
@@ -188,13 +188,13 @@ class FasterRCNN(nn.Module):
 
     def pool(self, features: Tensor, boxes: list[Tensor]) -> Tensor:
         """[R, feature_channels, bins, bins], the regions of all images one after the other."""
-        return roi_pool(
-            features,
-            boxes,
-            self.roi_head.pooled_size,
-            1 / self.backbone.stride,
-            bin_step=self.backbone.bin_step,
-        )
+        size, scale = self.roi_head.pooled_size, 1 / self.backbone.stride
+        step = self.backbone.bin_step
+        if self.roi_head.pooling == "roi_align":
+            return roi_align(
+                features, boxes, size, scale, sampling_ratio=0, aligned=True, bin_step=step
+            )
+        return roi_pool(features, boxes, size, scale, bin_step=step)
 
 
 def whole_images(like: Tensor, sizes: list[tuple[int, int]]) -> list[Tensor]:

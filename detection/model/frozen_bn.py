@@ -15,7 +15,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-Norm = Literal["frozen", "trained"]
+Norm = Literal["frozen", "trained", "trained_extra"]
 
 
 class FrozenBN(nn.Module):

@@ -161,7 +161,8 @@ def residual_stage(
 class ResNet(nn.Module):
     """The five stages of a ResNet, as backbone and per-region layers of a detector.
 
-    ``norm``: "frozen" in a detector, "trained" while a classifier is trained.
+    ``norm``: "frozen" in a detector, "trained" while a classifier is trained; "trained_extra" adds
+    a BN between conv5 and its average, for a detector whose BN learns (He et al. 2020, MoCo, 4.2).
     ``frozen_stages``: names out of conv1 ... conv5 whose weights do not learn.
     ``bin_step``: 1, or 2 where RoI pooling hands over only every second row and column of bins.
     conv5_1 of a bottleneck network with ``stride_in_1x1`` strides by 2 in its 1x1 convolutions, so
@@ -203,6 +204,7 @@ class ResNet(nn.Module):
             raise ValueError(f"no such stage: {sorted(unknown)}; choose from {list(STAGES)}")
 
         self.bin_step = bin_step
+        self.stride_in_1x1 = stride_in_1x1 if block is Bottleneck else None
         self.conv1 = ConvBN(3, 64, 7, stride=2, padding=3, norm=norm)
         strides = (1, 2, 2, 2 // bin_step)
         channels = 64
@@ -224,6 +226,8 @@ class ResNet(nn.Module):
             channels = width * block.expansion
         self.feature_channels = WIDTHS[2] * block.expansion
         self.region_channels = channels
+        # conv5 starts from pre-trained features of any scale; the new siblings want one of theirs.
+        self.conv5_bn = nn.BatchNorm2d(channels) if norm == "trained_extra" else nn.Identity()
         for stage in frozen_stages:
             self.get_submodule(stage).requires_grad_(False)
 
@@ -235,7 +239,7 @@ class ResNet(nn.Module):
 
     def region_features(self, pooled: Tensor) -> Tensor:
         """Pooled features [R, feature_channels, h, w] -> conv5, averaged: [R, region_channels]."""
-        return self.conv5(pooled).mean(dim=(2, 3))
+        return self.conv5_bn(self.conv5(pooled)).mean(dim=(2, 3))
 
     def forward(self, pixels: Tensor) -> Tensor:
         """[N, 3, H, W] -> [N, region_channels]: the globally averaged conv5 of a classifier."""

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Literal
 
 import torch
 import torch.nn.functional as F
@@ -28,6 +29,8 @@ class RegionSampling:
     ``per_image`` are drawn, at most ``foreground_fraction`` with an IoU of ``foreground_iou`` or
     more; background has an IoU in [``background_iou[0]``, ``background_iou[1]``).
     ``ignore_coverage``: see :func:`detection.model.targets.match`.
+    ``divide_by``: the losses are means over the drawn regions of each "image" and then over the
+    images, or at once over all drawn regions of the "batch" (detectron2).
     """
 
     per_image: int
@@ -35,6 +38,13 @@ class RegionSampling:
     foreground_iou: float
     background_iou: tuple[float, float]
     ignore_coverage: float
+    divide_by: Literal["image", "batch"]
+
+    def __post_init__(self) -> None:
+        if self.divide_by not in ("image", "batch"):
+            raise ValueError(
+                f"roi_head.sampling.divide_by must be image or batch, got {self.divide_by!r}"
+            )
 
 
 @dataclass(frozen=True)
@@ -54,6 +64,8 @@ class RegionTargets:
 class RoIHead(nn.Module):
     """``pooled_size``: bins per side of the RoI pooling.
 
+    ``pooling``: "roi_pool", the maximum of each bin (Fast R-CNN), or "roi_align", the mean of
+    bilinear samples, one per cell, at half-pixel centres (detectron2's ROIAlignV2).
     ``box_weights``: the factors on (dx, dy, dw, dh); Fast R-CNN's normalisation of the targets to
     unit variance, 1 / (0.1, 0.1, 0.2, 0.2).  ``sigma``: as in the RPN.
     """
@@ -64,6 +76,7 @@ class RoIHead(nn.Module):
         in_channels: int,
         num_classes: int,
         pooled_size: int,
+        pooling: Literal["roi_pool", "roi_align"],
         sampling: RegionSampling,
         box_weights: Sequence[float],
         sigma: float,
@@ -71,10 +84,13 @@ class RoIHead(nn.Module):
         box_init_std: float,
     ) -> None:
         super().__init__()
+        if pooling not in ("roi_pool", "roi_align"):
+            raise ValueError(f"roi_head.pooling must be roi_pool or roi_align, got {pooling!r}")
         x, y, width, height = box_weights
         self.box_weights = (x, y, width, height)
         self.num_classes = num_classes
         self.pooled_size = pooled_size
+        self.pooling = pooling
         self.sampling = sampling
         self.sigma = sigma
         self.logits = nn.Linear(in_channels, num_classes + 1)
@@ -120,26 +136,33 @@ class RoIHead(nn.Module):
     ) -> tuple[Tensor, Tensor]:
         """(class loss, box loss), means over the images (Girshick 2015, eq. 1).
 
-        The box loss, too, is divided by the number of *all* sampled regions of the image.
+        The box loss, too, is divided by the number of *all* sampled regions, background included:
+        those of its image or of the batch (``RegionSampling.divide_by``).
         """
         counts = [len(target.labels) for target in targets]
         per_image = [
             self._image_losses(*image)
             for image in zip(logits.split(counts), deltas.split(counts), targets, strict=True)
         ]
-        classes, box = (torch.stack(losses).mean() for losses in zip(*per_image, strict=True))
-        return classes, box
+        classes, box = (torch.stack(sums) for sums in zip(*per_image, strict=True))  # [N]
+        drawn = torch.stack([target.drawn.valid.sum() for target in targets])
+        if self.sampling.divide_by == "batch":
+            total = drawn.sum().clamp(min=1)
+            return classes.sum() / total, box.sum() / total
+        drawn = drawn.clamp(min=1)
+        return (classes / drawn).mean(), (box / drawn).mean()
 
     def _image_losses(
         self, logits: Tensor, deltas: Tensor, target: RegionTargets
     ) -> tuple[Tensor, Tensor]:
+        """(class loss, box loss), sums over the drawn regions of one image."""
         drawn = target.drawn
         classes = F.cross_entropy(logits, target.labels, reduction="none")
         # Background has no box; class 1 stands in for it and is multiplied by zero.
         own_class = (target.labels - 1).clamp(min=0)[:, None, None].expand(-1, 1, 4)
         own_deltas = deltas.gather(1, own_class)[:, 0]
         box = smooth_l1(own_deltas, target.deltas, sigma=self.sigma) * drawn.positive
-        return drawn.mean(classes), drawn.mean(box)
+        return drawn.sum(classes), drawn.sum(box)
 
     def predictions(
         self, logits: Tensor, deltas: Tensor, boxes: Tensor, size: tuple[int, int]

@@ -10,6 +10,7 @@ Shapes: N images, B = h * w * k anchors per image, ordered by row, column, ancho
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Literal
 
 import torch
 import torch.nn.functional as F
@@ -17,7 +18,7 @@ from torch import Tensor, nn
 
 from detection import boxes as box_ops
 from detection.model.anchors import Anchors
-from detection.model.targets import match, sample
+from detection.model.targets import Sample, match, sample
 from detection.ops.nms import nms_until
 from detection.structures import Proposals, Target
 
@@ -46,6 +47,8 @@ class AnchorSampling:
     ``positive_fraction`` positive.  ``cross_boundary``: whether anchors that cross the edge of the
     image take part (the paper drops them in training).
     ``ignore_coverage``: see :func:`detection.model.targets.match`.
+    ``divide_by``: "drawn", an image's losses are divided by the number of its drawn anchors; or
+    "per_image", by ``per_image`` even where fewer could be drawn (detectron2).
     """
 
     per_image: int
@@ -54,10 +57,26 @@ class AnchorSampling:
     negative_iou: float
     cross_boundary: bool
     ignore_coverage: float
+    divide_by: Literal["drawn", "per_image"]
+
+    def __post_init__(self) -> None:
+        if self.divide_by not in ("drawn", "per_image"):
+            raise ValueError(
+                f"rpn.sampling.divide_by must be drawn or per_image, got {self.divide_by!r}"
+            )
+
+    def mean(self, drawn: Sample, values: Tensor) -> Tensor:
+        """[S] -> scalar: the sum over the drawn anchors, divided as ``divide_by`` says."""
+        if self.divide_by == "per_image":
+            return drawn.sum(values) / self.per_image
+        return drawn.mean(values)
 
 
 class RPN(nn.Module):
-    """``sigma``: where the smooth L1 loss turns from square to linear, |x| = 1 / sigma^2."""
+    """``sigma``: where the smooth L1 loss turns from square to linear, |x| = 1 / sigma^2.
+
+    With an infinite ``sigma`` (``.inf`` in YAML) it is the L1 loss.
+    """
 
     def __init__(
         self,
@@ -122,7 +141,7 @@ class RPN(nn.Module):
         """(objectness loss, box loss), means over the images (eq. 1).
 
         Both are divided by the number of *all* sampled anchors: what N_cls = 256 is in eq. 1, and
-        lambda / N_reg in every implementation since py-faster-rcnn.
+        lambda / N_reg in every implementation since py-faster-rcnn (``AnchorSampling.divide_by``).
         """
         per_image = [
             self._image_losses(*image, anchors)
@@ -159,13 +178,13 @@ class RPN(nn.Module):
             logits[drawn.index], drawn.positive.float(), reduction="none"
         )
         box = smooth_l1(deltas[drawn.index], wanted, sigma=self.sigma) * drawn.positive
-        return drawn.mean(objectness), drawn.mean(box)
+        return rule.mean(drawn, objectness), rule.mean(drawn, box)
 
 
 def smooth_l1(deltas: Tensor, wanted: Tensor, *, sigma: float) -> Tensor:
     """[S, 4], [S, 4] -> [S]: the robust loss of Fast R-CNN (eq. 3), summed over the four deltas.
 
-    0.5 (sigma x)^2 where |x| < 1 / sigma^2, |x| - 0.5 / sigma^2 beyond.
+    0.5 (sigma x)^2 where |x| < 1 / sigma^2, |x| - 0.5 / sigma^2 beyond; |x| if sigma is infinite.
     """
     return F.smooth_l1_loss(deltas, wanted, beta=1 / sigma**2, reduction="none").sum(dim=1)
 

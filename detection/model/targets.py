@@ -73,18 +73,24 @@ class Sample:
     positive: Tensor
     valid: Tensor
 
+    def sum(self, values: Tensor) -> Tensor:
+        """[S] -> scalar: the sum over the valid samples."""
+        return (values * self.valid).sum()
+
     def mean(self, values: Tensor) -> Tensor:
         """[S] -> scalar: the sum over the valid samples divided by their number."""
-        return (values * self.valid).sum() / self.valid.sum().clamp(min=1)
+        return self.sum(values) / self.valid.sum().clamp(min=1)
 
 
 def sample(positive: Tensor, negative: Tensor, *, size: int, positive_fraction: float) -> Sample:
-    """Draws ``size`` boxes at random, at most ``positive_fraction`` of them positive.
+    """Draws ``size`` boxes at random, at most ``positive_fraction`` of ``size`` positive.
 
     ``positive``, ``negative``: bool [B].  Negatives fill the place of missing positives.
     """
+    # Of the size that was asked for, as everywhere since py-faster-rcnn: where boxes are few, the
+    # positives among them are not to become fewer still.
+    most_positives = min(round(size * positive_fraction), len(positive))
     size = min(size, len(positive))
-    most_positives = min(round(size * positive_fraction), size)
     chance = torch.rand(len(positive), device=positive.device)
     drawn = chance.masked_fill(~positive, -1).topk(most_positives)
     order = chance.masked_fill(~negative | positive, -1)

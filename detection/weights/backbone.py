@@ -3,15 +3,20 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
 
-from safetensors import SafetensorError
+from safetensors import SafetensorError, safe_open
 from safetensors.torch import load_file
 from torch import Tensor, nn
 
 from detection.checkpoint import backbone_of_classifier, is_classifier, load_plain, load_weights
+from detection.weights.input_format import (
+    InputFormat,
+    Pixels,
+    check_input_format,
+    check_pixel_scale,
+    from_description,
+)
 from detection.weights.torchvision import from_torchvision
 
 log = logging.getLogger(__name__)
@@ -32,54 +37,57 @@ def read_weights(path: Path) -> dict[str, Tensor]:
     weights = backbone_of_classifier(load_plain(path))
     if not isinstance(weights, dict) or not all(isinstance(v, Tensor) for v in weights.values()):
         raise ValueError(
-            f"{path}: weights= takes a state dict, names -> tensors, of an ImageNet network; "
-            "a detector of this package goes into init="
+            f"{path}: weights= takes a state dict, names -> tensors, of an ImageNet network, or "
+            "what tools/import_weights.py makes of one; a detector of this package goes into init="
         )
     return weights
 
 
-def warn_of_other_pixels(path: Path, pixels: Mapping[str, Any]) -> None:
-    """Says so if ``path`` is a classifier of ours that was trained on pixels of another format.
+def check_backbone_input(path: Path, *, pixels: Pixels, backbone: nn.Module) -> None:
+    """Raises ValueError if a model reads other input than the weights in ``path`` were trained on.
 
-    ``pixels``: the detector's, as in the configuration.
+    An imported file says what that was, a safetensors file may; of others the numbers tell the
+    scale of the pixels, if their names are torchvision's or ours.
     """
-    if path.suffix == ".safetensors" or not path.is_file():
-        return
-    content = load_plain(path)
-    if not is_classifier(content):
-        return
-    given = content["model_config"].get("pixels", {})
-    if given.keys() == pixels.keys() and given != pixels:
-        log.warning(
-            "%s was trained on pixels in the format %s, the detector's are in %s: set "
-            "model.pixels to the former",
-            path,
-            _shown(given),
-            _shown(pixels),
-        )
+    described = None
+    if path.suffix == ".safetensors":
+        with safe_open(path, framework="pt") as file:
+            described = from_description(file.metadata() or {})
+    elif is_classifier(content := load_plain(path)):
+        described = InputFormat.of_config(content["model_config"])
+    if described:
+        check_input_format(described, pixels=pixels, backbone=backbone, source=str(path))
+    else:
+        weights = _in_our_names(read_weights(path), backbone, path)[0]
+        check_pixel_scale(weights, pixels=pixels, source=str(path))
 
 
-def _shown(pixels: Mapping[str, Any]) -> str:
-    return " ".join(f"{key}={value}" for key, value in pixels.items() if key != "_target_")
+def _in_our_names(
+    weights: dict[str, Tensor], backbone: nn.Module, path: Path
+) -> tuple[dict[str, Tensor], list[str]]:
+    """(our names, the names left out); torchvision's names are translated."""
+    if weights.keys() <= backbone.state_dict().keys():
+        return weights, []
+    try:
+        return from_torchvision(weights)
+    except ValueError as error:
+        raise ValueError(f"{path}: {error}") from None
 
 
 def initialise_backbone(backbone: nn.Module, path: Path) -> None:
     """Loads ``path`` into ``backbone``: our own names, or torchvision's.
 
-    Every parameter must be there, but for VGG-16's fc6 and fc7: files of its convolutions alone
-    are common, and the fc layers then keep their random initialisation (said in the log).
+    Every parameter must be there, but for those that pre-training does not know: VGG-16's fc6 and
+    fc7 (files of its convolutions alone are common), a BN behind conv5, and BN's batch counters.
+    They keep their initialisation (said in the log).
     """
     weights = {name: value.float() for name, value in read_weights(path).items()}
-    left_out: list[str] = []
-    if not weights.keys() <= backbone.state_dict().keys():
-        try:
-            weights, left_out = from_torchvision(weights)
-        except ValueError as error:
-            raise ValueError(f"{path}: {error}") from None
+    weights, left_out = _in_our_names(weights, backbone, path)
     fresh = [
         name
         for name in backbone.state_dict()
-        if name.startswith(("fc6.", "fc7.")) and name not in weights
+        if name not in weights
+        and (name.startswith(("fc6.", "fc7.", "conv5_bn.")) or name.endswith("num_batches_tracked"))
     ]
     for name in fresh:
         weights[name] = backbone.state_dict()[name]
@@ -89,5 +97,5 @@ def initialise_backbone(backbone: nn.Module, path: Path) -> None:
         path,
         len(weights) - len(fresh),
         f"; left out: {', '.join(left_out)}" if left_out else "",
-        f"; random: {', '.join(fresh)}" if fresh else "",
+        f"; not in the file: {', '.join(fresh)}" if fresh else "",
     )

@@ -10,6 +10,8 @@ from collections.abc import Mapping
 
 from torch import Tensor
 
+from detection.weights.layers import Parameter
+
 # torchvision numbers the layers of VGG-16's "features", activations and poolings included.
 _VGG_CONVS = {
     0: "conv1.0", 2: "conv1.1",
@@ -70,3 +72,13 @@ def _name(name: str) -> str | None:
     else:
         raise ValueError(f"{name!r} is no parameter of torchvision's ResNets")
     return None if parameter == "num_batches_tracked" else f"{ours}.{parameter}"
+
+
+def torchvision_name(parameter: Parameter) -> str:
+    """layer1.0.bn2.weight: the inverse, for the ResNets."""
+    if parameter.stage == 1:
+        return f"{parameter.kind}1.{parameter.name}"
+    place = f"layer{parameter.stage - 1}.{parameter.block}"
+    if parameter.layer < 0:
+        return f"{place}.downsample.{('conv', 'bn').index(parameter.kind)}.{parameter.name}"
+    return f"{place}.{parameter.kind}{parameter.layer + 1}.{parameter.name}"

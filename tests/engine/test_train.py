@@ -41,6 +41,7 @@ class Run:
             weight_decay=1e-4,
             bias_rate_factor=2.0,
             bias_weight_decay=0.0,
+            norm_weight_decay=0.0,
         )
 
     def go(

@@ -25,6 +25,7 @@ SAMPLING = AnchorSampling(
     negative_iou=0.3,
     cross_boundary=True,
     ignore_coverage=0.7,
+    divide_by="drawn",
 )
 SELECTION = ProposalSelection(before_nms=1000, nms_iou=0.7, after_nms=30, min_size=0)
 

@@ -101,6 +101,7 @@ def test_invariants_of_sampling(
 def assert_invariants(
     drawn: Sample, positive: Tensor, negative: Tensor, size: int, fraction: float
 ) -> None:
+    most = round(size * fraction)
     size = min(size, len(positive))
     assert len(drawn.index) == len(drawn.positive) == len(drawn.valid) == size
     assert len(set(drawn.index.tolist())) == size  # nothing twice
@@ -109,8 +110,8 @@ def assert_invariants(
     drawn_negative = drawn.index[drawn.valid & ~drawn.positive]
     assert bool(negative[drawn_negative].all())
     assert not bool(positive[drawn_negative].any())  # who may be positive is no negative
-    # At most the fraction is positive; negatives fill the rest as far as there are any.
-    positives = min(int(positive.sum()), round(size * fraction))
+    # At most the fraction of what was asked for; negatives fill the rest as far as there are any.
+    positives = min(int(positive.sum()), most)
     negatives = min(int((negative & ~positive).sum()), size - positives)
     assert int(drawn.positive.sum()) == positives
     assert int(drawn.valid.sum()) == positives + negatives

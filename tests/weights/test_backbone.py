@@ -99,7 +99,7 @@ def test_vggs_fc_layers_may_be_missing_and_keep_their_values(
     assert torch.equal(own.conv5[2].weight, features["features.28.weight"])
     assert torch.equal(own.fc6.weight, fc6)
     assert "26 tensors into the backbone" in caplog.text  # 13 weights and 13 biases
-    assert "random: fc6.weight, fc6.bias, fc7.weight, fc7.bias" in caplog.text
+    assert "not in the file: fc6.weight, fc6.bias, fc7.weight, fc7.bias" in caplog.text
 
 
 def _vgg_features() -> dict[str, Tensor]:
