@@ -98,7 +98,7 @@ def _rows(config: DictConfig, configs: dict[str, DictConfig]) -> list[dict[str, 
     ground_truth = test_net.open_dataset(first).to_coco()
     detections = {name: _detections(row, ground_truth) for name, row in configs.items()}
     baseline, *_ = detections.values()
-    rows = []
+    rows: list[dict[str, Any]] = []
     for name, row in configs.items():
         metrics = json.loads((Path(row.output_dir) / "metrics.json").read_text())
         entry = {"name": name, "overrides": config.rows[name]}
