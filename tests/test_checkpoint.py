@@ -207,7 +207,7 @@ def test_an_interrupted_save_leaves_the_old_checkpoint_whole(
     assert Checkpoint.load(path).class_names == ["old", "names"]
 
 
-def test_a_file_from_before_the_steps_of_inference_and_context_is_read_as_it_was_meant(
+def test_a_file_from_before_the_steps_of_inference_is_read_as_it_was_meant(
     tmp_path: Path,
 ) -> None:
     path = tmp_path / "model.pt"
@@ -219,12 +219,13 @@ def test_a_file_from_before_the_steps_of_inference_and_context_is_read_as_it_was
     }
     old = dict(vars(make())) | {
         "post_processing": post_processing,
-        "model_config": {"_target_": "detection.model.faster_rcnn.FasterRCNN", "num_classes": 2},
+        "model_config": {"_target_": "detection.model.roi_head.RoIHead", "_partial_": True},
     }
     del old["inference"]
     torch.save(old, path)
     loaded = Checkpoint.load(path)
-    assert loaded.model_config["context"] is False
+    # What RoIHead could not be told then is what it did.
+    assert build(loaded.model_config).keywords == {"pooling": "roi_pool"}
     inference = build(loaded.inference)
     assert inference.post_processing.score_threshold == 0.07
     assert (inference.post_processing.nms_iou, inference.post_processing.per_image) == (0.4, 50)
@@ -233,7 +234,10 @@ def test_a_file_from_before_the_steps_of_inference_and_context_is_read_as_it_was
     assert (list(inference.multi_scale.shorter_sides), inference.flip) == ([], False)
 
 
-def test_context_that_a_file_speaks_of_is_kept(tmp_path: Path) -> None:
-    config = {"_target_": "detection.model.faster_rcnn.FasterRCNN", "context": True}
-    make(model_config=config).save(tmp_path / "model.pt")
-    assert Checkpoint.load(tmp_path / "model.pt").model_config == config
+def test_what_a_file_says_is_not_what_earlier_files_meant() -> None:
+    config = {
+        "_target_": "detection.model.roi_head.RoIHead",
+        "_partial_": True,
+        "pooling": "roi_align",
+    }
+    assert build(config).keywords == {"pooling": "roi_align"}

@@ -15,7 +15,7 @@ import torchvision
 from torch import Tensor
 from torchvision.models import ResNet50_Weights
 
-from detection.checkpoint import Checkpoint, build
+from detection.checkpoint import Checkpoint, ClassifierCheckpoint, build
 from detection.classification.classifier import Classifier
 from detection.data.coco import read_coco
 from detection.data.dataset import DetectionDataset
@@ -58,7 +58,7 @@ def test_torchvisions_classifier_is_the_same_function_on_its_pixels(
     resnet18: Path, tmp_path: Path
 ) -> None:
     run(resnet18, tmp_path / "model.pt")
-    model = Checkpoint.load(tmp_path / "model.pt").build_model()
+    model = ClassifierCheckpoint.load(tmp_path / "model.pt").build_model()
     assert isinstance(model, Classifier)
     theirs = torchvision.models.resnet18(num_classes=10).eval()
     theirs.load_state_dict(torch.load(resnet18, weights_only=True))
@@ -67,7 +67,7 @@ def test_torchvisions_classifier_is_the_same_function_on_its_pixels(
     mean = torch.tensor([0.485, 0.456, 0.406])[:, None, None]
     std = torch.tensor([0.229, 0.224, 0.225])[:, None, None]
     expected = theirs((rgb - mean) / std)
-    torch.testing.assert_close(model(bgr), expected, rtol=1e-4, atol=1e-4)
+    torch.testing.assert_close(model.logits(bgr), expected, rtol=1e-4, atol=1e-4)
 
 
 def test_an_imported_backbone_goes_into_weights_and_brings_its_pixels(
@@ -81,7 +81,7 @@ def test_an_imported_backbone_goes_into_weights_and_brings_its_pixels(
         initialise_backbone(own, path)
         assert torch.equal(own.conv1.conv.weight, given["conv1.weight"])
         assert torch.equal(own.conv5[1].conv_b.bn.bias, given["layer4.1.bn2.bias"])
-    model = Checkpoint.load(path).build_model()
+    model = ClassifierCheckpoint.load(path).build_model()
     check_backbone_input(path, pixels=model.pixels, backbone=own)  # type: ignore[arg-type]
     model.pixels.order = "BGR"
     with pytest.raises(ValueError, match=r"model\.pt was trained on other input") as error:
@@ -143,7 +143,7 @@ def test_msras_pickle_is_recognised_with_depth_pixels_and_stride(
     with caplog.at_level(logging.INFO):
         run(tmp_path / "R-50.pkl", tmp_path / "r50.pt")
     assert "left out: conv1_b" in caplog.text
-    checkpoint = Checkpoint.load(tmp_path / "r50.pt")
+    checkpoint = ClassifierCheckpoint.load(tmp_path / "r50.pt")
     config = checkpoint.model_config
     assert (config["backbone"]["depth"], config["backbone"]["stride_in_1x1"]) == (50, True)
     assert config["pixels"]["order"] == "BGR"
@@ -213,7 +213,7 @@ def test_a_detector_goes_in_and_out_and_comes_back_the_same(
     detector = Detector.load(tmp_path / "model.pt")
     assert detector.class_names == ("dog", "cat")
     assert (detector.resize.shorter_sides, detector.resize.longest) == ([800], 1333)
-    assert detector.post_processing.nms_iou == 0.5
+    assert detector.inference.post_processing.nms_iou == 0.5
     assert detector.model.roi_head.pooling == "roi_align"
     assert detector.model.rpn.test_proposals.after_nms == 1000
 
@@ -306,14 +306,14 @@ def right(model: Classifier, crops: list[tuple[np.ndarray, str]]) -> tuple[int, 
 
 
 @pytest.fixture(scope="module")
-def msra(data_folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Checkpoint:
+def msra(data_folder: Path, tmp_path_factory: pytest.TempPathFactory) -> ClassifierCheckpoint:
     output = tmp_path_factory.mktemp("msra") / "r50.pt"
     run(data_folder / "weights" / "resnet50_msra_fp16.safetensors", output)
-    return Checkpoint.load(output)
+    return ClassifierCheckpoint.load(output)
 
 
 def test_the_msra_network_knows_obvious_things_only_with_its_own_input(
-    msra: Checkpoint, data_folder: Path
+    msra: ClassifierCheckpoint, data_folder: Path
 ) -> None:
     coco = data_folder / "coco20"
     dataset = read_coco(
@@ -327,7 +327,7 @@ def test_the_msra_network_knows_obvious_things_only_with_its_own_input(
         config = msra.model_config
         backbone = config["backbone"] | changes.pop("backbone", {})
         changed = config | {"backbone": backbone, "pixels": config["pixels"] | changes}
-        model = Checkpoint(**(vars(msra) | {"model_config": changed})).build_model()
+        model = ClassifierCheckpoint(**(vars(msra) | {"model_config": changed})).build_model()
         assert isinstance(model, Classifier)
         fold(model)
         return right(model, crops)

@@ -295,7 +295,7 @@ def test_an_imported_detector_equals_the_definition(
     close(model.features(images), x)
     height, width = x.shape[-2:]
     grid = anchors(height, width)
-    close(model._anchors(x), reorder(grid, height * width))
+    close(model.anchors(x), reorder(grid, height * width))
     logits, deltas = rpn(weights, x)
     own_logits, own_deltas = model.rpn(model.features(images))
     for i in range(2):
@@ -312,7 +312,7 @@ def test_an_imported_detector_equals_the_definition(
         close(own.boxes, theirs)
 
     class_logits, class_deltas = predict(weights, x, boxes, stride_in_1x1=True)
-    pooled = model._pool(own_features, [p.boxes for p in own_proposals])
+    pooled = model.pool(own_features, [p.boxes for p in own_proposals])
     own_class_logits, own_class_deltas = model.roi_head(model.backbone.region_features(pooled))
     close(own_class_logits, class_logits.roll(1, dims=1))  # background first
     close(own_class_deltas, class_deltas)
@@ -412,7 +412,7 @@ def test_mocos_variant_strides_in_the_3x3_and_has_a_bn_behind_conv5(images: Imag
     close(ours.features(images), x)
     boxes = [torch.tensor([[4.0, 4, 70, 60]]), torch.tensor([[0.0, 0, 60, 90]])]
     logits, deltas = predict(weights, x, boxes, stride_in_1x1=False)
-    own = ours.roi_head(ours.backbone.region_features(ours._pool(x, boxes)))
+    own = ours.roi_head(ours.backbone.region_features(ours.pool(x, boxes)))
     close(own[0], logits.roll(1, dims=1))
     close(own[1], deltas)
     # There and back, bit for bit, under the same names.
