@@ -102,6 +102,16 @@ ROI_TARGET inline void store_index(Index* to, const Lane& lanes) {
   }
 }
 
+template <typename Lane, int Count, typename Index>
+ROI_TARGET inline Lane load_index(const Index* from) {
+  if constexpr (Count == 1) {
+    return static_cast<Lane>(*from);
+  } else {
+    typedef Index Narrow __attribute__((vector_size(Count * sizeof(Index))));
+    return __builtin_convertvector(load<Narrow>(from), Lane);
+  }
+}
+
 // ---- 16-bit numbers ---------------------------------------------------------------------------
 
 // A 16-bit float seen as an integer that sorts like it: maxima of bfloat16 and float16 then need
@@ -319,41 +329,63 @@ ROI_TARGET void pool_roi(
   }
 }
 
-// Rows of a gradient lie a page apart, where no hardware prefetcher looks: asks for the row that is
-// needed ``ahead`` elements from here.
+// Rows of a gradient may lie a page apart, where no hardware prefetcher looks: asks for the row that
+// is needed ``ahead`` elements from here.
 #define ROI_PREFETCH(from, ahead, count)                                              \
   for (int64_t i = 0; i < static_cast<int64_t>((count) * sizeof(*(from))); i += 64) { \
     __builtin_prefetch(reinterpret_cast<const char*>((from) + (ahead)) + i);          \
   }
 
-template <typename Sum, typename Index>
-ROI_TARGET inline void add_at(
-    Sum value, Index index, int channel, int channels, uint32_t cells, Sum* sums) {
-  const uint32_t at = static_cast<uint32_t>(index);
-  const uint64_t cell = at < cells ? at : cells;
-  sums[cell * static_cast<uint64_t>(channels) + channel] += value;
+// Adds the gradient of one bin to each of its cells, or zero where another cell won: a comparison
+// per cell and vector, no addresses that depend on data.
+template <typename Sum, typename Grad, typename Index, bool Vector, int Repeat>
+ROI_TARGET inline void add_where_won(
+    const Grad* grad, const Index* argmax, int first, int last, Cells rows, Cells columns,
+    int map_columns, Sum* sums, int64_t stride) {
+  typedef Lanes<Sum, Vector> L;
+  for (int channel = first; channel < last; channel += L::count * Repeat) {
+    typename L::Value values[Repeat];
+    typename L::Index where[Repeat];
+    for (int r = 0; r < Repeat; ++r) {
+      values[r] = load_as<typename L::Value>(grad + channel + r * L::count);
+      where[r] = load_index<typename L::Index, L::count>(argmax + channel + r * L::count);
+    }
+    for (int y = rows.begin; y < rows.end; ++y) {
+      int index = y * map_columns + columns.begin;
+      Sum* cell = sums + index * stride + channel;
+      for (int x = columns.begin; x < columns.end; ++x, ++index, cell += stride) {
+        for (int r = 0; r < Repeat; ++r) {
+          const auto sum = load<typename L::Value>(cell + r * L::count);
+          const auto added = where[r] == index ? values[r] : typename L::Value{};
+          store(cell + r * L::count, sum + added);
+        }
+      }
+    }
+  }
 }
 
-// ``sums`` [cells + 1, channels] += the gradient of each bin, at the cell that won it; the last
-// row takes what belongs to no cell.
+// ``sums`` [cells, stride] += the gradient of one bin, at the cells that won it.
 template <typename Sum, typename Grad, typename Index>
 ROI_TARGET void unpool_bin(
-    const Grad* grad, const Index* argmax, int64_t ahead, int channels, int cells, Sum* sums) {
+    const Grad* grad, const Index* argmax, int64_t ahead, int channels, Cells rows,
+    Cells columns, uint32_t cells, int map_columns, Sum* sums, int64_t stride) {
   ROI_PREFETCH(grad, ahead, channels);
   ROI_PREFETCH(argmax, ahead, channels);
-  constexpr int usual = 64;  // with a constant stride, a shift instead of a multiplication
-  if (channels == usual) {
+  constexpr int few = 16;  // cells; from there on a scattered addition is cheaper
+  if ((rows.end - rows.begin) * (columns.end - columns.begin) <= few) {
     constexpr int lanes = Lanes<Sum, true>::count;
-    Sum values[usual];
-    for (int channel = 0; channel < usual; channel += lanes) {
-      store(values + channel, load_as<typename Lanes<Sum, true>::Value>(grad + channel));
-    }
-    for (int channel = 0; channel < usual; ++channel) {
-      add_at(values[channel], argmax[channel], channel, usual, cells, sums);
-    }
+    const int quads = channels / (4 * lanes) * (4 * lanes);
+    const int singles = channels / lanes * lanes;
+    add_where_won<Sum, Grad, Index, true, 4>(
+        grad, argmax, 0, quads, rows, columns, map_columns, sums, stride);
+    add_where_won<Sum, Grad, Index, true, 1>(
+        grad, argmax, quads, singles, rows, columns, map_columns, sums, stride);
+    add_where_won<Sum, Grad, Index, false, 1>(
+        grad, argmax, singles, channels, rows, columns, map_columns, sums, stride);
   } else {
     for (int channel = 0; channel < channels; ++channel) {
-      add_at(load_as<Sum>(grad + channel), argmax[channel], channel, channels, cells, sums);
+      const uint32_t index = static_cast<uint32_t>(argmax[channel]);
+      if (index < cells) sums[index * stride + channel] += load_as<Sum>(grad + channel);
     }
   }
 }
@@ -397,8 +429,8 @@ ROI_TARGET void align_bin(
 
 template <typename T, typename Grad, bool Vector, int Repeat>
 ROI_TARGET inline void spread(
-    const Grad* grad, int first, int last, int channels, Cells rows, const T* row_weights,
-    Cells columns, const T* column_weights, int map_columns, T* sums) {
+    const Grad* grad, int first, int last, Cells rows, const T* row_weights, Cells columns,
+    const T* column_weights, int map_columns, T* sums, int64_t stride) {
   typedef typename Lanes<T, Vector>::Value Value;
   constexpr int lanes = Lanes<T, Vector>::count;
   for (int channel = first; channel < last; channel += lanes * Repeat) {
@@ -407,8 +439,8 @@ ROI_TARGET inline void spread(
       values[r] = load_as<Value>(grad + channel + r * lanes);
     }
     for (int y = rows.begin; y < rows.end; ++y) {
-      T* cell = sums + (static_cast<int64_t>(y) * map_columns + columns.begin) * channels + channel;
-      for (int x = columns.begin; x < columns.end; ++x, cell += channels) {
+      T* cell = sums + (static_cast<int64_t>(y) * map_columns + columns.begin) * stride + channel;
+      for (int x = columns.begin; x < columns.end; ++x, cell += stride) {
         const T weight = row_weights[y - rows.begin] * column_weights[x - columns.begin];
         for (int r = 0; r < Repeat; ++r) {
           store(cell + r * lanes, load<Value>(cell + r * lanes) + weight * values[r]);
@@ -418,23 +450,23 @@ ROI_TARGET inline void spread(
   }
 }
 
-// ``sums`` [cells, channels] += one bin's gradient times the weight of each cell in the bin.
+// ``sums`` [cells, stride] += one bin's gradient times the weight of each cell in the bin.
 template <typename T, typename Grad>
 ROI_TARGET void unalign_bin(
     const Grad* grad, int64_t ahead, int channels, Cells rows, const T* row_weights,
-    Cells columns, const T* column_weights, int map_columns, T* sums) {
+    Cells columns, const T* column_weights, int map_columns, T* sums, int64_t stride) {
   ROI_PREFETCH(grad, ahead, channels);
   constexpr int lanes = Lanes<T, true>::count;
   const int quads = channels / (4 * lanes) * (4 * lanes);
   const int singles = channels / lanes * lanes;
   spread<T, Grad, true, 4>(
-      grad, 0, quads, channels, rows, row_weights, columns, column_weights, map_columns, sums);
+      grad, 0, quads, rows, row_weights, columns, column_weights, map_columns, sums, stride);
   spread<T, Grad, true, 1>(
-      grad, quads, singles, channels, rows, row_weights, columns, column_weights, map_columns,
-      sums);
+      grad, quads, singles, rows, row_weights, columns, column_weights, map_columns, sums,
+      stride);
   spread<T, Grad, false, 1>(
-      grad, singles, channels, channels, rows, row_weights, columns, column_weights, map_columns,
-      sums);
+      grad, singles, channels, rows, row_weights, columns, column_weights, map_columns, sums,
+      stride);
 }
 
 // ---- Layout -----------------------------------------------------------------------------------

@@ -1,4 +1,5 @@
-// What the operators of every device agree on: arguments, and the tensors they return.
+// What the operators of every device agree on: arguments, the tensors they return, and which kernel
+// serves which types of numbers.
 #pragma once
 
 #include <torch/csrc/stable/library.h>
@@ -6,9 +7,13 @@
 #include <torch/csrc/stable/tensor.h>
 #include <torch/headeronly/core/MemoryFormat.h>
 #include <torch/headeronly/core/ScalarType.h>
+#include <torch/headeronly/util/BFloat16.h>
+#include <torch/headeronly/util/Half.h>
 
 #include <cstdint>
 #include <limits>
+#include <tuple>
+#include <type_traits>
 
 namespace detection {
 
@@ -73,13 +78,6 @@ inline Bins checked_bins(
       checked_positive(bin_step, "bin_step"), spatial_scale};
 }
 
-[[noreturn]] inline void refuse_type(const torch::stable::Tensor& tensor) {
-  STD_TORCH_CHECK(
-      false, "RoI operators take float32, float64, float16 and bfloat16, not ",
-      torch::headeronly::toString(tensor.scalar_type()));
-  throw;  // not reached
-}
-
 // The layout of the features is the layout of what is pooled from them.
 inline bool is_channels_last(const torch::stable::Tensor& features) {
   return features.size(1) > 1 && features.stride(1) == 1;
@@ -137,7 +135,55 @@ inline void check_argmax(
       "argmax is not the one of this gradient and map");
 }
 
-// The operators.  An op per task: pooling for inference, pooling that remembers which cell won,
+// ---- Types ------------------------------------------------------------------------------------
+
+// Coordinates, weights and sums: float64 for float64 maps, float32 for all others.
+template <typename T>
+using Wide = std::conditional_t<std::is_same_v<T, double>, double, float>;
+
+// Calls call(T()), T being the type of the tensor's numbers.
+template <typename Call>
+void with_type(const torch::stable::Tensor& tensor, const Call& call) {
+  using torch::headeronly::ScalarType;
+  switch (tensor.scalar_type()) {
+    case ScalarType::Float: return call(float());
+    case ScalarType::Double: return call(double());
+    case ScalarType::Half: return call(torch::headeronly::Half());
+    case ScalarType::BFloat16: return call(torch::headeronly::BFloat16());
+    default:
+      STD_TORCH_CHECK(
+          false, "RoI operators take float32, float64, float16 and bfloat16, not ",
+          torch::headeronly::toString(tensor.scalar_type()));
+  }
+}
+
+// The same with the types of a tensor and of the argmax that belongs to it.
+template <typename Call>
+void with_types(
+    const torch::stable::Tensor& tensor, const torch::stable::Tensor& argmax, const Call& call) {
+  using torch::headeronly::ScalarType;
+  with_type(tensor, [&](auto number) {
+    switch (argmax.scalar_type()) {
+      case ScalarType::Byte: return call(number, uint8_t());
+      case ScalarType::Short: return call(number, uint16_t());
+      default: return call(number, int32_t());
+    }
+  });
+}
+
+// [K, 5] in the type that coordinates are computed in.
+inline torch::stable::Tensor coordinates(
+    const torch::stable::Tensor& rois, const torch::stable::Tensor& numbers) {
+  using torch::headeronly::ScalarType;
+  const ScalarType type =
+      numbers.scalar_type() == ScalarType::Double ? ScalarType::Double : ScalarType::Float;
+  return torch::stable::contiguous(
+      rois.scalar_type() == type ? rois : torch::stable::to(rois, type));
+}
+
+// ---- The operators ----------------------------------------------------------------------------
+
+// An op per task: pooling for inference, pooling that remembers which cell won,
 // and what is made of that on the way back.  Sizes are SymInt so that torch.compile may leave
 // them open.
 inline void define_operators(torch::stable::detail::StableLibrary& library) {
@@ -159,5 +205,101 @@ inline void define_operators(torch::stable::detail::StableLibrary& library) {
       "SymInt map_width, SymInt height, SymInt width, float spatial_scale, SymInt sampling_ratio, "
       "bool aligned, SymInt bin_step, bool channels_last, bool deterministic) -> Tensor");
 }
+
+// The operators on one device, whose kernels are, for numbers T and an argmax of type Index,
+//
+//   Kernels::pool<T, Index>(features, boxes, bins, output, argmax or nullptr)
+//   Kernels::unpool<T, Index>(grad, argmax, boxes, bins, deterministic, output)
+//   Kernels::align<T>(features, boxes, bins, output)
+//   Kernels::unalign<T>(grad, boxes, bins, deterministic, output)
+//
+// ``boxes`` are coordinates() of the RoIs; there is at least one RoI and one channel.
+template <typename Kernels>
+struct Operators {
+  typedef torch::stable::Tensor Tensor;
+
+  static Tensor roi_pool(const Tensor& features, const Tensor& rois, int64_t height,
+                         int64_t width, double spatial_scale, int64_t bin_step) {
+    const Bins bins = checked_bins(features, rois, height, width, spatial_scale, bin_step);
+    Tensor output = new_pooled(features, rois.size(0), bins);
+    if (output.numel() == 0) return output;
+    with_type(features, [&](auto number) {
+      Kernels::template pool<decltype(number), uint8_t>(
+          features, coordinates(rois, features), bins, output, nullptr);
+    });
+    return output;
+  }
+
+  static std::tuple<Tensor, Tensor> roi_pool_argmax(
+      const Tensor& features, const Tensor& rois, int64_t height, int64_t width,
+      double spatial_scale, int64_t bin_step) {
+    const Bins bins = checked_bins(features, rois, height, width, spatial_scale, bin_step);
+    Tensor output = new_pooled(features, rois.size(0), bins);
+    Tensor argmax = new_argmax(features, rois.size(0), bins);
+    if (output.numel() == 0) return {output, argmax};
+    with_types(features, argmax, [&](auto number, auto index) {
+      Kernels::template pool<decltype(number), decltype(index)>(
+          features, coordinates(rois, features), bins, output, &argmax);
+    });
+    return {output, argmax};
+  }
+
+  static Tensor roi_pool_backward(
+      const Tensor& grad, const Tensor& argmax, const Tensor& rois, int64_t images,
+      int64_t map_height, int64_t map_width, int64_t height, int64_t width,
+      double spatial_scale, int64_t bin_step, bool channels_last, bool deterministic) {
+    const Bins bins = checked_backward(grad, rois, height, width, spatial_scale, bin_step);
+    check_argmax(grad, argmax, map_height, map_width);
+    Tensor output = new_grad(grad, images, map_height, map_width, channels_last);
+    if (output.numel() == 0) return output;
+    if (grad.numel() == 0) return torch::stable::zero_(output);
+    with_types(grad, argmax, [&](auto number, auto index) {
+      Kernels::template unpool<decltype(number), decltype(index)>(
+          grad, argmax, coordinates(rois, grad), bins, deterministic, output);
+    });
+    return output;
+  }
+
+  static Tensor roi_align(const Tensor& features, const Tensor& rois, int64_t height,
+                          int64_t width, double spatial_scale, int64_t sampling_ratio,
+                          bool aligned, int64_t bin_step) {
+    Bins bins = checked_bins(features, rois, height, width, spatial_scale, bin_step);
+    bins.sampling_ratio = checked_int(sampling_ratio, "sampling_ratio");
+    bins.aligned = aligned;
+    Tensor output = new_pooled(features, rois.size(0), bins);
+    if (output.numel() == 0) return output;
+    with_type(features, [&](auto number) {
+      Kernels::template align<decltype(number)>(
+          features, coordinates(rois, features), bins, output);
+    });
+    return output;
+  }
+
+  static Tensor roi_align_backward(
+      const Tensor& grad, const Tensor& rois, int64_t images, int64_t map_height,
+      int64_t map_width, int64_t height, int64_t width, double spatial_scale,
+      int64_t sampling_ratio, bool aligned, int64_t bin_step, bool channels_last,
+      bool deterministic) {
+    Bins bins = checked_backward(grad, rois, height, width, spatial_scale, bin_step);
+    bins.sampling_ratio = checked_int(sampling_ratio, "sampling_ratio");
+    bins.aligned = aligned;
+    Tensor output = new_grad(grad, images, map_height, map_width, channels_last);
+    if (output.numel() == 0) return output;
+    if (grad.numel() == 0) return torch::stable::zero_(output);
+    with_type(grad, [&](auto number) {
+      Kernels::template unalign<decltype(number)>(
+          grad, coordinates(rois, grad), bins, deterministic, output);
+    });
+    return output;
+  }
+
+  static void implement(torch::stable::detail::StableLibrary& library) {
+    library.impl("roi_pool", TORCH_BOX(&Operators::roi_pool));
+    library.impl("roi_pool_argmax", TORCH_BOX(&Operators::roi_pool_argmax));
+    library.impl("roi_pool_backward", TORCH_BOX(&Operators::roi_pool_backward));
+    library.impl("roi_align", TORCH_BOX(&Operators::roi_align));
+    library.impl("roi_align_backward", TORCH_BOX(&Operators::roi_align_backward));
+  }
+};
 
 }  // namespace detection

@@ -1,9 +1,10 @@
 // RoI pooling and RoIAlign on the CPU, and the schemas that the CUDA kernels implement too.
 //
-// Work is cut into units of (block of channels, RoI) forward and (image, block of channels)
-// backward.  In a backward unit one thread adds all RoIs of an image to its own channels, in the
-// order of the RoIs: no two threads touch one number, so results are the same in every run and for
-// every number of threads.
+// Work is cut into units of (RoI, block of channels) forward and (image, share of the channels)
+// backward.  Forward, a thread takes neighbouring RoIs, so that it writes one stretch of memory.  In
+// a backward unit one thread adds all RoIs of an image to its own channels, in the order of the
+// RoIs: no two threads touch one number, so results are the same in every run and for every number
+// of threads.
 //
 // Only LibTorch's stable ABI is used (torch/csrc/stable, torch/headeronly): the binary runs under
 // every torch from TORCH_TARGET_VERSION on, and under every Python.
@@ -71,27 +72,51 @@ bool has_avx2() {
 }
 #endif
 
-// Blocks of channels: a RoI's cells of one block stay in the L2 cache forward, a map of sums does
-// backward; and a cache line (16 floats) is never shared by two threads.
-constexpr int64_t kForwardBlockBytes = 1024;
-constexpr int64_t kBackwardMapBytes = 512 * 1024;
-constexpr int64_t kSmallestBlock = 16;
-// How many rows of a gradient are asked for ahead of their use.
-constexpr int64_t kPrefetchBins = 12;
+// Backward, a map of sums may take this much: it shares the last cache with its like, and a RoI's
+// part of it stays in the L2 cache.  Wide shares are read in long stretches, page by page; narrow
+// ones, of which many fit in the L2 cache, take twice as long over finding the pages.
+constexpr int64_t kBackwardMapBytes = 8 << 20;
+constexpr int64_t kSmallestShare = 16;  // a cache line, never shared by two threads
+// Channels at a time, forward: a RoI's cells of one block stay in the L2 cache.
+constexpr int64_t kForwardBlockBytes = 4096;
+// Channels at a time where channels are no neighbours: a tile of all bins is transposed in cache.
+constexpr int64_t kTileChannels = 64;
+// How much of a gradient is asked for ahead of its use.
+constexpr int64_t kPrefetchBytes = 4096;
 
-// Fresh memory costs a page fault and a cleared page on first touch, which takes longer than
-// pooling into it; with 2 MiB pages that is one fault in 512.
-void prefer_huge_pages(const Tensor& tensor) {
+// Fresh memory costs a page fault and a cleared page on first touch: 0.13 s for the 240 MB of 300
+// RoIs in 4 KiB pages, several times as long as pooling into it, and a sixth of that in 2 MiB pages.
+// Two threads that touch one such page at the same time clear it twice.
+void prefer_huge_pages(void* memory, size_t bytes) {
 #if defined(__linux__) && defined(MADV_HUGEPAGE)
   constexpr uintptr_t page = 4096;
-  const size_t bytes = tensor.numel() * tensor.element_size();
   if (bytes < (size_t(4) << 20)) return;
-  const uintptr_t first = reinterpret_cast<uintptr_t>(tensor.data_ptr());
+  const uintptr_t first = reinterpret_cast<uintptr_t>(memory);
   const uintptr_t begin = (first + page - 1) / page * page;
   const uintptr_t end = (first + bytes) / page * page;
   madvise(reinterpret_cast<void*>(begin), end - begin, MADV_HUGEPAGE);  // advice: may fail
 #endif
 }
+
+void prefer_huge_pages(const Tensor& tensor) {
+  prefer_huge_pages(tensor.data_ptr(), tensor.numel() * tensor.element_size());
+}
+
+// What the numbers of a gradient or of an average are read and written as.
+template <typename T>
+struct StoredAs {
+  typedef T type;
+};
+template <>
+struct StoredAs<torch::headeronly::BFloat16> {
+  typedef BFloat16Bits type;
+};
+template <>
+struct StoredAs<torch::headeronly::Half> {
+  typedef Float16Bits type;
+};
+template <typename T>
+using Stored = typename StoredAs<T>::type;
 
 // ---- Layout -----------------------------------------------------------------------------------
 
@@ -131,14 +156,6 @@ void transpose(
 }
 
 // ---- RoIs -------------------------------------------------------------------------------------
-
-// [K, 5] in the type that coordinates are computed in: float64 for float64 maps, else float32.
-Tensor coordinates(const Tensor& rois, ScalarType features) {
-  const ScalarType type =
-      features == ScalarType::Double ? ScalarType::Double : ScalarType::Float;
-  return torch::stable::contiguous(
-      rois.scalar_type() == type ? rois : torch::stable::to(rois, type));
-}
 
 template <typename T>
 void check_images(const T* rois, int64_t num_rois, int64_t images) {
@@ -224,7 +241,7 @@ Tensor keys_of(const Tensor& features, int infinity) {
   return keys;
 }
 
-template <typename T, typename Coordinate, typename Index>
+template <typename T, typename Index>
 void pool(const Tensor& features, const Tensor& rois, const Bins& bins, Tensor& output,
           Tensor* argmax) {
   typedef typename Pooled<T>::Cell Cell;
@@ -232,8 +249,10 @@ void pool(const Tensor& features, const Tensor& rois, const Bins& bins, Tensor& 
   const int height = static_cast<int>(features.size(2));
   const int width = static_cast<int>(features.size(3));
   const int64_t num_rois = rois.size(0), num_bins = bins.count();
-  const auto* roi = static_cast<const Coordinate*>(rois.const_data_ptr());
+  const auto* roi = static_cast<const Wide<T>*>(rois.const_data_ptr());
   check_images(roi, num_rois, images);
+  prefer_huge_pages(output);
+  if (argmax) prefer_huge_pages(*argmax);
 
   const Tensor dense = with_dense_channels(features);
   int64_t image_stride = dense.stride(0);
@@ -251,14 +270,14 @@ void pool(const Tensor& features, const Tensor& rois, const Bins& bins, Tensor& 
   const bool channels_last = is_channels_last(features);
   const int64_t block = channels_last || channels == 1
       ? std::min<int64_t>(channels, kForwardBlockBytes / sizeof(T))
-      : std::min<int64_t>(channels, 64);  // a tile of all bins is transposed in cache
+      : std::min(channels, kTileChannels);
   const int64_t blocks = (channels + block - 1) / block;
 
   torch::stable::parallel_for(0, blocks * num_rois, 1, [&](int64_t begin, int64_t end) {
     std::vector<Cells> rows, columns;
     std::vector<Cell> tile(channels_last ? 0 : num_bins * block);
     for (int64_t unit = begin; unit < end; ++unit) {
-      const int64_t k = unit % num_rois, channel = unit / num_rois * block;
+      const int64_t k = unit / blocks, channel = unit % blocks * block;
       const int count = static_cast<int>(std::min(block, channels - channel));
       Cell* target = channels_last ? out + k * num_bins * channels + channel : tile.data();
       const int64_t stride = channels_last ? channels : block;
@@ -295,58 +314,6 @@ void pool(const Tensor& features, const Tensor& rois, const Bins& bins, Tensor& 
       }
     }
   });
-}
-
-template <typename T, typename Coordinate>
-void pool_by_index(const Tensor& features, const Tensor& rois, const Bins& bins, Tensor& output,
-                   Tensor* argmax) {
-  switch (argmax_type(features.size(2), features.size(3))) {
-    case ScalarType::Byte:
-      return pool<T, Coordinate, uint8_t>(features, rois, bins, output, argmax);
-    case ScalarType::Short:
-      return pool<T, Coordinate, uint16_t>(features, rois, bins, output, argmax);
-    default:
-      return pool<T, Coordinate, int32_t>(features, rois, bins, output, argmax);
-  }
-}
-
-void pool_by_type(const Tensor& features, const Tensor& rois, const Bins& bins, Tensor& output,
-                  Tensor* argmax) {
-  const Tensor boxes = coordinates(rois, features.scalar_type());
-  prefer_huge_pages(output);
-  if (argmax) prefer_huge_pages(*argmax);
-  switch (features.scalar_type()) {
-    case ScalarType::Float:
-      return pool_by_index<float, float>(features, boxes, bins, output, argmax);
-    case ScalarType::Double:
-      return pool_by_index<double, double>(features, boxes, bins, output, argmax);
-    case ScalarType::BFloat16:
-      return pool_by_index<torch::headeronly::BFloat16, float>(
-          features, boxes, bins, output, argmax);
-    case ScalarType::Half:
-      return pool_by_index<torch::headeronly::Half, float>(
-          features, boxes, bins, output, argmax);
-    default:
-      refuse_type(features);
-  }
-}
-
-Tensor roi_pool(const Tensor& features, const Tensor& rois, int64_t height, int64_t width,
-                double spatial_scale, int64_t bin_step) {
-  const Bins bins = checked_bins(features, rois, height, width, spatial_scale, bin_step);
-  Tensor output = new_pooled(features, rois.size(0), bins);
-  if (output.numel() > 0) pool_by_type(features, rois, bins, output, nullptr);
-  return output;
-}
-
-std::tuple<Tensor, Tensor> roi_pool_argmax(
-    const Tensor& features, const Tensor& rois, int64_t height, int64_t width,
-    double spatial_scale, int64_t bin_step) {
-  const Bins bins = checked_bins(features, rois, height, width, spatial_scale, bin_step);
-  Tensor output = new_pooled(features, rois.size(0), bins);
-  Tensor argmax = new_argmax(features, rois.size(0), bins);
-  if (output.numel() > 0) pool_by_type(features, rois, bins, output, &argmax);
-  return {output, argmax};
 }
 
 // ---- Backward, common to both -----------------------------------------------------------------
@@ -391,42 +358,56 @@ Tensor readable_grad(const Tensor& grad) {
   return has_dense_channels(grad) ? grad : torch::stable::contiguous(grad);
 }
 
-// Calls add(rows, roi, channel, count, sums) for every valid RoI, in order, and writes the sums of
-// each (image, block of channels) into the gradient of the features.  sums: [cells + 1, count].
-template <typename Sum, typename Grad, typename Coordinate, typename Add>
-void scatter(const Tensor& grad, const Coordinate* rois, const Bins& bins, bool channels_last,
-             Tensor& output, const Add& add) {
+template <typename T>
+int64_t prefetched_bins(int64_t channels) {
+  return std::max<int64_t>(1, kPrefetchBytes / static_cast<int64_t>(channels * sizeof(T)));
+}
+
+// Calls add(rows, roi, channel, count, sums, stride) for every valid RoI, in order, and every block
+// of channels, and writes the sums into the gradient of the features.  sums: [cells, stride].
+template <typename T, typename Add>
+void scatter(const Tensor& grad, const Wide<T>* rois, const Bins& bins, Tensor& output,
+             const Add& add) {
+  typedef Wide<T> Sum;
+  typedef Stored<T> Grad;
   const int64_t images = output.size(0), channels = output.size(1);
   const int64_t cells = output.size(2) * output.size(3);
+  const bool channels_last = is_channels_last(output);
   const auto members = by_image(rois, grad.size(0), images);
   const int64_t fits = kBackwardMapBytes / static_cast<int64_t>(sizeof(Sum)) / cells;
   const int64_t fair = images * channels / torch::stable::get_num_threads();
-  const int64_t block = std::min(
-      channels, std::max(kSmallestBlock, std::min(fits, fair) / kSmallestBlock * kSmallestBlock));
-  const int64_t blocks = (channels + block - 1) / block;
+  const int64_t share = std::min(
+      channels, std::max(kSmallestShare, std::min(fits, fair) / kSmallestShare * kSmallestShare));
+  const int64_t shares = (channels + share - 1) / share;
   auto* out = static_cast<Grad*>(output.mutable_data_ptr());
+  prefer_huge_pages(output);
 
-  torch::stable::parallel_for(0, images * blocks, 1, [&](int64_t begin, int64_t end) {
-    const std::unique_ptr<Sum[]> sums(new Sum[(cells + 1) * block]);
-    std::vector<Grad> line(channels_last ? 0 : cells * block);
+  torch::stable::parallel_for(0, images * shares, 1, [&](int64_t begin, int64_t end) {
+    const std::unique_ptr<Sum[]> sums(new Sum[cells * share]);
+    prefer_huge_pages(sums.get(), cells * share * sizeof(Sum));
+    std::vector<Grad> line(channels_last ? 0 : cells * share);
+    const int64_t block = has_dense_channels(grad) ? share : std::min(share, kTileChannels);
     GradRows<Grad> rows(grad, bins, block);
     for (int64_t unit = begin; unit < end; ++unit) {
-      const int64_t image = unit / blocks, channel = unit % blocks * block;
-      const int64_t count = std::min(block, channels - channel);
-      std::fill_n(sums.get(), (cells + 1) * count, Sum(0));
+      const int64_t image = unit / shares, first = unit % shares * share;
+      const int64_t stride = std::min(share, channels - first);
+      std::fill_n(sums.get(), cells * stride, Sum(0));
       for (const int64_t k : members[image]) {
-        rows.select(k, channel, count);
-        add(rows, k, channel, count, sums.get());
+        for (int64_t channel = 0; channel < stride; channel += block) {
+          const int64_t count = std::min(block, stride - channel);
+          rows.select(k, first + channel, count);
+          add(rows, k, first + channel, count, sums.get() + channel, stride);
+        }
       }
       if (channels_last) {
         for (int64_t cell = 0; cell < cells; ++cell) {
-          Grad* to = out + (image * cells + cell) * channels + channel;
-          ON_THIS_CPU(convert(sums.get() + cell * count, count, to));
+          Grad* to = out + (image * cells + cell) * channels + first;
+          ON_THIS_CPU(convert(sums.get() + cell * stride, stride, to));
         }
       } else {
-        ON_THIS_CPU(convert(sums.get(), cells * count, line.data()));
-        transpose(line.data(), count, out + (image * channels + channel) * cells, cells, cells,
-                  count);
+        ON_THIS_CPU(convert(sums.get(), cells * stride, line.data()));
+        transpose(line.data(), stride, out + (image * channels + first) * cells, cells, cells,
+                  stride);
       }
     }
   });
@@ -434,70 +415,37 @@ void scatter(const Tensor& grad, const Coordinate* rois, const Bins& bins, bool 
 
 // ---- RoIPool, backward ------------------------------------------------------------------------
 
-template <typename Sum, typename Grad, typename Index>
+template <typename T, typename Index>
 void unpool(const Tensor& grad, const Tensor& argmax, const Tensor& rois, const Bins& bins,
-            bool channels_last, Tensor& output) {
-  const int cells = static_cast<int>(output.size(2) * output.size(3));
-  const int64_t channels = grad.size(1);
+            Tensor& output) {
+  const int height = static_cast<int>(output.size(2));
+  const int width = static_cast<int>(output.size(3));
+  const int64_t num_rois = rois.size(0), channels = grad.size(1);
   const auto* where = static_cast<const Index*>(argmax.const_data_ptr());
-  const auto* roi = static_cast<const Sum*>(rois.const_data_ptr());
-  scatter<Sum, Grad>(
-      grad, roi, bins, channels_last, output,
-      [&](const GradRows<Grad>& rows, int64_t k, int64_t channel, int64_t count, Sum* sums) {
-        const Index* indices = where + k * bins.count() * channels + channel;
-        for (int64_t i = 0; i < bins.rows(); ++i) {
-          for (int64_t j = 0; j < bins.columns(); ++j, indices += channels) {
-            ON_THIS_CPU(unpool_bin(
-                rows.row(i, j), indices, kPrefetchBins * channels, static_cast<int>(count), cells, sums));
-          }
-        }
-      });
-}
+  const auto* roi = static_cast<const Wide<T>*>(rois.const_data_ptr());
 
-template <typename Sum, typename Grad>
-void unpool_by_index(const Tensor& grad, const Tensor& argmax, const Tensor& rois,
-                     const Bins& bins, bool channels_last, Tensor& output) {
-  switch (argmax.scalar_type()) {
-    case ScalarType::Byte:
-      return unpool<Sum, Grad, uint8_t>(grad, argmax, rois, bins, channels_last, output);
-    case ScalarType::Short:
-      return unpool<Sum, Grad, uint16_t>(grad, argmax, rois, bins, channels_last, output);
-    default:
-      return unpool<Sum, Grad, int32_t>(grad, argmax, rois, bins, channels_last, output);
+  struct Windows {
+    std::vector<Cells> rows, columns;
+  };
+  std::vector<Windows> windows(num_rois);
+  for (int64_t k = 0; k < num_rois; ++k) {
+    if (!is_valid(roi + 5 * k, output.size(0))) continue;
+    pool_windows(roi + 5 * k, bins, height, width, windows[k].rows, windows[k].columns);
   }
-}
 
-// ``deterministic`` asks for nothing that is not so already.
-Tensor roi_pool_backward(
-    const Tensor& grad, const Tensor& argmax, const Tensor& rois, int64_t images,
-    int64_t map_height, int64_t map_width, int64_t height, int64_t width, double spatial_scale,
-    int64_t bin_step, bool channels_last, bool /*deterministic*/) {
-  const Bins bins = checked_backward(grad, rois, height, width, spatial_scale, bin_step);
-  check_argmax(grad, argmax, map_height, map_width);
-  Tensor output = new_grad(grad, images, map_height, map_width, channels_last);
-  if (output.numel() == 0) return output;
-  if (grad.numel() == 0) return torch::stable::zero_(output);
-  const Tensor rows = readable_grad(grad), where = with_dense_channels(argmax);
-  const Tensor boxes = coordinates(rois, grad.scalar_type());
-  const bool dense = channels_last && output.size(1) > 1;
-  prefer_huge_pages(output);
-  switch (grad.scalar_type()) {
-    case ScalarType::Float:
-      unpool_by_index<float, float>(rows, where, boxes, bins, dense, output);
-      break;
-    case ScalarType::Double:
-      unpool_by_index<double, double>(rows, where, boxes, bins, dense, output);
-      break;
-    case ScalarType::BFloat16:
-      unpool_by_index<float, BFloat16Bits>(rows, where, boxes, bins, dense, output);
-      break;
-    case ScalarType::Half:
-      unpool_by_index<float, Float16Bits>(rows, where, boxes, bins, dense, output);
-      break;
-    default:
-      refuse_type(grad);
-  }
-  return output;
+  scatter<T>(grad, roi, bins, output,
+             [&](const GradRows<Stored<T>>& rows, int64_t k, int64_t channel, int64_t count,
+                 Wide<T>* sums, int64_t stride) {
+    const Index* indices = where + k * bins.count() * channels + channel;
+    const int64_t ahead = prefetched_bins<T>(count);
+    for (int64_t i = 0; i < bins.rows(); ++i) {
+      for (int64_t j = 0; j < bins.columns(); ++j, indices += channels) {
+        ON_THIS_CPU(unpool_bin(
+            rows.row(i, j), indices, ahead * channels, static_cast<int>(count),
+            windows[k].rows[i], windows[k].columns[j], height * width, width, sums, stride));
+      }
+    }
+  });
 }
 
 // ---- RoIAlign ---------------------------------------------------------------------------------
@@ -535,8 +483,7 @@ AlignAxis<T> horizontal_axis(const T* roi, const Bins& bins, int extent) {
 }
 
 template <typename T, typename Out>
-void align(const Tensor& features, const Tensor& rois, const Bins& bins, bool channels_last,
-           Tensor& output) {
+void align(const Tensor& features, const Tensor& rois, const Bins& bins, Tensor& output) {
   const int64_t images = features.size(0), channels = features.size(1);
   const int height = static_cast<int>(features.size(2));
   const int width = static_cast<int>(features.size(3));
@@ -548,9 +495,11 @@ void align(const Tensor& features, const Tensor& rois, const Bins& bins, bool ch
   const int64_t row_stride = features.stride(2), column_stride = features.stride(3);
   const auto* cells = static_cast<const T*>(features.const_data_ptr());
   auto* out = static_cast<Out*>(output.mutable_data_ptr());
+  const bool channels_last = is_channels_last(output);
+  prefer_huge_pages(output);
   const int64_t block = channels_last || channels == 1
       ? std::min<int64_t>(channels, kForwardBlockBytes / sizeof(T))
-      : std::min<int64_t>(channels, 64);
+      : std::min(channels, kTileChannels);
   const int64_t blocks = (channels + block - 1) / block;
 
   torch::stable::parallel_for(0, blocks * num_rois, 1, [&](int64_t begin, int64_t end) {
@@ -559,7 +508,7 @@ void align(const Tensor& features, const Tensor& rois, const Bins& bins, bool ch
     std::vector<Out> tile(channels_last ? 0 : num_bins * block);
     const std::vector<T> nan(block, std::numeric_limits<T>::quiet_NaN());
     for (int64_t unit = begin; unit < end; ++unit) {
-      const int64_t k = unit % num_rois, channel = unit / num_rois * block;
+      const int64_t k = unit / blocks, channel = unit % blocks * block;
       const int count = static_cast<int>(std::min(block, channels - channel));
       Out* target = channels_last ? out + k * num_bins * channels + channel : tile.data();
       const int64_t stride = channels_last ? channels : block;
@@ -602,40 +551,6 @@ void align(const Tensor& features, const Tensor& rois, const Bins& bins, bool ch
       }
     }
   });
-}
-
-Tensor roi_align(const Tensor& features, const Tensor& rois, int64_t height, int64_t width,
-                 double spatial_scale, int64_t sampling_ratio, bool aligned, int64_t bin_step) {
-  Bins bins = checked_bins(features, rois, height, width, spatial_scale, bin_step);
-  bins.sampling_ratio = checked_int(sampling_ratio, "sampling_ratio");
-  bins.aligned = aligned;
-  Tensor output = new_pooled(features, rois.size(0), bins);
-  if (output.numel() == 0) return output;
-  prefer_huge_pages(output);
-  const ScalarType type = features.scalar_type();
-  const Tensor boxes = coordinates(rois, type);
-  Tensor map = with_dense_channels(features);
-  const bool dense = is_channels_last(features);
-  switch (type) {
-    case ScalarType::Float:
-      align<float, float>(map, boxes, bins, dense, output);
-      break;
-    case ScalarType::Double:
-      align<double, double>(map, boxes, bins, dense, output);
-      break;
-    // A cell is read by many sampling points: cheaper to widen the map once.
-    case ScalarType::BFloat16:
-      map = torch::stable::to(map, ScalarType::Float);
-      align<float, BFloat16Bits>(map, boxes, bins, dense, output);
-      break;
-    case ScalarType::Half:
-      map = torch::stable::to(map, ScalarType::Float);
-      align<float, Float16Bits>(map, boxes, bins, dense, output);
-      break;
-    default:
-      refuse_type(features);
-  }
-  return output;
 }
 
 // ---- RoIAlign, backward -----------------------------------------------------------------------
@@ -683,9 +598,9 @@ struct CellWeights {
   }
 };
 
-template <typename T, typename Grad>
-void unalign(const Tensor& grad, const Tensor& rois, const Bins& bins, bool channels_last,
-             Tensor& output) {
+template <typename Number>
+void unalign(const Tensor& grad, const Tensor& rois, const Bins& bins, Tensor& output) {
+  typedef Wide<Number> T;
   const int height = static_cast<int>(output.size(2));
   const int width = static_cast<int>(output.size(3));
   const int64_t num_rois = rois.size(0), channels = output.size(1);
@@ -709,54 +624,53 @@ void unalign(const Tensor& grad, const Tensor& rois, const Bins& bins, bool chan
     }
   });
 
-  scatter<T, Grad>(
-      grad, roi, bins, channels_last, output,
-      [&](const GradRows<Grad>& rows, int64_t k, int64_t, int64_t count, T* sums) {
-        const CellWeights<T>& vertical = weights[k].rows;
-        const CellWeights<T>& horizontal = weights[k].columns;
-        for (int64_t i = 0; i < bins.rows(); ++i) {
-          for (int64_t j = 0; j < bins.columns(); ++j) {
-            ON_THIS_CPU(unalign_bin(
-                rows.row(i, j), kPrefetchBins * channels, static_cast<int>(count), vertical.cells[i],
-                vertical.weights.data() + vertical.first[i], horizontal.cells[j],
-                horizontal.weights.data() + horizontal.first[j], width, sums));
-          }
-        }
-      });
+  scatter<Number>(grad, roi, bins, output,
+                  [&](const GradRows<Stored<Number>>& rows, int64_t k, int64_t, int64_t count,
+                      T* sums, int64_t stride) {
+    const CellWeights<T>& vertical = weights[k].rows;
+    const CellWeights<T>& horizontal = weights[k].columns;
+    const int64_t ahead = prefetched_bins<Number>(count);
+    for (int64_t i = 0; i < bins.rows(); ++i) {
+      for (int64_t j = 0; j < bins.columns(); ++j) {
+        ON_THIS_CPU(unalign_bin(
+            rows.row(i, j), ahead * channels, static_cast<int>(count),
+            vertical.cells[i], vertical.weights.data() + vertical.first[i], horizontal.cells[j],
+            horizontal.weights.data() + horizontal.first[j], width, sums, stride));
+      }
+    }
+  });
 }
 
-Tensor roi_align_backward(
-    const Tensor& grad, const Tensor& rois, int64_t images, int64_t map_height, int64_t map_width,
-    int64_t height, int64_t width, double spatial_scale, int64_t sampling_ratio, bool aligned,
-    int64_t bin_step, bool channels_last, bool /*deterministic*/) {
-  Bins bins = checked_backward(grad, rois, height, width, spatial_scale, bin_step);
-  bins.sampling_ratio = checked_int(sampling_ratio, "sampling_ratio");
-  bins.aligned = aligned;
-  Tensor output = new_grad(grad, images, map_height, map_width, channels_last);
-  if (output.numel() == 0) return output;
-  if (grad.numel() == 0) return torch::stable::zero_(output);
-  const Tensor rows = readable_grad(grad);
-  const Tensor boxes = coordinates(rois, grad.scalar_type());
-  const bool dense = channels_last && output.size(1) > 1;
-  prefer_huge_pages(output);
-  switch (grad.scalar_type()) {
-    case ScalarType::Float:
-      unalign<float, float>(rows, boxes, bins, dense, output);
-      break;
-    case ScalarType::Double:
-      unalign<double, double>(rows, boxes, bins, dense, output);
-      break;
-    case ScalarType::BFloat16:
-      unalign<float, BFloat16Bits>(rows, boxes, bins, dense, output);
-      break;
-    case ScalarType::Half:
-      unalign<float, Float16Bits>(rows, boxes, bins, dense, output);
-      break;
-    default:
-      refuse_type(grad);
+// ``deterministic`` asks for nothing that is not so already.
+struct CpuKernels {
+  template <typename T, typename Index>
+  static void pool(const Tensor& features, const Tensor& boxes, const Bins& bins, Tensor& output,
+                   Tensor* argmax) {
+    detection::pool<T, Index>(features, boxes, bins, output, argmax);
   }
-  return output;
-}
+
+  template <typename T, typename Index>
+  static void unpool(const Tensor& grad, const Tensor& argmax, const Tensor& boxes,
+                     const Bins& bins, bool /*deterministic*/, Tensor& output) {
+    detection::unpool<T, Index>(
+        readable_grad(grad), with_dense_channels(argmax), boxes, bins, output);
+  }
+
+  template <typename T>
+  static void align(const Tensor& features, const Tensor& boxes, const Bins& bins,
+                    Tensor& output) {
+    Tensor map = with_dense_channels(features);
+    // A cell is read by many sampling points: cheaper to widen the map once.
+    if (sizeof(T) == 2) map = torch::stable::to(map, ScalarType::Float);
+    detection::align<Wide<T>, Stored<T>>(map, boxes, bins, output);
+  }
+
+  template <typename T>
+  static void unalign(const Tensor& grad, const Tensor& boxes, const Bins& bins,
+                      bool /*deterministic*/, Tensor& output) {
+    detection::unalign<T>(readable_grad(grad), boxes, bins, output);
+  }
+};
 
 }  // namespace
 }  // namespace detection
@@ -766,11 +680,7 @@ Tensor roi_align_backward(
 STABLE_TORCH_LIBRARY(detection, library) { detection::define_operators(library); }
 
 STABLE_TORCH_LIBRARY_IMPL(detection, CPU, library) {
-  library.impl("roi_pool", TORCH_BOX(&detection::roi_pool));
-  library.impl("roi_pool_argmax", TORCH_BOX(&detection::roi_pool_argmax));
-  library.impl("roi_pool_backward", TORCH_BOX(&detection::roi_pool_backward));
-  library.impl("roi_align", TORCH_BOX(&detection::roi_align));
-  library.impl("roi_align_backward", TORCH_BOX(&detection::roi_align_backward));
+  detection::Operators<detection::CpuKernels>::implement(library);
 }
 
 // What this file was built by and for; read by `python -m detection.ops`.

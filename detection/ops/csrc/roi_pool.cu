@@ -47,10 +47,6 @@ using torch::stable::Tensor;
 
 constexpr int kThreads = 256;
 
-// Coordinates, weights and sums: float64 for float64 maps, float32 for all others.
-template <typename T>
-using Wide = std::conditional_t<std::is_same_v<T, double>, double, float>;
-
 template <typename T>
 struct Lowest;
 template <>
@@ -417,16 +413,9 @@ bool is_aligned(const Tensor& tensor, int64_t size) {
   return aligned;
 }
 
-Tensor coordinates(const Tensor& rois, ScalarType features) {
-  const ScalarType type =
-      features == ScalarType::Double ? ScalarType::Double : ScalarType::Float;
-  return torch::stable::contiguous(
-      rois.scalar_type() == type ? rois : torch::stable::to(rois, type));
-}
-
 template <typename T, typename Index, bool WithArgmax>
-void pool(const Tensor& features, const Tensor& rois, const Bins& bins, Tensor& output,
-          Tensor* argmax) {
+void launch_pool(const Tensor& features, const Tensor& rois, const Bins& bins, Tensor& output,
+                 Tensor* argmax) {
   constexpr int size = 16 / sizeof(T);
   const Device device(features);
   const Grid grid = grid_of(output, features.size(0), features.size(2), features.size(3), bins);
@@ -447,84 +436,6 @@ void pool(const Tensor& features, const Tensor& rois, const Bins& bins, Tensor& 
   check_launch();
 }
 
-template <typename T>
-void pool_by_index(const Tensor& features, const Tensor& rois, const Bins& bins, Tensor& output,
-                   Tensor* argmax) {
-  const Tensor boxes = coordinates(rois, features.scalar_type());
-  if (!argmax) return pool<T, uint8_t, false>(features, boxes, bins, output, nullptr);
-  switch (argmax->scalar_type()) {
-    case ScalarType::Byte:
-      return pool<T, uint8_t, true>(features, boxes, bins, output, argmax);
-    case ScalarType::Short:
-      return pool<T, uint16_t, true>(features, boxes, bins, output, argmax);
-    default:
-      return pool<T, int32_t, true>(features, boxes, bins, output, argmax);
-  }
-}
-
-// Calls function<T>(arguments) with the C++ type of the tensor's numbers.
-#define ROI_DISPATCH(tensor, function, ...)                                         \
-  switch ((tensor).scalar_type()) {                                                 \
-    case ScalarType::Float: function<float>(__VA_ARGS__); break;                    \
-    case ScalarType::Double: function<double>(__VA_ARGS__); break;                  \
-    case ScalarType::Half: function<Half>(__VA_ARGS__); break;                      \
-    case ScalarType::BFloat16: function<BFloat16>(__VA_ARGS__); break;              \
-    default: refuse_type(tensor);                                                   \
-  }
-
-Tensor roi_pool(const Tensor& features, const Tensor& rois, int64_t height, int64_t width,
-                double spatial_scale, int64_t bin_step) {
-  const Bins bins = checked_bins(features, rois, height, width, spatial_scale, bin_step);
-  Tensor output = new_pooled(features, rois.size(0), bins);
-  if (output.numel() > 0) {
-    ROI_DISPATCH(features, pool_by_index, features, rois, bins, output, nullptr);
-  }
-  return output;
-}
-
-std::tuple<Tensor, Tensor> roi_pool_argmax(
-    const Tensor& features, const Tensor& rois, int64_t height, int64_t width,
-    double spatial_scale, int64_t bin_step) {
-  const Bins bins = checked_bins(features, rois, height, width, spatial_scale, bin_step);
-  Tensor output = new_pooled(features, rois.size(0), bins);
-  Tensor argmax = new_argmax(features, rois.size(0), bins);
-  if (output.numel() > 0) {
-    ROI_DISPATCH(features, pool_by_index, features, rois, bins, output, &argmax);
-  }
-  return {output, argmax};
-}
-
-template <typename T>
-void align(const Tensor& features, const Tensor& rois, const Bins& bins, Tensor& output) {
-  constexpr int size = 16 / sizeof(T);
-  const Device device(features);
-  const Tensor boxes = coordinates(rois, features.scalar_type());
-  const Grid grid = grid_of(output, features.size(0), features.size(2), features.size(3), bins);
-  const auto* roi = static_cast<const Wide<T>*>(boxes.const_data_ptr());
-  const int64_t elements = output.numel() / output.size(0);
-  if (is_channels_last(features) && is_aligned(features, size)) {
-    ROI_LAUNCH((align_kernel<T, true, size>), blocks(rois.size(0), elements / size), kThreads,
-               device.stream, view<T>(features), roi, grid, view<T>(output));
-  } else if (is_channels_last(features)) {
-    ROI_LAUNCH((align_kernel<T, true, 1>), blocks(rois.size(0), elements), kThreads,
-               device.stream, view<T>(features), roi, grid, view<T>(output));
-  } else {
-    ROI_LAUNCH((align_kernel<T, false, 1>), blocks(rois.size(0), elements), kThreads,
-               device.stream, view<T>(features), roi, grid, view<T>(output));
-  }
-  check_launch();
-}
-
-Tensor roi_align(const Tensor& features, const Tensor& rois, int64_t height, int64_t width,
-                 double spatial_scale, int64_t sampling_ratio, bool aligned, int64_t bin_step) {
-  Bins bins = checked_bins(features, rois, height, width, spatial_scale, bin_step);
-  bins.sampling_ratio = checked_int(sampling_ratio, "sampling_ratio");
-  bins.aligned = aligned;
-  Tensor output = new_pooled(features, rois.size(0), bins);
-  if (output.numel() > 0) ROI_DISPATCH(features, align, features, rois, bins, output);
-  return output;
-}
-
 // What atomic additions go to: the gradient itself, or float32 sums of a 16-bit one.
 Tensor new_sums(const Tensor& output) {
   const bool narrow = output.element_size() == 2;
@@ -532,118 +443,101 @@ Tensor new_sums(const Tensor& output) {
   return torch::stable::zero_(sums);
 }
 
-template <typename T, typename Index>
-void unpool(const Tensor& grad, const Tensor& argmax, const Tensor& rois, const Bins& bins,
-            bool deterministic, Tensor& output) {
-  const Device device(grad);
-  const Grid grid = grid_of(grad, output.size(0), output.size(2), output.size(3), bins);
-  const auto* roi = static_cast<const Wide<T>*>(rois.const_data_ptr());
-  const int64_t elements = grad.numel() / grad.size(0);
-  if (deterministic) {
-    ROI_LAUNCH((gather_unpool_kernel<T, Index>),
-               blocks(output.size(0) * output.size(2) * output.size(3), output.size(1)),
-               kThreads, device.stream, view<T>(grad), view<Index>(argmax), roi, grad.size(0),
-               grid, view<T>(output));
-    return check_launch();
+struct CudaKernels {
+  template <typename T, typename Index>
+  static void pool(const Tensor& features, const Tensor& rois, const Bins& bins, Tensor& output,
+                   Tensor* argmax) {
+    argmax ? launch_pool<T, Index, true>(features, rois, bins, output, argmax)
+           : launch_pool<T, Index, false>(features, rois, bins, output, nullptr);
   }
-  Tensor sums = new_sums(output);
-  if (is_channels_last(argmax)) {
-    ROI_LAUNCH((unpool_kernel<T, Index, true>), blocks(grad.size(0), elements), kThreads,
-               device.stream, view<T>(grad), view<Index>(argmax), roi, grid,
-               view<Wide<T>>(sums));
-  } else {
-    ROI_LAUNCH((unpool_kernel<T, Index, false>), blocks(grad.size(0), elements), kThreads,
-               device.stream, view<T>(grad), view<Index>(argmax), roi, grid,
-               view<Wide<T>>(sums));
-  }
-  check_launch();
-  if (sums.scalar_type() != output.scalar_type()) {
-    output = torch::stable::to(sums, output.scalar_type());
-  }
-}
 
-template <typename T>
-void unpool_by_index(const Tensor& grad, const Tensor& argmax, const Tensor& rois,
-                     const Bins& bins, bool deterministic, Tensor& output) {
-  const Tensor boxes = coordinates(rois, grad.scalar_type());
-  switch (argmax.scalar_type()) {
-    case ScalarType::Byte:
-      return unpool<T, uint8_t>(grad, argmax, boxes, bins, deterministic, output);
-    case ScalarType::Short:
-      return unpool<T, uint16_t>(grad, argmax, boxes, bins, deterministic, output);
-    default:
-      return unpool<T, int32_t>(grad, argmax, boxes, bins, deterministic, output);
+  template <typename T>
+  static void align(const Tensor& features, const Tensor& rois, const Bins& bins, Tensor& output) {
+    constexpr int size = 16 / sizeof(T);
+    const Device device(features);
+    const Grid grid = grid_of(output, features.size(0), features.size(2), features.size(3), bins);
+    const auto* roi = static_cast<const Wide<T>*>(rois.const_data_ptr());
+    const int64_t elements = output.numel() / output.size(0);
+    if (is_channels_last(features) && is_aligned(features, size)) {
+      ROI_LAUNCH((align_kernel<T, true, size>), blocks(rois.size(0), elements / size), kThreads,
+                 device.stream, view<T>(features), roi, grid, view<T>(output));
+    } else if (is_channels_last(features)) {
+      ROI_LAUNCH((align_kernel<T, true, 1>), blocks(rois.size(0), elements), kThreads,
+                 device.stream, view<T>(features), roi, grid, view<T>(output));
+    } else {
+      ROI_LAUNCH((align_kernel<T, false, 1>), blocks(rois.size(0), elements), kThreads,
+                 device.stream, view<T>(features), roi, grid, view<T>(output));
+    }
+    check_launch();
   }
-}
 
-Tensor roi_pool_backward(
-    const Tensor& grad, const Tensor& argmax, const Tensor& rois, int64_t images,
-    int64_t map_height, int64_t map_width, int64_t height, int64_t width, double spatial_scale,
-    int64_t bin_step, bool channels_last, bool deterministic) {
-  const Bins bins = checked_backward(grad, rois, height, width, spatial_scale, bin_step);
-  check_argmax(grad, argmax, map_height, map_width);
-  Tensor output = new_grad(grad, images, map_height, map_width, channels_last);
-  if (output.numel() == 0) return output;
-  if (grad.numel() == 0) return torch::stable::zero_(output);
-  ROI_DISPATCH(grad, unpool_by_index, grad, argmax, rois, bins, deterministic, output);
-  return output;
-}
+  template <typename T, typename Index>
+  static void unpool(const Tensor& grad, const Tensor& argmax, const Tensor& rois, const Bins& bins,
+                     bool deterministic, Tensor& output) {
+    const Device device(grad);
+    const Grid grid = grid_of(grad, output.size(0), output.size(2), output.size(3), bins);
+    const auto* roi = static_cast<const Wide<T>*>(rois.const_data_ptr());
+    const int64_t elements = grad.numel() / grad.size(0);
+    if (deterministic) {
+      ROI_LAUNCH((gather_unpool_kernel<T, Index>),
+                 blocks(output.size(0) * output.size(2) * output.size(3), output.size(1)),
+                 kThreads, device.stream, view<T>(grad), view<Index>(argmax), roi, grad.size(0),
+                 grid, view<T>(output));
+      return check_launch();
+    }
+    Tensor sums = new_sums(output);
+    if (is_channels_last(argmax)) {
+      ROI_LAUNCH((unpool_kernel<T, Index, true>), blocks(grad.size(0), elements), kThreads,
+                 device.stream, view<T>(grad), view<Index>(argmax), roi, grid,
+                 view<Wide<T>>(sums));
+    } else {
+      ROI_LAUNCH((unpool_kernel<T, Index, false>), blocks(grad.size(0), elements), kThreads,
+                 device.stream, view<T>(grad), view<Index>(argmax), roi, grid,
+                 view<Wide<T>>(sums));
+    }
+    check_launch();
+    if (sums.scalar_type() != output.scalar_type()) {
+      output = torch::stable::to(sums, output.scalar_type());
+    }
+  }
 
-template <typename T>
-void unalign(const Tensor& grad, const Tensor& rois, const Bins& bins, bool deterministic,
-             Tensor& output) {
-  constexpr int size = std::is_same_v<T, double> ? 2 : 4;
-  const Device device(grad);
-  const Tensor boxes = coordinates(rois, grad.scalar_type());
-  const Grid grid = grid_of(grad, output.size(0), output.size(2), output.size(3), bins);
-  const auto* roi = static_cast<const Wide<T>*>(boxes.const_data_ptr());
-  const int64_t elements = grad.numel() / grad.size(0);
-  if (deterministic) {
-    ROI_LAUNCH((gather_unalign_kernel<T>),
-               blocks(output.size(0) * output.size(2) * output.size(3), output.size(1)),
-               kThreads, device.stream, view<T>(grad), roi, grad.size(0), grid, view<T>(output));
-    return check_launch();
+  template <typename T>
+  static void unalign(const Tensor& grad, const Tensor& rois, const Bins& bins, bool deterministic,
+                      Tensor& output) {
+    constexpr int size = std::is_same_v<T, double> ? 2 : 4;
+    const Device device(grad);
+    const Grid grid = grid_of(grad, output.size(0), output.size(2), output.size(3), bins);
+    const auto* roi = static_cast<const Wide<T>*>(rois.const_data_ptr());
+    const int64_t elements = grad.numel() / grad.size(0);
+    if (deterministic) {
+      ROI_LAUNCH((gather_unalign_kernel<T>),
+                 blocks(output.size(0) * output.size(2) * output.size(3), output.size(1)),
+                 kThreads, device.stream, view<T>(grad), roi, grad.size(0), grid, view<T>(output));
+      return check_launch();
+    }
+    Tensor sums = new_sums(output);
+    if (is_channels_last(output) && is_aligned(grad, size) && is_aligned(sums, size)) {
+      ROI_LAUNCH((unalign_kernel<T, true, size>), blocks(grad.size(0), elements / size), kThreads,
+                 device.stream, view<T>(grad), roi, grid, view<Wide<T>>(sums));
+    } else if (is_channels_last(output)) {
+      ROI_LAUNCH((unalign_kernel<T, true, 1>), blocks(grad.size(0), elements), kThreads,
+                 device.stream, view<T>(grad), roi, grid, view<Wide<T>>(sums));
+    } else {
+      ROI_LAUNCH((unalign_kernel<T, false, 1>), blocks(grad.size(0), elements), kThreads,
+                 device.stream, view<T>(grad), roi, grid, view<Wide<T>>(sums));
+    }
+    check_launch();
+    if (sums.scalar_type() != output.scalar_type()) {
+      output = torch::stable::to(sums, output.scalar_type());
+    }
   }
-  Tensor sums = new_sums(output);
-  if (is_channels_last(output) && is_aligned(grad, size) && is_aligned(sums, size)) {
-    ROI_LAUNCH((unalign_kernel<T, true, size>), blocks(grad.size(0), elements / size), kThreads,
-               device.stream, view<T>(grad), roi, grid, view<Wide<T>>(sums));
-  } else if (is_channels_last(output)) {
-    ROI_LAUNCH((unalign_kernel<T, true, 1>), blocks(grad.size(0), elements), kThreads,
-               device.stream, view<T>(grad), roi, grid, view<Wide<T>>(sums));
-  } else {
-    ROI_LAUNCH((unalign_kernel<T, false, 1>), blocks(grad.size(0), elements), kThreads,
-               device.stream, view<T>(grad), roi, grid, view<Wide<T>>(sums));
-  }
-  check_launch();
-  if (sums.scalar_type() != output.scalar_type()) {
-    output = torch::stable::to(sums, output.scalar_type());
-  }
-}
-
-Tensor roi_align_backward(
-    const Tensor& grad, const Tensor& rois, int64_t images, int64_t map_height, int64_t map_width,
-    int64_t height, int64_t width, double spatial_scale, int64_t sampling_ratio, bool aligned,
-    int64_t bin_step, bool channels_last, bool deterministic) {
-  Bins bins = checked_backward(grad, rois, height, width, spatial_scale, bin_step);
-  bins.sampling_ratio = checked_int(sampling_ratio, "sampling_ratio");
-  bins.aligned = aligned;
-  Tensor output = new_grad(grad, images, map_height, map_width, channels_last);
-  if (output.numel() == 0) return output;
-  if (grad.numel() == 0) return torch::stable::zero_(output);
-  ROI_DISPATCH(grad, unalign, grad, rois, bins, deterministic, output);
-  return output;
-}
+};
 
 }  // namespace
 }  // namespace detection
 
 STABLE_TORCH_LIBRARY_IMPL(ROI_LIBRARY, ROI_DEVICE, library) {
-  library.impl("roi_pool", TORCH_BOX(&detection::roi_pool));
-  library.impl("roi_pool_argmax", TORCH_BOX(&detection::roi_pool_argmax));
-  library.impl("roi_pool_backward", TORCH_BOX(&detection::roi_pool_backward));
-  library.impl("roi_align", TORCH_BOX(&detection::roi_align));
-  library.impl("roi_align_backward", TORCH_BOX(&detection::roi_align_backward));
+  detection::Operators<detection::CudaKernels>::implement(library);
 }
 
 // What this file was built by and for; read by `python -m detection.ops`.
