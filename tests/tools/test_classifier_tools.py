@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import json
+import logging
 import os
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 import cv2
@@ -16,8 +19,16 @@ import torch
 
 from detection.data.shapes import generate
 from detection.engine.log import read_log
+from tools import (
+    bn_statistics,
+    degradation,
+    plot_curves,
+    test_classifier,
+    train_classifier,
+    train_net,
+)
+from tools.launch import compose_config
 
-ROOT = Path(__file__).resolve().parents[2]
 RUNTIME = ["runtime=exact", "runtime.workers=0", "runtime.device=cpu"]
 SMALL = [
     "experiment=classification/cifar",
@@ -31,23 +42,37 @@ SMALL = [
 ]
 
 
-def run(tool: str, *arguments: str, fails: bool = False, processes: int = 1) -> str:
-    """The tool's stderr; ``fails``: whether it has to."""
-    command = [sys.executable]
-    if processes > 1:
-        command += ["-m", "torch.distributed.run", f"--nproc-per-node={processes}"]
-        command += ["--rdzv-backend=c10d", "--rdzv-endpoint=localhost:0"]
+CONFIG = {
+    train_classifier: "classifier",
+    test_classifier: "test_classifier",
+    bn_statistics: "bn_statistics",
+    plot_curves: "plot_curves",
+    train_net: "train",
+}
+
+
+@pytest.fixture(autouse=True)
+def _as_before() -> Iterator[None]:
+    yield
+    torch.use_deterministic_algorithms(False)
+
+
+def run(tool: ModuleType, *arguments: str) -> None:
+    """The tool in this process."""
+    tool.main(compose_config(CONFIG[tool], list(arguments)))
+
+
+def run_in_two_processes(tool: ModuleType, *arguments: str) -> None:
+    torchrun = [sys.executable, "-m", "torch.distributed.run", "--nproc-per-node=2"]
+    torchrun += ["--rdzv-backend=c10d", "--rdzv-endpoint=localhost:0"]
     done = subprocess.run(
-        [*command, str(ROOT / "tools" / tool), *arguments],
+        [*torchrun, str(tool.__file__), *arguments],
         capture_output=True,
         text=True,
         check=False,
         env=os.environ | {"OMP_NUM_THREADS": "1"},
     )
-    assert (done.returncode != 0) == fails, done.stderr[-3000:]
-    if fails:
-        assert "Traceback" not in done.stderr, done.stderr[-3000:]
-    return done.stderr
+    assert done.returncode == 0, done.stderr[-3000:]
 
 
 def read_json(path: Path) -> Any:
@@ -71,7 +96,7 @@ def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="module")
 def trained(data: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("runs") / "whole"
-    run("train_classifier.py", *SMALL, f"data.root={data}", f"output_dir={folder}",
+    run(train_classifier, *SMALL, f"data.root={data}", f"output_dir={folder}",
         "schedule.rules.iterations=4")  # fmt: skip
     return folder
 
@@ -98,9 +123,10 @@ def test_a_killed_and_resumed_training_ends_with_the_same_weights(
     trained: Path, data: Path, tmp_path: Path
 ) -> None:
     arguments = [*SMALL, f"data.root={data}", f"output_dir={tmp_path}"]
-    run("train_classifier.py", *arguments, "schedule.rules.iterations=2")
-    assert "resume=true" in run("train_classifier.py", *arguments, fails=True)
-    run("train_classifier.py", *arguments, "schedule.rules.iterations=4", "resume=true")
+    run(train_classifier, *arguments, "schedule.rules.iterations=2")
+    with pytest.raises(ValueError, match="resume=true"):
+        run(train_classifier, *arguments)
+    run(train_classifier, *arguments, "schedule.rules.iterations=4", "resume=true")
     resumed = weights_of(tmp_path / "last.pt")
     for name, value in weights_of(trained / "last.pt").items():
         assert torch.equal(resumed[name], value), name
@@ -109,11 +135,11 @@ def test_a_killed_and_resumed_training_ends_with_the_same_weights(
 def test_two_processes_equal_one(data: Path, tmp_path: Path) -> None:
     # With fixed BN: each process normalises by its own part of the mini-batch, as in the paper.
     weights = []
-    for processes in (1, 2):
-        folder = tmp_path / str(processes)
-        run("train_classifier.py", *SMALL, f"data.root={data}", f"output_dir={folder}",
-            "model.backbone.norm=frozen", "schedule.rules.iterations=2",
-            "schedule.learning_rate.reference=0.001", processes=processes)  # fmt: skip
+    for number, start in ((1, run), (2, run_in_two_processes)):
+        folder = tmp_path / str(number)
+        start(train_classifier, *SMALL, f"data.root={data}", f"output_dir={folder}",
+              "model.backbone.norm=frozen", "schedule.rules.iterations=2",
+              "schedule.learning_rate.reference=0.001")  # fmt: skip
         weights.append(weights_of(folder / "last.pt"))
     for name, value in weights[0].items():
         torch.testing.assert_close(weights[1][name], value, rtol=1e-4, atol=1e-6, msg=name)
@@ -123,55 +149,70 @@ def test_statistics_do_not_depend_on_processes_and_batches(
     trained: Path, data: Path, tmp_path: Path
 ) -> None:
     found = []
-    for processes, batch_size in ((1, 16), (2, 3)):
-        folder = tmp_path / str(processes)
-        run("bn_statistics.py", f"checkpoint={trained / 'last.pt'}", f"data.root={data}", *RUNTIME,
-            "data.val_split=test", f"batch_size={batch_size}", f"output_dir={folder}",
-            processes=processes)  # fmt: skip
+    for number, start, batch_size in ((1, run, 16), (2, run_in_two_processes, 3)):
+        folder = tmp_path / str(number)
+        start(
+            bn_statistics,
+            f"checkpoint={trained / 'last.pt'}",
+            f"data.root={data}",
+            "data.val_split=test",
+            f"batch_size={batch_size}",
+            f"output_dir={folder}",
+            *RUNTIME,
+        )
         found.append(weights_of(folder / "classifier.pt"))
         assert {"error", "error_before"} <= read_json(folder / "metrics.json").keys()
     before = weights_of(trained / "last.pt")
     for name, value in found[0].items():
         torch.testing.assert_close(found[1][name], value, rtol=1e-5, atol=1e-5, msg=name)
-        assert torch.equal(value, before[name]) != name.endswith(("mean", "running_var")) or (
-            name == "pixels.mean"
-        )
+        # The statistics are new, and nothing else is.
+        is_statistic = name.endswith(("running_mean", "running_var"))
+        assert torch.equal(value, before[name]) != is_statistic, name
 
 
 def test_testing_repeats_the_error_of_training(trained: Path, data: Path, tmp_path: Path) -> None:
     arguments = [f"checkpoint={trained / 'last.pt'}", f"data.root={data}", "data.split=test"]
-    run("test_classifier.py", *arguments, *RUNTIME, f"output_dir={tmp_path / 'a'}")
+    run(test_classifier, *arguments, *RUNTIME, f"output_dir={tmp_path / 'a'}")
     assert read_json(tmp_path / "a" / "metrics.json")["error"] == pytest.approx(
         read_json(trained / "metrics.json")["error"]
     )
-    run("test_classifier.py", *arguments, *RUNTIME, f"output_dir={tmp_path / 'b'}",
+    run(test_classifier, *arguments, *RUNTIME, f"output_dir={tmp_path / 'b'}",
         "views=multi_scale", "views.shorter_sides=[24,32]")  # fmt: skip
     assert read_json(tmp_path / "b" / "metrics.json")["views"]["shorter_sides"] == [24, 32]
 
 
 def test_curves_of_two_runs(trained: Path, tmp_path: Path) -> None:
     arguments = [f"runs=[{trained},{trained}]", f"output={tmp_path / 'curves.png'}"]
-    assert "labels must be" in run("plot_curves.py", *arguments, fails=True)
-    run("plot_curves.py", *arguments, "labels=[plain,ResNet]")
+    with pytest.raises(ValueError, match="labels must be"):
+        run(plot_curves, *arguments)
+    run(plot_curves, *arguments, "labels=[plain,ResNet]")
     assert cv2.imread(str(tmp_path / "curves.png")) is not None
 
 
-def test_the_degradation_figure_of_small_networks(data: Path, tmp_path: Path) -> None:
-    common = ["experiment=classification/degradation", *SMALL[1:4], *SMALL[5:7],
-              "data.train_images=null", "schedule.rules.iterations=2"]  # fmt: skip
-    arguments = [f"data_root={data}", f"output_dir={tmp_path}", *RUNTIME,
-                 f"common={[c.replace(' ', '') for c in common]}",
-                 "~runs.plain-56", "~runs.ResNet-56", "runs.ResNet-20=[]",
-                 "runs.plain-20=[model.backbone.shortcut=none]"]  # fmt: skip
-    run("degradation.py", *arguments)
+def test_the_degradation_figure_of_small_networks(
+    data: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.INFO)
+    config = compose_config(
+        "degradation", [f"data_root={data}", f"output_dir={tmp_path}", *RUNTIME]
+    )
+    config.common = ["experiment=classification/degradation", *SMALL[1:7]]
+    config.common += ["data.train_images=null", "schedule.rules.iterations=2"]
+    config.runs = {"plain-8": ["model.backbone.shortcut=none"], "ResNet-8": []}
+    degradation.main(config)
     errors = read_json(tmp_path / "metrics.json")["runs"]
-    assert set(errors) == {"plain-20", "ResNet-20"}
+    assert set(errors) == {"plain-8", "ResNet-8"}
     assert cv2.imread(str(tmp_path / "degradation.png")) is not None
-    assert run("degradation.py", *arguments).count("there already") == 2
+    caplog.clear()
+    degradation.main(config)
+    assert caplog.text.count("there already") == 2
 
 
-def test_a_classifier_initialises_a_detector_in_one_override(tmp_path: Path) -> None:
-    data = generate(root=tmp_path / "shapes", splits={"train": 4, "val": 2}, seed=3, image_side=96)
+def test_a_classifier_initialises_a_detector_in_one_override(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.INFO)
+    data = generate(root=tmp_path / "shapes", splits={"train": 4, "val": 2}, seed=3, image_side=128)
     classes = tmp_path / "classes"
     for name in ("a", "b"):
         for split in ("train", "val"):
@@ -179,14 +220,14 @@ def test_a_classifier_initialises_a_detector_in_one_override(tmp_path: Path) -> 
             for i in range(2):
                 image = np.full((32, 32, 3), 90 * (name == "b") + i, dtype=np.uint8)
                 cv2.imwrite(str(classes / split / name / f"{i}.png"), image)
-    run("train_classifier.py", "experiment=classification/demo", f"data.root={classes}",
+    run(train_classifier, "experiment=classification/demo", f"data.root={classes}",
         "data.crop.side=32", "schedule.batch_size=4", "schedule.rules.iterations=1", *RUNTIME,
         f"output_dir={tmp_path / 'classifier'}")  # fmt: skip
     best = tmp_path / "classifier" / "best.pt"
-    said = run("train_net.py", "experiment=demo", f"data.root={data}", f"weights={best}",
+    run(train_net, "experiment=demo", f"data.root={data}", f"weights={best}",
         "data.shorter_sides=[96]", "schedule.rules.iterations=1", *RUNTIME,
         f"output_dir={tmp_path / 'detector'}")  # fmt: skip
-    assert "100 tensors into the backbone" in said
+    assert "100 tensors into the backbone" in caplog.text
     detector = weights_of(tmp_path / "detector" / "last.pt")
     name = "conv1.bn.running_var"  # frozen: as it came
     assert torch.equal(detector[f"backbone.{name}"], weights_of(best)[f"backbone.{name}"])
@@ -195,17 +236,18 @@ def test_a_classifier_initialises_a_detector_in_one_override(tmp_path: Path) -> 
 @pytest.mark.parametrize(
     ("tool", "arguments", "message"),
     [
-        ("train_classifier.py", ["data.root=/nowhere"], "/nowhere: no such folder"),
-        ("train_classifier.py", ["data.root={data}"], "val: no such folder"),
-        ("test_classifier.py", ["data.root={data}", "checkpoint=x.pt"], "x.pt: no such checkpoint"),
-        ("bn_statistics.py", ["data.root={data}", "checkpoint={data}/x"], "x: no such checkpoint"),
-        ("plot_curves.py", ["runs=[{data}]"], "no error logged there"),
+        (train_classifier, ["data.root=/nowhere"], "/nowhere: no such folder"),
+        (train_classifier, ["data.root={data}"], "val: no such folder"),
+        (test_classifier, ["data.root={data}", "checkpoint=x.pt"], "x.pt: no such checkpoint"),
+        (bn_statistics, ["data.root={data}", "checkpoint={data}/x"], "x: no such checkpoint"),
+        (plot_curves, ["runs=[{data}]"], "no error logged there"),
     ],
 )
-def test_wrong_input_is_named_without_a_traceback(
-    data: Path, tmp_path: Path, tool: str, arguments: list[str], message: str
+def test_wrong_input_is_named(
+    data: Path, tmp_path: Path, tool: ModuleType, arguments: list[str], message: str
 ) -> None:
     filled = [argument.format(data=data) for argument in arguments]
-    if tool != "plot_curves.py":
+    if tool is not plot_curves:
         filled.append(f"output_dir={tmp_path / 'out'}")
-    assert message in run(tool, *filled, fails=True)
+    with pytest.raises((ValueError, FileNotFoundError), match=message):
+        run(tool, *filled)
