@@ -81,7 +81,10 @@ def _check_numbers(composed: DictConfig, plain: DictConfig, overrides: list[str]
 def load_detector(config: DictConfig, runtime: Runtime) -> Detector:
     """The detector of ``config.checkpoint``, changed where the configuration is not null."""
     detector = Detector.load(
-        Path(config.checkpoint), device=runtime.device, precision=runtime.precision
+        Path(config.checkpoint),
+        device=runtime.device,
+        precision=runtime.precision,
+        winograd=runtime.winograd,
     )
     post_processing = _given(config, "score_threshold", "nms_iou", "per_image")
     detector.post_processing = replace(detector.post_processing, **post_processing)

@@ -33,6 +33,7 @@ from detection.engine.runtime import Runtime, set_up_runtime
 from detection.engine.train import Metrics, train
 from detection.inference.detector import Detector
 from detection.model.faster_rcnn import FasterRCNN
+from detection.model.frozen_bn import use_winograd
 from detection.weights.backbone import initialise_backbone
 from tools.launch import as_plain, launch
 
@@ -68,6 +69,7 @@ def _run(config: DictConfig, runtime: Runtime, own: Processes, began: float) -> 
     else:
         _initialise(model, config, train_set)
     model.to(runtime.device)
+    use_winograd(model, runtime.winograd)
     optimizer = sgd(model, **config.schedule.optimizer)
     start, best = 0, -1.0
     if previous:

@@ -67,8 +67,8 @@ def sgd(
         {"params": weights, "weight_decay": weight_decay, "factor": 1.0},
         {"params": biases, "weight_decay": bias_weight_decay, "factor": bias_rate_factor},
     ]
-    # foreach: a few launches for all tensors together instead of a few for each.
-    return torch.optim.SGD(groups, lr=0.0, momentum=momentum, foreach=True)
+    # fused: each weight, gradient and momentum is read once, not once for each term of the update.
+    return torch.optim.SGD(groups, lr=0.0, momentum=momentum, fused=True)
 
 
 def set_rate(optimizer: torch.optim.Optimizer, rate: float) -> None:

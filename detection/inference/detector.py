@@ -20,7 +20,7 @@ from detection import boxes as box_ops
 from detection.checkpoint import Checkpoint, build
 from detection.data.transforms import Resize, to_batch_pixels
 from detection.model.faster_rcnn import FasterRCNN
-from detection.model.frozen_bn import fold
+from detection.model.frozen_bn import fold, use_winograd
 from detection.ops.nms import class_wise_nms
 from detection.structures import Detections, ImageBatch, RegionPredictions
 
@@ -84,15 +84,19 @@ class Detector:
         *,
         device: torch.device | str = "cpu",
         precision: Precision = "fp32",
+        winograd: bool = True,
         post_processing: PostProcessing | None = None,
         resize: Resize | None = None,
     ) -> Detector:
         """A detector from a checkpoint, which needs nothing else.
 
         ``post_processing``, ``resize``: in place of those stored in the checkpoint.
+        ``winograd``: see :func:`detection.model.frozen_bn.use_winograd`.
         """
         checkpoint = Checkpoint.load(Path(path))
-        model = fold(checkpoint.build_model())
+        model = checkpoint.build_model()
+        use_winograd(model, winograd)
+        fold(model)
         assert isinstance(model, FasterRCNN)
         return cls(
             model=model.to(device),
