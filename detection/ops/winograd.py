@@ -87,18 +87,19 @@ def convolution(x: Tensor, kernel: Tensor, bias: Tensor | None) -> Tensor:
     """
     number, _, height, width = x.shape
     channels = kernel.shape[2]
-    y = x.new_empty(number, height, width, channels)
+    shape = (number, channels, height, width)
+    y = torch.empty(shape, dtype=x.dtype, device=x.device, memory_format=torch.channels_last)
     for first, block in _blocks(x):
         tiles = _Tiles(block)
         products = torch.bmm(tiles.input(), kernel)  # [36, T, K]
         outputs = OUTPUT @ products.view(READ * READ, -1)  # [16, T * K]
         square = tiles.assembled(outputs.view(TILE, TILE, *tiles.grid, channels))
-        part = y[first : first + len(block)]
+        part = y[first : first + len(block)].permute(0, 2, 3, 1)
         if bias is None:
             part.copy_(square)
         else:
             torch.add(square, bias, out=part)
-    return y.permute(0, 3, 1, 2)
+    return y  # no view of it, which nobody could change in place while gradients are computed
 
 
 def weight_gradient(x: Tensor, grad: Tensor) -> Tensor:

@@ -74,6 +74,13 @@ def test_nothing_but_the_input_is_kept_for_the_gradient() -> None:
     assert set(kept) == {x.data_ptr(), weight.data_ptr(), scale.data_ptr()}
 
 
+def test_the_result_can_be_changed_in_place() -> None:
+    x, weight, scale, shift = example((7, 7))
+    x.requires_grad_()
+    F.relu(winograd.conv3x3(x, weight, scale, shift), inplace=True).sum().backward()
+    assert x.grad is not None
+
+
 def test_only_wanted_gradients_are_computed(monkeypatch: pytest.MonkeyPatch) -> None:
     x, weight, scale, shift = example((7, 7))
     x.requires_grad_()

@@ -15,11 +15,12 @@ from torch import nn
 
 from detection.inference.detector import PostProcessing
 from detection.model.faster_rcnn import FasterRCNN
+from detection.structures import Detections
 from tools.benchmark import main
 from tools.benchmarks import inference, train
 from tools.benchmarks.evaluation import made_up
 from tools.benchmarks.measuring import Case, as_markdown, gflop, measure, timed_stages
-from tools.benchmarks.networks import agreement, objects, pictures
+from tools.benchmarks.networks import agreement, objects, pictures, spread_logits
 from tools.benchmarks.torchvision_c4 import TorchvisionC4
 from tools.launch import compose_config
 
@@ -135,6 +136,7 @@ def test_the_peer_is_the_same_function_and_a_changed_weight_is_noticed(
     bottleneck: FasterRCNN,
 ) -> None:
     batch = pictures(2, 64, 96, 0)
+    spread_logits(bottleneck, batch)
     peer = TorchvisionC4(bottleneck, RULE)
     inference._compare(bottleneck, peer, batch)
     bottleneck.backbone.conv5[0].conv_b.conv.weight.mul_(1.1)  # type: ignore[attr-defined]
@@ -205,6 +207,10 @@ def test_stages_are_timed_and_left_as_they_were() -> None:
         layer(torch.zeros(1000))
     assert seconds["relu"] > 0
     assert "forward" not in vars(layer)
+    own = vars(layer)["forward"] = layer.forward  # as torch.compile leaves it
+    with timed_stages({"relu": [(layer, "forward")]}, CPU):
+        assert vars(layer)["forward"] is not own
+    assert vars(layer)["forward"] is own
 
 
 def test_gflop_by_hand() -> None:
@@ -215,8 +221,6 @@ def test_gflop_by_hand() -> None:
 
 
 def test_agreement_counts_both_sides() -> None:
-    from detection.structures import Detections
-
     boxes = torch.tensor([[0.0, 0, 10, 10], [50, 50, 70, 70]])
     a = Detections(boxes, torch.tensor([0.9, 0.5]), torch.tensor([1, 2]))
     assert agreement([a], [a]) == 1

@@ -16,6 +16,7 @@ import torch
 import torchvision
 from numpy.typing import NDArray
 from PIL import Image, ImageOps
+from torchvision.transforms import functional
 
 from detection.data.image import SUFFIXES, read_image
 from detection.data.transforms import Resize
@@ -81,7 +82,7 @@ def _with_torchvision(path: Path, resize: Resize) -> torch.Tensor:
     mode = torchvision.io.ImageReadMode.RGB
     image = torchvision.io.decode_image(torchvision.io.read_file(str(path)), mode)
     size = resize.size((image.shape[1], image.shape[2]), resize.shorter_sides[0])
-    resized: torch.Tensor = torchvision.transforms.v2.functional.resize(image, list(size))
+    resized: torch.Tensor = functional.resize(image, list(size), antialias=True)
     return resized
 
 

@@ -9,7 +9,6 @@ from __future__ import annotations
 import copy
 import json
 import tempfile
-from collections import OrderedDict
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
@@ -28,18 +27,18 @@ from detection.model.frozen_bn import fold, use_winograd
 from detection.structures import ImageBatch
 from tools.benchmarks.measuring import Case, gflop
 from tools.benchmarks.networks import (
+    Peer,
     agreement,
     build_model,
     inference,
     our_stages,
+    peer_inference,
+    peers,
     pictures,
     relative_difference,
-    torchvision_inference,
-    torchvision_stages,
     training_config,
     write_pictures,
 )
-from tools.benchmarks.torchvision_c4 import TorchvisionC4
 
 # Of the largest number: some hundred layers of float32 rounding.
 TOLERANCE = 1e-3
@@ -66,18 +65,20 @@ def cases(
     post_processing = instantiate(config.inference.post_processing, _convert_="all")
     model = build_model(config, classes=classes, seed=seed).to(device)
     batch = pictures(images, height, width, seed).to(device)
-    peer = TorchvisionC4(model, post_processing).to(device).eval()
+    others = {name: peer.to(device) for name, peer in peers(model, post_processing).items()}
     exact, fast = (_for_inference(model, winograd=winograd) for winograd in (False, True))
     networks = {"this": exact}
     if device.type == "cpu":
         networks["this, winograd"] = fast
     for network in networks.values():
-        _compare(network, peer, batch)
+        for peer in others.values():
+            _compare(network, peer, batch)
     if compiled:
         networks["this, compiled"] = _compiled(_for_inference(model, winograd=False))
-    yield [
-        case for dtype in dtypes for case in _of_type(networks, peer, batch, post_processing, dtype)
-    ]
+    group: list[Case] = []
+    for dtype in dtypes:
+        group += _of_type(networks, others, batch, post_processing, dtype)
+    yield group
     if folder_images:
         with tempfile.TemporaryDirectory() as folder:
             paths = write_pictures(Path(folder), folder_images, height, width, seed)
@@ -87,19 +88,20 @@ def cases(
 
 def _of_type(
     networks: dict[str, FasterRCNN],
-    peer: TorchvisionC4,
+    others: dict[str, Peer],
     batch: ImageBatch,
     post_processing: PostProcessing,
     dtype: str,
 ) -> list[Case]:
-    theirs = torchvision_inference(peer, batch, dtype)
-    expected = torchvision_inference(peer, batch, "float32")()
-    operations = gflop(theirs)
+    reference = others["torchvision as C4"]
+    expected = peer_inference(reference, batch, "float32")()
+    operations = gflop(peer_inference(reference, batch, dtype))
     result = [
         Case(
-            "torchvision as C4", dtype, theirs, peer=True, gflop=operations, items=len(batch),
-            stages=torchvision_stages(peer),
+            name, dtype, peer_inference(peer, batch, dtype), peer=True, gflop=operations,
+            items=len(batch), stages=peer.stages(),
         )
+        for name, peer in others.items()
     ]  # fmt: skip
     for name, network in networks.items():
         if dtype != "float32" and name == "this, winograd":
@@ -173,20 +175,18 @@ def _compiled(network: FasterRCNN) -> FasterRCNN:
 
 
 @torch.inference_mode()
-def _compare(network: FasterRCNN, peer: TorchvisionC4, batch: ImageBatch) -> None:
-    """Raises AssertionError if ours and torchvision's differ by more than rounding."""
+def _compare(network: FasterRCNN, peer: Peer, batch: ImageBatch) -> None:
+    """Raises AssertionError if they differ from a peer's by more than rounding."""
     features, proposals = network.propose(batch)
-    theirs = peer.body(peer.pixels(batch))
+    theirs = peer.features(batch)
     _check("features", features, theirs)
     regions = [one.boxes[:8] for one in proposals]
     ours = network.classify(theirs, regions, batch.sizes)
-    heads = peer.roi_heads
-    pooled = heads.box_roi_pool(OrderedDict([("0", theirs)]), regions, batch.sizes)
-    logits, _ = heads.box_predictor(heads.box_head(pooled))
-    _check("probabilities", torch.cat([o.probabilities for o in ours]), logits.softmax(dim=1))
+    expected = peer.probabilities(theirs, regions)
+    _check("probabilities", torch.cat([own.probabilities for own in ours]), expected)
 
 
 def _check(name: str, ours: Tensor, theirs: Tensor) -> None:
     difference = relative_difference(ours, theirs)
     if not difference <= TOLERANCE:
-        raise AssertionError(f"{name} are off torchvision's by {difference:.2g} of the largest")
+        raise AssertionError(f"{name} are off the peer's by {difference:.2g} of the largest")

@@ -136,14 +136,17 @@ def timed_stages(stages: Stages, device: torch.device) -> Iterator[dict[str, flo
 
         return call
 
+    places = [(stage, *method) for stage, methods in stages.items() for method in methods]
+    before = [dict(vars(owner)) for _, owner, _ in places]
     try:
-        for stage, methods in stages.items():
-            for owner, name in methods:
-                vars(owner)[name] = timed(stage, getattr(owner, name))
+        for stage, owner, name in places:
+            vars(owner)[name] = timed(stage, getattr(owner, name))
         yield seconds
     finally:
-        for owner, name in (method for methods in stages.values() for method in methods):
-            vars(owner).pop(name, None)
+        for (_, owner, name), own in zip(places, before, strict=True):
+            vars(owner).pop(name)
+            if name in own:
+                vars(owner)[name] = own[name]
 
 
 def gflop(run: Callable[[], object]) -> float:

@@ -22,8 +22,12 @@ from detection.inference.detector import PostProcessing
 from detection.model.faster_rcnn import FasterRCNN
 from detection.model.frozen_bn import FrozenBN
 from detection.structures import Detections, ImageBatch, Target
+from tools.benchmarks import detectron2_c4
+from tools.benchmarks.detectron2_c4 import Detectron2C4
 from tools.benchmarks.torchvision_c4 import TorchvisionC4
 from tools.launch import as_plain, compose_config
+
+Peer = TorchvisionC4 | Detectron2C4
 
 # Standard deviation of the class logits: the surest of 20 classes then has a score of about 0.5.
 LOGITS_STD = 2.0
@@ -51,6 +55,14 @@ def build_model(config: DictConfig, *, classes: int, seed: int) -> FasterRCNN:
                 layer.running_var.uniform_(0.9, 1.1)
         spread_logits(model, pictures(1, 128, 160, seed))
     return model
+
+
+def peers(model: FasterRCNN, rule: PostProcessing) -> dict[str, Peer]:
+    """The same network as others build it, with the same weights: all that can be had here."""
+    found: dict[str, Peer] = {"torchvision as C4": TorchvisionC4(model, rule)}
+    if detectron2_c4.is_installed():
+        found["detectron2"] = Detectron2C4(model, rule)
+    return found
 
 
 @torch.no_grad()
@@ -111,16 +123,6 @@ def our_stages(model: FasterRCNN) -> dict[str, list[tuple[object, str]]]:
     }
 
 
-def torchvision_stages(peer: TorchvisionC4) -> dict[str, list[tuple[object, str]]]:
-    heads = peer.roi_heads
-    return {
-        "backbone": [(peer.pixels, "forward"), (peer.body, "forward")],
-        "RPN": [(peer.rpn, "forward")],
-        "pooling": [(heads.box_roi_pool, "forward")],
-        "conv5 head": [(heads.box_head, "forward"), (heads.box_predictor, "forward")],
-    }
-
-
 def inference(
     model: FasterRCNN, images: ImageBatch, post_processing: PostProcessing, dtype: str
 ) -> Callable[[], list[Detections]]:
@@ -137,9 +139,7 @@ def inference(
     return run
 
 
-def torchvision_inference(
-    peer: TorchvisionC4, images: ImageBatch, dtype: str
-) -> Callable[[], list[Detections]]:
+def peer_inference(peer: Peer, images: ImageBatch, dtype: str) -> Callable[[], list[Detections]]:
     @torch.inference_mode()
     def run() -> list[Detections]:
         with autocast(images.pixels.device, dtype):

@@ -27,6 +27,7 @@ from detection.model.pixels import PixelFormat
 from detection.model.resnet import STAGES, Bottleneck, ResNet
 from detection.model.rpn import RPN
 from detection.structures import Detections, ImageBatch, Target
+from tools.benchmarks.measuring import Stages
 
 
 class TorchvisionC4(nn.Module):
@@ -52,6 +53,28 @@ class TorchvisionC4(nn.Module):
         self.rpn = _rpn(model.rpn)
         self.roi_heads = _roi_heads(model, _Conv5(resnet.layer4), post_processing)
         self.train(model.training)
+
+    def features(self, images: ImageBatch) -> Tensor:
+        """The shared features [N, feature_channels, h, w]."""
+        features: Tensor = self.body(self.pixels(images))
+        return features
+
+    def probabilities(self, features: Tensor, boxes: list[Tensor]) -> Tensor:
+        """[R, C + 1] of the given regions [L, 4] of each image, background first."""
+        heads = self.roi_heads
+        pooled = heads.box_roi_pool({"0": features}, boxes, [])
+        logits, _ = heads.box_predictor(heads.box_head(pooled))
+        probabilities: Tensor = logits.softmax(dim=1)
+        return probabilities
+
+    def stages(self) -> Stages:
+        heads = self.roi_heads
+        return {
+            "backbone": [(self.pixels, "forward"), (self.body, "forward")],
+            "RPN": [(self.rpn, "forward")],
+            "pooling": [(heads.box_roi_pool, "forward")],
+            "conv5 head": [(heads.box_head, "forward"), (heads.box_predictor, "forward")],
+        }
 
     def detect(self, images: ImageBatch) -> list[Detections]:
         """Detections in the pixels of the batch, best first: inference."""

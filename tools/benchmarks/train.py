@@ -22,19 +22,21 @@ from detection.model.frozen_bn import use_winograd
 from detection.structures import ImageBatch, Target
 from tools.benchmarks.measuring import Case, Stages, gflop
 from tools.benchmarks.networks import (
+    Peer,
     autocast,
     build_model,
     objects,
     our_stages,
+    peers,
     pictures,
-    relative_difference,
-    torchvision_stages,
     training_config,
 )
 from tools.benchmarks.torchvision_c4 import TorchvisionC4
 
-# Of the largest number: gradients sum the rounding of all layers.
-TOLERANCE = 5e-3
+# Of losses, and of the length of gradients.  Of several anchors that overlap an object equally most
+# (all that contain it), rounding decides which are positive: one of them moves the RPN's gradient
+# by a percent in a small image.
+TOLERANCE = 5e-2
 # torchvision's smooth L1 of the head knows no other.
 SIGMA = 3.0
 # How many regions go through conv5 when everything takes part.
@@ -92,27 +94,31 @@ def cases(
     model.roi_head.sigma = SIGMA
     model.rpn.sampling = replace(model.rpn.sampling, cross_boundary=True)
     model.to(device).train()
-    peer = TorchvisionC4(model, post_processing).to(device)
+    others = {name: peer.to(device) for name, peer in peers(model, post_processing).items()}
     networks = {"this": model}
     if device.type == "cpu":
         networks["this, winograd"] = copy.deepcopy(model)
         use_winograd(networks["this, winograd"], True)
     for network in networks.values():
         _compare(network, batch, targets, post_processing)
-    result = []
+    result: list[Case] = []
     for dtype in dtypes:
-        theirs = _torchvision_step(peer, batch, targets, dtype, config.schedule.optimizer)
-        operations = gflop(theirs)
-        result.append(
+        rule = config.schedule.optimizer
+        steps = {
+            name: _peer_step(peer, batch, targets, dtype, rule) for name, peer in others.items()
+        }
+        operations = gflop(steps["torchvision as C4"])
+        result += [
             Case(
-                "torchvision as C4", dtype, theirs, peer=True, gflop=operations, items=len(batch),
-                stages=theirs.stages(torchvision_stages(peer)),
+                name, dtype, step, peer=True, gflop=operations, items=len(batch),
+                stages=step.stages(others[name].stages()),
             )
-        )  # fmt: skip
+            for name, step in steps.items()
+        ]  # fmt: skip
         for name, network in networks.items():
             if dtype != "float32" and name == "this, winograd":
                 continue
-            step = _our_step(network, batch, targets, dtype, config.schedule.optimizer)
+            step = _our_step(network, batch, targets, dtype, rule)
             stages = step.stages(our_stages(network))
             result.append(
                 Case(name, dtype, step, gflop=operations, items=len(batch), stages=stages)
@@ -128,8 +134,8 @@ def _our_step(
     return _Step(lambda: model(batch, targets).total(), optimizer, batch.pixels.device, dtype)
 
 
-def _torchvision_step(
-    peer: TorchvisionC4, batch: ImageBatch, targets: list[Target], dtype: str, rule: Any
+def _peer_step(
+    peer: Peer, batch: ImageBatch, targets: list[Target], dtype: str, rule: Any
 ) -> _Step:
     optimizer = torch.optim.SGD(
         [p for p in peer.parameters() if p.requires_grad],
@@ -179,6 +185,6 @@ def _compare(
 
 
 def _check(name: str, ours: Tensor, theirs: Tensor) -> None:
-    difference = relative_difference(ours.detach(), theirs.detach())
+    difference = float((ours.detach() - theirs.detach()).norm() / theirs.detach().norm())
     if not difference <= TOLERANCE:
-        raise AssertionError(f"{name}: off torchvision's by {difference:.2g} of the largest")
+        raise AssertionError(f"{name}: off torchvision's by {difference:.2g}")
