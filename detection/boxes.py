@@ -64,13 +64,18 @@ def encode(boxes: Tensor, anchors: Tensor, weights: tuple[float, float, float, f
     anchor_centre = anchors[..., :2] + 0.5 * anchor_size
     size = boxes[..., 2:] - boxes[..., :2]
     centre = boxes[..., :2] + 0.5 * size
-    deltas = torch.cat(((centre - anchor_centre) / anchor_size, (size / anchor_size).log()), dim=-1)
-    return deltas * deltas.new_tensor(weights)
+    dx, dy = ((centre - anchor_centre) / anchor_size).unbind(-1)
+    dw, dh = (size / anchor_size).log().unbind(-1)
+    # Numbers, no tensor of weights: copying that to a GPU would make the host wait for it.
+    wx, wy, ww, wh = weights
+    return torch.stack((dx * wx, dy * wy, dw * ww, dh * wh), dim=-1)
 
 
 def decode(deltas: Tensor, anchors: Tensor, weights: tuple[float, float, float, float]) -> Tensor:
     """The inverse of :func:`encode`: boxes [..., 4], dw and dh limited to ln(1000 / 16)."""
-    dx, dy, dw, dh = (deltas / deltas.new_tensor(weights)).unbind(-1)
+    dx, dy, dw, dh = (
+        delta / weight for delta, weight in zip(deltas.unbind(-1), weights, strict=True)
+    )
     x1, y1, x2, y2 = anchors.unbind(-1)
     width, height = x2 - x1, y2 - y1
     x = x1 + 0.5 * width + dx * width

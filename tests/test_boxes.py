@@ -193,3 +193,14 @@ def test_no_boxes_are_fine_everywhere() -> None:
     assert box_ops.decode(none, none, UNIT).shape == (0, 4)
     assert box_ops.encode(none, none, UNIT).shape == (0, 4)
     assert box_ops.from_coco(np.zeros((0, 4), dtype=np.float32)).shape == (0, 4)
+
+
+@pytest.mark.cuda
+def test_coding_never_waits_for_the_device() -> None:
+    anchors = torch.tensor([[0.0, 0, 10, 10]], device="cuda")
+    torch.cuda.set_sync_debug_mode("error")
+    try:
+        deltas = box_ops.encode(anchors + 1, anchors, (10.0, 10.0, 5.0, 5.0))
+        box_ops.decode(deltas, anchors, (10.0, 10.0, 5.0, 5.0))
+    finally:
+        torch.cuda.set_sync_debug_mode("default")

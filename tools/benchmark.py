@@ -1,6 +1,7 @@
 """Times this project's parts against their peers, and against what the machine could do.
 
 python tools/benchmark.py suite=ops [device=cuda] [ops.rois=128]
+python tools/benchmark.py suite=inference     (or train, data, evaluation: tools/benchmarks/)
 
 What is compared with each other is run in turn, round after round, so that a busy moment of the
 machine hits all alike; outputs are compared before anything is timed.  Prints a table and leaves
@@ -11,6 +12,7 @@ about the machine.
 
 from __future__ import annotations
 
+import importlib
 import json
 import platform
 import random
@@ -34,6 +36,7 @@ from detection.ops.roi_pool import roi_align, roi_pool
 from tools.launch import launch
 
 MEGABYTE = 1 << 20
+NETWORK_SUITES = ("inference", "train", "data", "evaluation", "growth")  # tools/benchmarks/
 
 
 @dataclass(frozen=True)
@@ -69,11 +72,15 @@ def main(config: DictConfig) -> None:
     device = torch.device(config.device or ("cuda" if torch.cuda.is_available() else "cpu"))
     if config.threads is not None:
         torch.set_num_threads(config.threads)
+    if config.suite in NETWORK_SUITES:
+        importlib.import_module("tools.benchmarks.report").run(config, device)
+        return
     bandwidth = copy_bandwidth(device)
     if config.suite == "ops":
         groups = ops_groups(device=device, **config.ops)
     else:
-        raise ValueError(f"suite={config.suite}: there is no such suite; choose from: ops")
+        choices = ", ".join(("ops", *NETWORK_SUITES))
+        raise ValueError(f"suite={config.suite}: there is no such suite; choose from: {choices}")
     rows = []
     for cases in groups:
         rows += measure(

@@ -125,6 +125,7 @@ def load_detector(config: DictConfig, runtime: Runtime) -> Detector:
         list(config.checkpoint) if several else config.checkpoint,
         device=runtime.device,
         precision=runtime.precision,
+        winograd=runtime.winograd,
         inference=None if chosen is None else build(as_plain(chosen)),
         resize=None if None in (config.shorter_side, config.longest) else given,
     )

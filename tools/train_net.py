@@ -41,6 +41,7 @@ from detection.engine.train import train
 from detection.evaluation.table import recall_line
 from detection.inference.detector import Detector
 from detection.model.faster_rcnn import FasterRCNN
+from detection.model.frozen_bn import use_winograd
 from detection.model.parts import trained_part
 from detection.weights.backbone import check_backbone_input, initialise_backbone
 from detection.weights.input_format import InputFormat, check_input_format
@@ -82,6 +83,7 @@ def run(config: DictConfig, runtime: Runtime, own: Processes, began: float) -> N
     else:
         _initialise(model, config, train_set)
     model.to(runtime.device)
+    use_winograd(model, runtime.winograd)
     optimizer = instantiate(config.schedule.optimizer, _convert_="all")(model)
     start, best = 0, -1.0
     if previous:

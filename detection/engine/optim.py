@@ -175,8 +175,8 @@ def sgd(
     ]
     if norms:
         groups.append({"params": norms, "weight_decay": norm_weight_decay, "factor": 1.0})
-    # foreach: a few launches for all tensors together instead of a few for each.
-    return torch.optim.SGD(groups, lr=0.0, momentum=momentum, foreach=True)
+    # fused: each weight, gradient and momentum is read once, not once for each term of the update.
+    return torch.optim.SGD(groups, lr=0.0, momentum=momentum, fused=True)
 
 
 def adamw(
@@ -189,7 +189,7 @@ def adamw(
     weights, biases = _weights_and_biases(model)
     groups = [{"params": weights + biases, "factor": 1.0}]
     return torch.optim.AdamW(
-        groups, lr=0.0, betas=(betas[0], betas[1]), weight_decay=weight_decay, foreach=True
+        groups, lr=0.0, betas=(betas[0], betas[1]), weight_decay=weight_decay, fused=True
     )
 
 

@@ -13,11 +13,15 @@ from detection.inference.detector import Precision
 
 @dataclass(frozen=True)
 class Runtime:
-    """``workers``: processes that read images; 0: none besides this one."""
+    """``workers``: processes that read images; 0: none besides this one.
+
+    ``winograd``: see :func:`detection.model.frozen_bn.use_winograd`.
+    """
 
     device: torch.device
     precision: Precision
     workers: int
+    winograd: bool
 
 
 def set_up_runtime(
@@ -26,6 +30,7 @@ def set_up_runtime(
     precision: Literal["auto", "fp32", "bf16"],
     deterministic: bool,
     workers: int,
+    winograd: bool,
     local_rank: int = 0,
 ) -> Runtime:
     """Checks and applies the ``runtime`` configuration; ValueError says what is not to be had."""
@@ -41,7 +46,7 @@ def set_up_runtime(
     torch.use_deterministic_algorithms(deterministic)
     if precision == "auto":
         precision = "bf16" if _computes_in_bf16(chosen) else "fp32"
-    return Runtime(chosen, precision, workers)
+    return Runtime(chosen, precision, workers, winograd)
 
 
 def _computes_in_bf16(device: torch.device) -> bool:

@@ -26,7 +26,7 @@ from detection.inference.multi_scale import MultiScale, Preparation, multi_scale
 from detection.inference.refine import Classify, Refinement
 from detection.inference.vote import vote
 from detection.model.faster_rcnn import FasterRCNN
-from detection.model.frozen_bn import fold
+from detection.model.frozen_bn import fold, use_winograd
 from detection.ops.nms import class_wise_nms
 from detection.structures import Detections, ImageBatch, Proposals, RegionPredictions
 
@@ -112,12 +112,14 @@ class Detector:
         *,
         device: torch.device | str = "cpu",
         precision: Precision = "fp32",
+        winograd: bool = True,
         inference: Inference | None = None,
         resize: Resize | None = None,
     ) -> Detector:
         """A detector from a checkpoint, which needs nothing else, or an ensemble of several.
 
         ``inference``, ``resize``: in place of those stored in the (first) checkpoint.
+        ``winograd``: see :func:`detection.model.frozen_bn.use_winograd`.
         Raises ValueError if the checkpoints' classes differ, or their ``resize`` while none is
         given.
         """
@@ -136,7 +138,7 @@ class Detector:
                     "see, with shorter_side= and longest="
                 )
         return cls(
-            models=[_folded(checkpoint).to(device) for checkpoint in checkpoints],
+            models=[_folded(checkpoint, winograd).to(device) for checkpoint in checkpoints],
             class_names=first.class_names,
             category_ids=first.category_ids,
             resize=resize or build(first.resize),
@@ -241,9 +243,11 @@ class _View:
     classify: Classify
 
 
-def _folded(checkpoint: Checkpoint) -> FasterRCNN:
-    model = fold(checkpoint.build_model())
+def _folded(checkpoint: Checkpoint, winograd: bool) -> FasterRCNN:
+    model = checkpoint.build_model()
     assert isinstance(model, FasterRCNN)
+    use_winograd(model, winograd)
+    fold(model)
     return model
 
 

@@ -37,6 +37,8 @@ class Anchors:
             [_shape(size, ratio, stride, rounded) for ratio in aspect_ratios for size in sizes]
         )
         self.at_origin = torch.cat((centre - base / 2, centre + base / 2), dim=1)  # [k, 4]
+        # Copied to a device once: every copy makes the host wait for it.
+        self._at_origin_on: dict[torch.device, Tensor] = {}
 
     @property
     def per_position(self) -> int:
@@ -49,7 +51,9 @@ class Anchors:
         x = torch.arange(width, device=device) * self.stride
         y, x = torch.meshgrid(y, x, indexing="ij")
         shifts = torch.stack((x, y, x, y), dim=-1).reshape(-1, 1, 4)  # [h * w, 1, 4]
-        return (shifts + self.at_origin.to(device)).reshape(-1, 4)
+        if device not in self._at_origin_on:
+            self._at_origin_on[device] = self.at_origin.to(device)
+        return (shifts + self._at_origin_on[device]).reshape(-1, 4)
 
 
 def _shape(size: float, ratio: float, stride: int, rounded: bool) -> tuple[float, float]:

@@ -5,6 +5,8 @@ save memory.  A fixed BN is the affine map ``y * scale + shift`` per channel, an
 ``conv(x, w) * scale + shift == conv(x, w * scale) + shift``.  So in training the scale multiplies
 the *weight* on the fly (exact, differentiable, and no normalised copy of the activations is kept),
 and for inference :func:`fold` multiplies it once and for all.
+
+On CPUs the 3x3 convolutions among them can take :mod:`detection.ops.winograd`'s short way.
 """
 
 from __future__ import annotations
@@ -14,6 +16,8 @@ from typing import Literal
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
+
+from detection.ops import winograd
 
 Norm = Literal["frozen", "trained", "trained_extra"]
 
@@ -48,6 +52,7 @@ class ConvBN(nn.Module):
     """A convolution without bias followed by BN: [N, in, H, W] -> [N, out, H', W'].
 
     ``norm="trained"`` is for pre-training a classifier, ``"frozen"`` for the detector.
+    ``winograd``, False at first: see :func:`use_winograd`.
     """
 
     def __init__(
@@ -66,17 +71,20 @@ class ConvBN(nn.Module):
         )
         nn.init.kaiming_normal_(self.conv.weight, mode="fan_out", nonlinearity="relu")
         self.bn = FrozenBN(out_channels) if norm == "frozen" else nn.BatchNorm2d(out_channels)
+        self.winograd = False
 
     def forward(self, x: Tensor) -> Tensor:
         if not isinstance(self.bn, FrozenBN):
             return self.bn(self.conv(x))
+        if self.winograd and winograd.pays(x, self.conv.weight):
+            return winograd.conv3x3(x, self.conv.weight, *self.bn.scale_and_shift())
         weight, shift = self._folded_parameters(self.bn)
         return F.conv2d(x, weight, shift, self.conv.stride, self.conv.padding)
 
     def folded(self) -> nn.Conv2d:
         """The same function as one convolution with bias; only for a frozen BN."""
         assert isinstance(self.bn, FrozenBN)
-        conv = nn.Conv2d(
+        conv = (_WinogradConv2d if self.winograd else nn.Conv2d)(
             self.conv.in_channels,
             self.conv.out_channels,
             self.conv.kernel_size,  # type: ignore[arg-type]
@@ -95,6 +103,31 @@ class ConvBN(nn.Module):
     def _folded_parameters(self, bn: FrozenBN) -> tuple[Tensor, Tensor]:
         scale, shift = bn.scale_and_shift()
         return self.conv.weight * scale[:, None, None, None], shift
+
+
+class _WinogradConv2d(nn.Conv2d):
+    """For inference: what the weight is transformed into is kept, four times its size."""
+
+    kernel: Tensor | None = None
+
+    def forward(self, x: Tensor) -> Tensor:
+        if not winograd.pays(x, self.weight):
+            return super().forward(x)
+        if self.kernel is None:
+            self.kernel = winograd.transformed(self.weight)
+        return winograd.convolution(x, self.kernel, self.bias)
+
+
+def use_winograd(module: nn.Module, wanted: bool) -> None:
+    """Whether the 3x3 convolutions of stride 1 behind a frozen BN inside ``module`` take Winograd's
+    algorithm where it pays: on a CPU, in float32.
+
+    The outputs are equal up to rounding.  Before :func:`fold`, which keeps the choice.
+    """
+    for layer in module.modules():
+        if isinstance(layer, ConvBN) and isinstance(layer.bn, FrozenBN):
+            shape = layer.conv.kernel_size, layer.conv.stride, layer.conv.padding
+            layer.winograd = wanted and shape == ((3, 3), (1, 1), (1, 1))
 
 
 def fold(module: nn.Module) -> nn.Module:

@@ -20,13 +20,19 @@ def test_a_device_that_is_not_there_is_named(name: str) -> None:
 
 @pytest.mark.parametrize(("key", "value"), [("precision", "fp8"), ("workers", -1)])
 def test_wrong_values_are_named(key: str, value: object) -> None:
-    settings = {"device": "cpu", "precision": "fp32", "deterministic": False, "workers": 0}
+    settings = {
+        "device": "cpu",
+        "precision": "fp32",
+        "deterministic": False,
+        "workers": 0,
+        "winograd": False,
+    }
     with pytest.raises(ValueError, match=rf"runtime\.{key}"):
         set_up_runtime(**(settings | {key: value}))  # type: ignore[arg-type]
 
 
 def test_exact_runtime_asks_for_deterministic_algorithms() -> None:
-    settings = {"device": "cpu", "precision": "fp32", "workers": 0}
+    settings = {"device": "cpu", "precision": "fp32", "workers": 0, "winograd": False}
     try:
         set_up_runtime(**settings, deterministic=True)  # type: ignore[arg-type]
         assert torch.are_deterministic_algorithms_enabled()

@@ -9,7 +9,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from detection.model.frozen_bn import ConvBN, FrozenBN, fold
+from detection.model.frozen_bn import ConvBN, FrozenBN, fold, use_winograd
+from detection.ops import winograd
 
 CASES = [(1, 1, 0), (1, 2, 0), (3, 1, 1), (3, 2, 1), (7, 2, 3)]  # kernel, stride, padding
 
@@ -128,3 +129,57 @@ def test_training_changes_the_weight_as_it_would_without_folding(
             F.relu(network(x)).square().mean().backward()
             optimizer.step()
     torch.testing.assert_close(ours.conv.weight, unfolded[0].weight, atol=1e-5, rtol=1e-5)
+
+
+def test_winograd_is_chosen_for_3x3_convolutions_of_stride_1_behind_a_frozen_bn() -> None:
+    network = nn.Sequential(
+        ConvBN(4, 4, 3, padding=1, norm="frozen"),
+        ConvBN(4, 4, 3, padding=1, stride=2, norm="frozen"),
+        ConvBN(4, 4, 3, norm="frozen"),
+        ConvBN(4, 4, 1, norm="frozen"),
+        ConvBN(4, 4, 3, padding=1, norm="trained"),
+    )
+    use_winograd(network, True)
+    assert [layer.winograd for layer in network] == [True, False, False, False, False]
+    use_winograd(network, False)
+    assert not any(layer.winograd for layer in network)
+
+
+def test_winograd_changes_neither_outputs_nor_gradients_nor_the_folded_network(
+    with_random_bn: Callable[[nn.Module], None], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ours, unfolded = pair(3, 1, 1, with_random_bn)
+    calls = count_convolutions(monkeypatch)
+    use_winograd(ours, True)
+    x = torch.randn(2, 6, 9, 11)
+    got = gradients(ours, ours.conv.weight, x)
+    assert calls == ["conv", "conv"]  # forward, and the gradient of x
+    expected = gradients(unfolded, unfolded[0].weight, x)
+    for a, b in zip(got, expected, strict=True):
+        torch.testing.assert_close(a, b, atol=1e-5, rtol=1e-4)
+    folded = fold(nn.Sequential(ours))
+    torch.testing.assert_close(folded(x), expected[0], atol=1e-5, rtol=1e-4)
+    folded(x)
+    assert calls == ["conv"] * 4
+
+
+def test_bf16_takes_the_direct_way(
+    with_random_bn: Callable[[nn.Module], None], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ours, _ = pair(3, 1, 1, with_random_bn)
+    calls = count_convolutions(monkeypatch)
+    use_winograd(ours, True)
+    with torch.autocast("cpu", torch.bfloat16):
+        assert ours(torch.randn(2, 6, 9, 11)).dtype == torch.bfloat16
+    assert not calls
+
+
+def count_convolutions(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """One entry for each of Winograd's convolutions, which may be of any number of channels."""
+    calls: list[str] = []
+    convolution = winograd.convolution
+    monkeypatch.setattr(winograd, "FEWEST_CHANNELS", 1)
+    monkeypatch.setattr(
+        winograd, "convolution", lambda *given: calls.append("conv") or convolution(*given)
+    )
+    return calls

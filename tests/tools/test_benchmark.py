@@ -61,7 +61,7 @@ def test_peak_memory() -> None:
 
 
 def test_unknown_suite_and_layout() -> None:
-    with pytest.raises(ValueError, match="choose from: ops"):
+    with pytest.raises(ValueError, match="choose from: ops, inference"):
         main(compose_config("benchmark", ["suite=opps", "device=cpu"]))
     with pytest.raises(ValueError, match="choose from channels_last"):
         main(compose_config("benchmark", [*SMALL, "ops.layouts=[nhwc]"]))

@@ -1,0 +1,69 @@
+"""Runs one of the suites of whole networks, prints its table, leaves <suite>.json."""
+
+from __future__ import annotations
+
+import importlib
+import json
+import os
+from pathlib import Path
+from typing import Any
+
+import torch
+import torchvision
+from omegaconf import DictConfig
+
+from tools.benchmark import machine
+from tools.benchmarks import measuring
+from tools.launch import as_plain
+
+
+def run(config: DictConfig, device: torch.device) -> None:
+    settings = as_plain(config[config.suite])
+    suite = importlib.import_module(f"tools.benchmarks.{config.suite}")
+    ceilings = measuring.ceilings(device, settings.get("dtypes", []))
+    rows: list[measuring.Row] = []
+    for cases in suite.cases(device=device, **settings):
+        rows += measuring.measure(
+            cases, device=device, repeats=config.repeats, warmup=config.warmup, ceilings=ceilings
+        )
+    print(measuring.as_markdown(rows))
+    for dtype, gflops in ceilings.items():
+        print(f"\nceiling in {dtype}: {gflops:.0f} GFLOP/s, the best product or convolution")
+    print(machine(device))
+    write(Path(config.output_dir), config, device, rows, ceilings, settings)
+
+
+def write(
+    folder: Path,
+    config: DictConfig,
+    device: torch.device,
+    rows: list[measuring.Row],
+    ceilings: dict[str, float],
+    settings: dict[str, Any],
+) -> None:
+    """``ceiling_gflops`` and ``fraction_of_ceiling`` on top: those of the fastest row of ours."""
+    best = max((row for row in rows if row.ratio is not None), key=_ratio, default=None)
+    report = {
+        "suite": config.suite,
+        "machine": machine(device),
+        "load": os.getloadavg()[0],
+        "torch": torch.__version__,
+        "torchvision": torchvision.__version__,
+        "threads": torch.get_num_threads(),
+        "ceiling_gflops": best.ceiling_gflops if best else None,
+        "fraction_of_ceiling": best.fraction_of_ceiling if best else None,
+        "ceilings_gflops": ceilings,
+        "settings": settings | {"repeats": config.repeats, "warmup": config.warmup},
+        "rows": measuring.as_plain_rows(rows),
+    }
+    folder.mkdir(parents=True, exist_ok=True)
+    path = folder / f"{config.suite}.json"
+    partial = path.with_suffix(".partial")
+    partial.write_text(json.dumps(report, indent=2) + "\n")
+    os.replace(partial, path)
+    print(f"written: {path}")
+
+
+def _ratio(row: measuring.Row) -> float:
+    assert row.ratio is not None
+    return row.ratio
