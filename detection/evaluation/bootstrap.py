@@ -5,9 +5,9 @@ them drawn from the images with replacement; the spread of the differences is th
 
 An image drawn twice counts twice.  Detections are matched to objects within their image, so
 matching need not be repeated: a resampled data set is a weight for each image, and AP a weighted
-count over the matches.  (hotcoco.compare evaluates each drawn data set anew, which takes ten times
-as long.)  Detections of one image and class with equal scores keep their order, both copies of the
-one before both of the other.
+count over the matches.  (hotcoco.compare takes several times as long for the same.)  Detections of
+one image and class with equal scores keep their order, both copies of the one before both of the
+other.
 """
 
 from __future__ import annotations
