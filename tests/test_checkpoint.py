@@ -205,3 +205,16 @@ def test_an_interrupted_save_leaves_the_old_checkpoint_whole(
         make(class_names=["new", "names"]).save(path)
     monkeypatch.undo()
     assert Checkpoint.load(path).class_names == ["old", "names"]
+
+
+def test_a_checkpoint_from_before_an_argument_does_what_it_did_then() -> None:
+    earlier = {
+        "_target_": "detection.model.roi_head.RegionSampling",
+        "per_image": 128,
+        "foreground_fraction": 0.25,
+        "foreground_iou": 0.5,
+        "background_iou": [0.0, 0.5],
+        "ignore_coverage": 0.7,
+    }
+    assert build(earlier).divide_by == "image"
+    assert build(earlier | {"divide_by": "batch"}).divide_by == "batch"

@@ -125,3 +125,28 @@ def test_lists_of_one_class_are_no_splits(tmp_path: Path, write_voc: Write) -> N
     write_voc(tmp_path, {"one": ""}, split="trainval")
     write_voc(tmp_path, {"one": ""}, split="dog_trainval")
     assert available_splits(tmp_path) == ["trainval"]
+
+
+def test_several_splits_are_one_data_set(
+    tmp_path: Path, write_voc: Write, voc_object: Callable[..., str]
+) -> None:
+    for year, names in (("VOC2007", ["a", "b"]), ("VOC2012", ["a"])):
+        folder = tmp_path / year
+        folder.mkdir()
+        write_voc(folder, {name: voc_object("dog", (1, 1, 8, 8)) for name in names})
+    dataset = read(tmp_path, "VOC2007/train+VOC2012/train")
+    assert [e.path.parent.parent.name for e in dataset.examples] == ["VOC2007"] * 2 + ["VOC2012"]
+    assert [e.image_id for e in dataset.examples] == [1, 2, 3]
+    assert len(read(tmp_path, "VOC2012/train")) == 1
+    with pytest.raises(FileNotFoundError, match="VOC2012"):
+        read(tmp_path, "VOC2007/train+VOC2012/test")
+
+
+def test_splits_with_other_classes_are_not_one_data_set(
+    tmp_path: Path, write_voc: Write, voc_object: Callable[..., str]
+) -> None:
+    for year, name in (("VOC2007", "dog"), ("VOC2012", "unicorn")):
+        (tmp_path / year).mkdir()
+        write_voc(tmp_path / year, {"a": voc_object(name, (1, 1, 8, 8))})
+    with pytest.raises(ValueError, match=r"VOC2007.* and .*VOC2012.* have other classes"):
+        read(tmp_path, "VOC2007/train+VOC2012/train")

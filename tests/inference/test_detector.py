@@ -12,7 +12,7 @@ from detection.data.transforms import Resize
 from detection.inference.detector import Detector, PostProcessing
 from detection.model.faster_rcnn import FasterRCNN
 from detection.model.frozen_bn import fold
-from detection.structures import RegionPredictions
+from detection.structures import Detections, RegionPredictions
 
 RULE = PostProcessing(score_threshold=0.1, nms_iou=0.3, per_image=100)
 
@@ -116,3 +116,11 @@ def test_testing_at_several_sizes_is_refused(make: Callable[..., Detector]) -> N
             device=torch.device("cpu"),
             precision="fp32",
         )
+
+
+def test_a_box_that_was_cut_to_nothing_is_no_detection() -> None:
+    boxes = torch.tensor([[0.0, 0, 10, 10], [50, 5, 50, 20], [3, 40, 9, 40]])
+    found = Detections(boxes, torch.tensor([0.9, 0.8, 0.7]), torch.tensor([1, 2, 1]))
+    kept = Detector._to_original(found, (50, 50), (100, 100))
+    assert kept.boxes.tolist() == [[0, 0, 20, 20]]
+    assert kept.labels.tolist() == [1]
