@@ -241,3 +241,16 @@ def test_what_a_file_says_is_not_what_earlier_files_meant() -> None:
         "pooling": "roi_align",
     }
     assert build(config).keywords == {"pooling": "roi_align"}
+
+
+def test_a_checkpoint_from_before_an_argument_does_what_it_did_then() -> None:
+    earlier = {
+        "_target_": "detection.model.roi_head.RegionSampling",
+        "per_image": 128,
+        "foreground_fraction": 0.25,
+        "foreground_iou": 0.5,
+        "background_iou": [0.0, 0.5],
+        "ignore_coverage": 0.7,
+    }
+    assert build(earlier).divide_by == "image"
+    assert build(earlier | {"divide_by": "batch"}).divide_by == "batch"

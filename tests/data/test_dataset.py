@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -148,3 +149,12 @@ def test_the_report_counts_and_shows_the_mapping(dataset: DetectionDataset) -> N
     report = dataset.report()
     assert "3 images (1 without objects), 5 objects (1 crowd, 1 difficult), 3 classes" in report
     assert "1 (3) ant: 1,  2 (5) bee: 2,  3 (8) cat: 2" in report
+
+
+def test_images_without_objects_or_with_crowds_alone_can_be_left_out() -> None:
+    crowd = replace(example(3, [1]), crowd=np.array([True]))
+    both = replace(example(4, [1, 2]), crowd=np.array([True, False]))
+    examples = [example(1, [2]), example(2, []), crowd, both]
+    whole = DetectionDataset(("a", "b"), (1, 2), examples, Path("somewhere"))
+    assert [e.image_id for e in whole.without_empty().examples] == [1, 4]
+    assert len(whole) == 4

@@ -17,9 +17,10 @@ from detection.data.loader import Batch
 from detection.engine.distributed import Processes
 from detection.engine.log import TrainingLog, read_log
 from detection.engine.optim import DivideOnPlateau, LearningRate, Metrics, Schedule, sgd
-from detection.engine.train import MiniBatch, TrainingRules, train
+from detection.engine.train import MiniBatch, TrainingRules, _distribute, train
 from detection.model.faster_rcnn import FasterRCNN
 from detection.model.pixels import PerPixelMean
+from detection.model.resnet import ResNet
 from detection.structures import ImageBatch, Target
 
 ITERATIONS = 4
@@ -55,6 +56,7 @@ class Run:
         evaluate_every: int = 0,
         clip_norm: float | None = 1.0,
         rate: float = 0.002,
+        settle: Callable[[], None] | None = None,
     ) -> None:
         train(
             model=self.model,
@@ -86,6 +88,7 @@ class Run:
             log=log,
             evaluate=lambda: {"AP": 0.5, "AP50": 0.5, "error": 0.5},
             save=lambda done, metrics: self.saved.append((done, metrics)),
+            settle=settle,
         )
 
     def weights(self) -> dict[str, Tensor]:
@@ -284,3 +287,22 @@ def test_a_resumed_log_has_no_line_twice(tmp_path: Path) -> None:
     TrainingLog(tmp_path, start=2).write(3, "train", {"total": 30.0})
     lines = read_log(tmp_path / "log.jsonl")
     assert [(line["iteration"], line["total"]) for line in lines] == [(1, 1.0), (2, 2.0), (3, 30.0)]
+
+
+def test_the_model_is_settled_before_it_is_measured(
+    detector: Callable[..., FasterRCNN], batches: list[Batch]
+) -> None:
+    run = fresh(detector)
+    settled: list[int] = []
+    run.go(batches, evaluate_every=3, settle=lambda: settled.append(len(run.saved)))
+    # Saved after 2, 3 (before and after measuring) and 4 (twice): settled between the two.
+    assert [done for done, _ in run.saved] == [2, 3, 3, 4, 4]
+    assert settled == [2, 4]
+
+
+def test_bn_that_learns_in_several_processes_needs_gpus(
+    detector: Callable[..., FasterRCNN],
+) -> None:
+    learning = ResNet(depth=18, stride_in_1x1=False, norm="trained", frozen_stages=[], bin_step=1)
+    with pytest.raises(ValueError, match=r"BN that learns .* model\.backbone\.norm=frozen"):
+        _distribute(detector(backbone=learning), Processes(0, 2, 0))

@@ -13,7 +13,7 @@ from detection.data.transforms import Resize
 from detection.inference.detector import Detector, PostProcessing
 from detection.model.faster_rcnn import FasterRCNN
 from detection.model.frozen_bn import fold
-from detection.structures import RegionPredictions
+from detection.structures import Detections, RegionPredictions
 
 RULE = PostProcessing(score_threshold=0.1, nms_iou=0.3, voting_iou=None, per_image=100)
 
@@ -178,3 +178,11 @@ def test_a_base_scale_that_is_no_scale_is_computed_for_the_proposals_alone(
     model = tiny()
     make(model, shorter_side=80, shorter_sides=[64, 96])([noise(96, 128)])
     assert model.backbone.images == [1, 1, 1]
+
+
+def test_a_box_that_was_cut_to_nothing_is_no_detection() -> None:
+    boxes = torch.tensor([[0.0, 0, 10, 10], [50, 5, 50, 20], [3, 40, 9, 40]])
+    found = Detections(boxes, torch.tensor([0.9, 0.8, 0.7]), torch.tensor([1, 2, 1]))
+    kept = Detector._to_original(found, (50, 50), (100, 100))
+    assert kept.boxes.tolist() == [[0, 0, 20, 20]]
+    assert kept.labels.tolist() == [1]

@@ -233,3 +233,21 @@ def test_impossible_networks_are_refused(changes: dict[str, object], message: st
     }
     with pytest.raises(ValueError, match=message), torch.device("meta"):
         ResNet(**(arguments | changes))  # type: ignore[arg-type]
+
+
+@torch.no_grad()
+def test_the_extra_bn_normalises_conv5_before_its_average() -> None:
+    network = ResNet(
+        depth=18, stride_in_1x1=False, norm="trained_extra", frozen_stages=[], bin_step=1
+    ).eval()
+    network.conv5_bn.running_mean.uniform_(-1, 1)
+    network.conv5_bn.running_var.uniform_(0.5, 2)
+    pooled = torch.rand(3, 256, 4, 4)
+    expected = network.conv5_bn(network.conv5(pooled)).mean(dim=(2, 3))
+    assert torch.equal(network.region_features(pooled), expected)
+    assert {name for name in network.state_dict() if name.startswith("conv5_bn.")} == {
+        f"conv5_bn.{name}"
+        for name in ("weight", "bias", "running_mean", "running_var", "num_batches_tracked")
+    }
+    assert network.conv1.bn.training is False  # and learns otherwise, as every other one
+    assert isinstance(network.conv1.bn, nn.BatchNorm2d)

@@ -235,3 +235,31 @@ def test_deltas_are_ordered_class_by_class() -> None:
         network.deltas.bias.copy_(torch.arange(12.0))
     _, deltas = network(torch.zeros(2, 8))
     assert torch.equal(deltas[0], torch.arange(12.0).reshape(3, 4))
+
+
+def test_losses_over_the_batch_weigh_every_region_alike() -> None:
+    # Class losses ln 4 each in three regions of one image, and 0 in the one of the other: their
+    # means are ln 4 and 0, of the batch 3 ln 4 / 4.
+    network = head(sampling=replace(SAMPLING, divide_by="batch"))
+    first = region_targets([0, 0, 0], torch.zeros(3, 4), [True] * 3)
+    second = region_targets([0, 0], torch.zeros(2, 4), [True, False])
+    logits = torch.zeros(5, 4)
+    logits[3, 0] = 100
+    classes, _ = network.losses(logits, torch.zeros(5, 3, 4), [first, second])
+    assert classes.item() == pytest.approx(3 * math.log(4) / 4)
+    classes, _ = head().losses(logits, torch.zeros(5, 3, 4), [first, second])
+    assert classes.item() == pytest.approx(math.log(4) / 2)
+
+
+def test_unknown_choices_are_refused() -> None:
+    with pytest.raises(ValueError, match="pooling must be roi_pool or roi_align, got 'max'"):
+        head(pooling="max")
+    with pytest.raises(ValueError, match="divide_by must be image or batch, got 'all'"):
+        replace(SAMPLING, divide_by="all")  # type: ignore[arg-type]
+
+
+def test_few_candidates_may_all_be_foreground(target: MakeTarget) -> None:
+    # A quarter of the 16 that are asked for, not of the 6 that are there: 4 of 5, and the rest.
+    boxes = [[0, 0, 20, 20]] * 4 + [[50, 50, 60, 60]]
+    regions = head().sample(proposals(boxes), target([[0, 0, 20, 20]], labels=[2]))
+    assert sorted(label for _, label in drawn_rows(regions)) == [0, 2, 2, 2, 2]

@@ -308,3 +308,27 @@ def test_proposals_carry_no_gradient() -> None:
     (found,) = network.propose(logits, deltas, network.anchors((2, 2), CPU), [(32, 32)], SELECTION)
     assert not found.boxes.requires_grad
     assert not found.logits.requires_grad
+
+
+def test_smooth_l1_with_an_infinite_sigma_is_l1() -> None:
+    deltas = torch.tensor([[0.5, -3.0, 0, 1e-3]], requires_grad=True)
+    loss = smooth_l1(deltas, torch.zeros(1, 4), sigma=math.inf)
+    assert loss.item() == pytest.approx(3.501)
+    loss.sum().backward()
+    assert deltas.grad is not None
+    assert deltas.grad.tolist() == [[1, -1, 0, 1]]
+
+
+def test_losses_divided_by_the_number_asked_for(target: MakeTarget) -> None:
+    # Two anchors of eight that were asked for: ln 2 twice, divided by 8 and not by 2.
+    network = rpn(replace(SAMPLING, divide_by="per_image"))
+    anchors = network.anchors((1, 2), CPU)
+    objectness, _ = network.losses(
+        torch.zeros(1, 2), torch.zeros(1, 2, 4), anchors, [(16, 32)], [target([[0, 0, 16, 16]])]
+    )
+    assert objectness.item() == pytest.approx(2 * math.log(2) / 8)
+
+
+def test_an_unknown_divisor_is_refused() -> None:
+    with pytest.raises(ValueError, match=r"divide_by must be drawn or per_image, got 'batch'"):
+        replace(SAMPLING, divide_by="batch")  # type: ignore[arg-type]

@@ -189,6 +189,71 @@ def test_the_paper2015_preset_has_the_papers_numbers() -> None:
     assert (config.schedule.batch_size, config.schedule.learning_rate.reference) == (8, 0.001)
 
 
+def differing(a: object, b: object, key: str = "") -> set[str]:
+    """The keys under which two configurations hold something else."""
+    if isinstance(a, dict) and isinstance(b, dict):
+        assert a.keys() == b.keys(), key
+        return {found for name in a for found in differing(a[name], b[name], f"{key}.{name}")}
+    return set() if a == b else {key.removeprefix(".")}
+
+
+def test_modern_c4_differs_from_the_paper_in_these_values_and_no_others() -> None:
+    paper = as_plain(compose_config("train", ["data.root=x"]))
+    modern = as_plain(compose_config("train", ["data.root=x", "experiment=modern_c4"]))
+    assert differing(paper["model"], modern["model"]) == {
+        "pixels.mean",
+        "backbone.depth",
+        "rpn.hidden_channels",
+        "rpn.sigma",
+        "rpn.anchors.sizes",
+        "rpn.anchors.centre",
+        "rpn.anchors.rounded",
+        "rpn.sampling.cross_boundary",
+        "rpn.sampling.ignore_coverage",
+        "rpn.sampling.divide_by",
+        "rpn.test_proposals.after_nms",
+        "roi_head.pooling",
+        "roi_head.sigma",
+        "roi_head.sampling.per_image",
+        "roi_head.sampling.ignore_coverage",
+        "roi_head.sampling.divide_by",
+    }
+    assert differing(paper["inference"], modern["inference"]) == {"post_processing.nms_iou"}
+    assert differing(paper["data"], modern["data"]) == {
+        "shorter_sides",
+        "test_shorter_side",
+        "longest",
+        "train_on_empty",
+        "ignore_difficult",
+    }
+    assert modern["schedule"]["optimizer"] == {
+        "momentum": 0.9,
+        "weight_decay": 0.0001,
+        "bias_rate_factor": 1.0,
+        "bias_weight_decay": 0.0001,
+        "norm_weight_decay": 0.0,
+    }
+
+
+def test_mocos_protocol_trains_every_layer_for_24_thousand_iterations() -> None:
+    config = compose_config("train", ["data.root=x", "experiment=moco_voc"])
+    backbone = config.model.backbone
+    assert (backbone.depth, backbone.norm) == (50, "trained_extra")
+    assert (backbone.stride_in_1x1, backbone.bin_step) == (False, 1)
+    assert list(backbone.frozen_stages) == []
+    assert config.model.pixels.order == "RGB"
+    assert (config.data.shorter_sides[0], config.data.shorter_sides[-1]) == (480, 800)
+    assert (config.data.test_shorter_side, config.data.longest) == (800, 1333)
+    assert config.schedule.rules.iterations == 24_000
+    assert config.schedule.rules.precise_bn == 200
+    assert config.schedule.batch_size == 16
+    rate = instantiate(config.schedule.learning_rate, _convert_="all")
+    # 0.02 for 16 images, warm-up over 100 iterations from a thousandth.
+    assert [rate(i) for i in (0, 100, 17_999, 18_000, 22_000)] == pytest.approx(
+        [0.00002, 0.02, 0.02, 0.002, 0.0002]
+    )
+
+
 @pytest.mark.parametrize(
     ("override", "message"),
     [
