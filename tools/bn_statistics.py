@@ -47,13 +47,14 @@ def _run(config: DictConfig, runtime: Runtime, own: Processes, began: float) -> 
     checkpoint = ClassifierCheckpoint.load(Path(config.checkpoint))
     classifier = checkpoint.build_model().to(runtime.device)
     assert isinstance(classifier, Classifier)
-    train_set = _open(config, config.data.train_split, checkpoint).every(config.data.images)
+    data = config.data
+    train_set = _open(config, data.train_split, checkpoint, images=data.images)
     if len(train_set) < own.world_size:
         raise ValueError(f"{train_set.report()}: fewer than the {own.world_size} processes")
     metrics: dict[str, float | None] = {}
-    measure = own.is_first and config.data.val_split is not None
+    measure = own.is_first and data.val_split is not None
     if measure:
-        val_set = _open(config, config.data.val_split, checkpoint)
+        val_set = _open(config, data.val_split, checkpoint, images=None)
         metrics["error_before"] = _error(classifier, val_set, checkpoint, config, runtime)
 
     views = build(checkpoint.views)
@@ -87,9 +88,14 @@ def _run(config: DictConfig, runtime: Runtime, own: Processes, began: float) -> 
     log.info("%s: the statistics of %s; for a detector: weights=%s", path, train_set.report(), path)
 
 
-def _open(config: DictConfig, split: str, checkpoint: ClassifierCheckpoint) -> LabelledImages:
+def _open(
+    config: DictConfig, split: str, checkpoint: ClassifierCheckpoint, *, images: int | None
+) -> LabelledImages:
     dataset = open_labelled(
-        root=Path(config.data.root), split=split, in_memory=config.data.in_memory
+        root=Path(config.data.root),
+        split=split,
+        in_memory=config.data.in_memory,
+        images=images,
     )
     return dataset.with_class_names(checkpoint.class_names)
 

@@ -31,7 +31,10 @@ def main(config: DictConfig) -> None:
     classifier = checkpoint.build_model()
     assert isinstance(classifier, Classifier)
     dataset = open_labelled(
-        root=Path(config.data.root), split=config.data.split, in_memory=config.data.in_memory
+        root=Path(config.data.root),
+        split=config.data.split,
+        in_memory=config.data.in_memory,
+        images=config.data.images,
     ).with_class_names(checkpoint.class_names)
     log.info("%s", dataset.report())
     views = as_plain(config.views) if config.views else checkpoint.views

@@ -145,10 +145,14 @@ def _run(config: DictConfig, runtime: Runtime, own: Processes, began: float) -> 
 def _open_data(config: DictConfig) -> tuple[LabelledImages, LabelledImages]:
     """The training and the validation set, both with the training set's classes."""
     train_set, val_set = (
-        open_labelled(root=Path(config.root), split=split, in_memory=config.in_memory)
-        for split in (config.train_split, config.val_split)
+        open_labelled(
+            root=Path(config.root), split=split, in_memory=config.in_memory, images=images
+        )
+        for split, images in (
+            (config.train_split, config.train_images),
+            (config.val_split, config.val_images),
+        )
     )
-    train_set = train_set.every(config.train_images)
     val_set = val_set.with_class_names(train_set.class_names)
     for dataset in (train_set, val_set):
         log.info("%s", dataset.report())

@@ -129,10 +129,11 @@ class _Subset:
         return self.images[int(self.index[index])]
 
 
-def open_labelled(*, root: Path, split: str, in_memory: bool) -> LabelledImages:
+def open_labelled(*, root: Path, split: str, in_memory: bool, images: int | None) -> LabelledImages:
     """``root/<split>/<class>/*``, or CIFAR-10's binary files in ``root`` or the folder inside it.
 
     ``split``: of CIFAR-10 ``train`` or ``test``.  ``in_memory``: decode everything now, once.
+    ``images``: about so many of them, evenly spread; None: all.
     Raises FileNotFoundError or ValueError for a folder that is neither.
     """
     root = Path(root)
@@ -140,13 +141,13 @@ def open_labelled(*, root: Path, split: str, in_memory: bool) -> LabelledImages:
         raise FileNotFoundError(f"{root}: no such folder")
     for folder in (root, root / "cifar-10-batches-bin"):
         if (folder / CIFAR_TRAIN[0]).is_file() or (folder / CIFAR_TEST[0]).is_file():
-            return read_cifar10(folder, split=split)
+            return read_cifar10(folder, split=split).every(images)
         if (folder / CIFAR_TRAIN[0]).with_suffix("").is_file():
             raise ValueError(
                 f"{folder}: CIFAR-10's Python version, which is pickles; take the binary version "
                 f"({CIFAR_TRAIN[0]} ...) or folders of images, {split}/<class>/*.png"
             )
-    dataset = read_image_folder(root, split=split)
+    dataset = read_image_folder(root, split=split).every(images)
     return dataset.in_memory() if in_memory else dataset
 
 

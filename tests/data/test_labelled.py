@@ -23,7 +23,7 @@ def test_folders_are_classes_in_the_order_of_the_alphabet(tmp_path: Path) -> Non
     write_folder(tmp_path, "train", dog=1, cat=2)
     (tmp_path / "train" / "cat" / "notes.txt").write_text("no image")
     (tmp_path / "train" / ".hidden").mkdir()
-    dataset = open_labelled(root=tmp_path, split="train", in_memory=False)
+    dataset = open_labelled(root=tmp_path, split="train", in_memory=False, images=None)
     assert dataset.class_names == ("cat", "dog")
     assert dataset.classes.tolist() == [0, 0, 1]
     assert [int(dataset.images[i][0, 0, 0]) for i in range(3)] == [40, 41, 0]
@@ -33,7 +33,8 @@ def test_folders_are_classes_in_the_order_of_the_alphabet(tmp_path: Path) -> Non
 def test_in_memory_the_images_are_the_same(tmp_path: Path) -> None:
     write_folder(tmp_path, "train", cat=2, dog=1)
     read, kept = (
-        open_labelled(root=tmp_path, split="train", in_memory=memory) for memory in (False, True)
+        open_labelled(root=tmp_path, split="train", in_memory=memory, images=None)
+        for memory in (False, True)
     )
     assert isinstance(kept.images, np.ndarray)
     assert kept.images.shape == (3, 6, 8, 3)
@@ -41,11 +42,18 @@ def test_in_memory_the_images_are_the_same(tmp_path: Path) -> None:
         np.testing.assert_array_equal(kept.images[i], read.images[i])
 
 
+def test_only_the_images_that_are_asked_for_are_read(tmp_path: Path) -> None:
+    write_folder(tmp_path, "train", cat=2, dog=1)
+    (tmp_path / "train" / "cat" / "1.PNG").write_bytes(b"broken")
+    dataset = open_labelled(root=tmp_path, split="train", in_memory=True, images=2)
+    assert values(dataset) == [0, 40]
+
+
 def test_images_of_several_sizes_are_not_kept_in_memory(tmp_path: Path) -> None:
     write_folder(tmp_path, "train", cat=1)
     cv2.imwrite(str(tmp_path / "train" / "cat" / "x.png"), np.zeros((5, 8, 3), dtype=np.uint8))
     with pytest.raises(ValueError, match=r"8x6 and of 8x5.*in_memory=false"):
-        open_labelled(root=tmp_path, split="train", in_memory=True)
+        open_labelled(root=tmp_path, split="train", in_memory=True, images=None)
 
 
 @pytest.fixture
@@ -91,36 +99,36 @@ def write_cifar(folder: Path) -> np.ndarray:
 @pytest.mark.parametrize("inside", [".", "cifar-10-batches-bin"])
 def test_cifar_binary_files(tmp_path: Path, inside: str) -> None:
     planes = write_cifar(tmp_path / inside)
-    train = open_labelled(root=tmp_path, split="train", in_memory=True)
+    train = open_labelled(root=tmp_path, split="train", in_memory=True, images=None)
     assert train.class_names == ("airplane", "automobile", "bird")
     assert train.classes.tolist() == [0, 1, 2, 0, 1]
     red, green, blue = planes[3, :, 7, 9]
     assert train.images[3][7, 9].tolist() == [blue, green, red]
-    test = open_labelled(root=tmp_path, split="test", in_memory=True)
+    test = open_labelled(root=tmp_path, split="test", in_memory=True, images=None)
     assert len(test) == 1
 
 
 def test_what_is_wrong_is_named(tmp_path: Path) -> None:
     with pytest.raises(FileNotFoundError, match="nowhere: no such folder"):
-        open_labelled(root=tmp_path / "nowhere", split="train", in_memory=False)
+        open_labelled(root=tmp_path / "nowhere", split="train", in_memory=False, images=None)
     write_folder(tmp_path / "a", "train", cat=1)
     with pytest.raises(FileNotFoundError, match="holds train"):
-        open_labelled(root=tmp_path / "a", split="val", in_memory=False)
+        open_labelled(root=tmp_path / "a", split="val", in_memory=False, images=None)
     (tmp_path / "a" / "train" / "empty").mkdir()
     with pytest.raises(ValueError, match="empty: no images"):
-        open_labelled(root=tmp_path / "a", split="train", in_memory=False)
+        open_labelled(root=tmp_path / "a", split="train", in_memory=False, images=None)
 
     write_cifar(tmp_path / "b")
     with pytest.raises(ValueError, match="splits train and test, not 'val'"):
-        open_labelled(root=tmp_path / "b", split="val", in_memory=True)
+        open_labelled(root=tmp_path / "b", split="val", in_memory=True, images=None)
     (tmp_path / "b" / "data_batch_2.bin").write_bytes(b"12345")
     with pytest.raises(ValueError, match=r"data_batch_2\.bin: 5 bytes"):
-        open_labelled(root=tmp_path / "b", split="train", in_memory=True)
+        open_labelled(root=tmp_path / "b", split="train", in_memory=True, images=None)
     (tmp_path / "b" / "test_batch.bin").write_bytes(bytes([9]) + bytes(3072))
     with pytest.raises(ValueError, match="class 9 in the records, 3 names"):
-        open_labelled(root=tmp_path / "b", split="test", in_memory=True)
+        open_labelled(root=tmp_path / "b", split="test", in_memory=True, images=None)
 
     (tmp_path / "c").mkdir()
     (tmp_path / "c" / "data_batch_1").write_bytes(b"a pickle")
     with pytest.raises(ValueError, match="binary version"):
-        open_labelled(root=tmp_path / "c", split="train", in_memory=True)
+        open_labelled(root=tmp_path / "c", split="train", in_memory=True, images=None)
