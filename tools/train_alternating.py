@@ -34,7 +34,7 @@ from detection.engine.propose import write_proposals
 from detection.engine.runtime import Runtime, set_up_runtime
 from detection.inference.detector import Detector
 from tools import train_net
-from tools.launch import launch
+from tools.launch import device_type, launch
 
 log = logging.getLogger("train")
 
@@ -61,7 +61,7 @@ class Step:
 
 
 def main(config: DictConfig) -> None:
-    with processes(train_net.device_type(config)) as own:
+    with processes(device_type(config)) as own:
         if not own.is_first:
             logging.getLogger().setLevel(logging.WARNING)
         runtime = set_up_runtime(**config.runtime, local_rank=own.local_rank)
