@@ -55,10 +55,9 @@ def write_object_crops(
     crops, classes = object_crops(
         dataset, side=side, context=context, per_object=per_object, seed=seed
     )
-    for name in dataset.class_names:
-        (folder / name).mkdir(parents=True, exist_ok=True)
     for number, (crop, label) in enumerate(zip(crops, classes.tolist(), strict=True)):
         path = folder / dataset.class_names[label] / f"{number:06d}.png"
+        path.parent.mkdir(parents=True, exist_ok=True)
         if not cv2.imwrite(str(path), crop):
             raise ValueError(f"{path}: cannot be written")
     return len(crops)
