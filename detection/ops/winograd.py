@@ -165,7 +165,8 @@ def conv3x3(x: Tensor, weight: Tensor, scale: Tensor, shift: Tensor) -> Tensor:
     ``scale``, ``shift``: [K], what a frozen BN multiplies and adds.  Of the forward pass nothing is
     kept but ``x``.
     """
-    return _Conv3x3.apply(x, weight, scale, shift)  # type: ignore[no-any-return, no-untyped-call]
+    y: Tensor = _Conv3x3.apply(x, weight, scale, shift)
+    return y
 
 
 class _Conv3x3(torch.autograd.Function):

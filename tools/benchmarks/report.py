@@ -42,7 +42,8 @@ def write(
     settings: dict[str, Any],
 ) -> None:
     """``ceiling_gflops`` and ``fraction_of_ceiling`` on top: those of the fastest row of ours."""
-    best = max((row for row in rows if row.ratio is not None), key=_ratio, default=None)
+    candidates = [row for row in rows if row.ratio is not None and row.ceiling_gflops is not None]
+    best = max(candidates, key=_ratio, default=None)
     report = {
         "suite": config.suite,
         "machine": machine(device),

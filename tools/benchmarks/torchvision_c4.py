@@ -102,22 +102,25 @@ class TorchvisionC4(nn.Module):
 def _resnet(backbone: ResNet) -> torchvision.models.ResNet:
     """torchvision's ResNet with the backbone's weights, strides and frozen stages."""
     blocks = [len(backbone.get_submodule(stage)) for stage in STAGES[1:]]  # type: ignore[arg-type]
-    resnet = torchvision.models.ResNet(
-        torchvision.models.resnet.Bottleneck, blocks, norm_layer=FrozenBatchNorm2d
-    )
+    with torch.device("meta"):  # initial weights would be drawn and thrown away
+        resnet = torchvision.models.ResNet(
+            torchvision.models.resnet.Bottleneck, blocks, norm_layer=FrozenBatchNorm2d
+        )
     del resnet.fc
-    resnet.load_state_dict(_torchvision_names(backbone.state_dict()))
+    copies = {
+        name: value.clone(memory_format=torch.contiguous_format)  # torchvision's own layout
+        for name, value in _torchvision_names(backbone.state_dict()).items()
+    }
+    resnet.load_state_dict(copies, assign=True)
     for stage in STAGES[1:]:
         layer = resnet.get_submodule(f"layer{int(stage[-1]) - 1}")
         ours, theirs = backbone.get_submodule(f"{stage}.0"), layer.get_submodule("0")
-        # All bins are pooled here, so conv5_1 strides itself.
-        factor = backbone.bin_step if stage == "conv5" else 1
         for name in ("a", "b"):
-            height, width = ours.get_submodule(f"conv_{name}.conv").stride  # type: ignore[misc]
-            at = theirs.get_submodule(f"conv{1 + 'ab'.index(name)}")
-            at.stride = (height, width)
-        if factor == 2:
-            theirs.get_submodule("conv1").stride = (2, 2)
+            stride = _convolution(ours, f"conv_{name}.conv").stride
+            _convolution(theirs, f"conv{1 + 'ab'.index(name)}").stride = stride
+    if backbone.bin_step == 2:  # here all bins are pooled, so conv5_1 strides itself
+        _convolution(resnet.layer4, "0.conv1").stride = (2, 2)
+        _convolution(resnet.layer4, "0.downsample.0").stride = (2, 2)
     frozen = {
         name for name, parameter in backbone.named_parameters() if not parameter.requires_grad
     }
@@ -125,6 +128,12 @@ def _resnet(backbone: ResNet) -> torchvision.models.ResNet:
     for name, parameter in resnet.named_parameters():
         parameter.requires_grad_(name not in frozen_names)
     return resnet
+
+
+def _convolution(owner: nn.Module, name: str) -> nn.Conv2d:
+    layer = owner.get_submodule(name)
+    assert isinstance(layer, nn.Conv2d)
+    return layer
 
 
 def _torchvision_names(weights: Mapping[str, Tensor]) -> dict[str, Tensor]:
@@ -189,7 +198,7 @@ def _copied(layer: nn.Module) -> nn.Conv2d:
 def _rpn(rpn: RPN) -> RegionProposalNetwork:
     training, test = rpn.training_proposals, rpn.test_proposals
     network = RegionProposalNetwork(
-        _Anchors(rpn.anchors),
+        _Anchors(rpn.anchors),  # type: ignore[arg-type]
         _RPNHead(rpn),
         fg_iou_thresh=rpn.sampling.positive_iou,
         bg_iou_thresh=rpn.sampling.negative_iou,
