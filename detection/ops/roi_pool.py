@@ -264,40 +264,27 @@ def _remember(ctx: Any, features: Tensor, *arguments: Any) -> None:
     ctx.channels_last = _is_channels_last(features)
 
 
-def _remember_argmax(ctx: Any, inputs: tuple[Any, ...], output: tuple[Tensor, Tensor]) -> None:
+def _remember_winners(
+    ctx: Any, inputs: tuple[Any, ...], output: Tensor | tuple[Tensor, ...]
+) -> None:
+    """Of roi_pool_argmax the argmax, of roi_pool the features, from which it can be found again."""
     features, rois, *arguments = inputs
     ctx.set_materialize_grads(False)  # else the argmax gets a "gradient" of zeros as large as it is
-    ctx.save_for_backward(output[1], rois)
+    ctx.has_argmax = isinstance(output, tuple)
+    ctx.save_for_backward(output[1] if ctx.has_argmax else features, rois)
     _remember(ctx, features, *arguments)
 
 
-def _roi_pool_argmax_backward(
-    ctx: Any, grad: Tensor | None, _: Tensor | None
-) -> tuple[Tensor | None, ...]:
+def _roi_pool_backward(ctx: Any, grad: Tensor | None, *_: None) -> tuple[Tensor | None, ...]:
     if grad is None:
         return None, None, None, None, None, None
     argmax, rois = ctx.saved_tensors
-    return _unpooled(ctx, grad, argmax, rois), None, None, None, None, None
-
-
-def _remember_features(ctx: Any, inputs: tuple[Any, ...], output: Tensor) -> None:
-    features, rois, *arguments = inputs
-    ctx.save_for_backward(features, rois)
-    _remember(ctx, features, *arguments)
-
-
-def _roi_pool_backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:
-    # The op for inference was differentiated after all: find out again which cells won.
-    features, rois = ctx.saved_tensors
-    argmax = torch.ops.detection.roi_pool_argmax(features.detach(), rois, *ctx.arguments)[1]
-    return _unpooled(ctx, grad, argmax, rois), None, None, None, None, None
-
-
-def _unpooled(ctx: Any, grad: Tensor, argmax: Tensor, rois: Tensor) -> Tensor:
-    features_grad: Tensor = torch.ops.detection.roi_pool_backward(
+    if not ctx.has_argmax:
+        argmax = torch.ops.detection.roi_pool_argmax(argmax.detach(), rois, *ctx.arguments)[1]
+    features_grad = torch.ops.detection.roi_pool_backward(
         grad, argmax, rois, *ctx.map, *ctx.arguments, ctx.channels_last, _deterministic()
     )
-    return features_grad
+    return features_grad, None, None, None, None, None
 
 
 def _remember_rois(ctx: Any, inputs: tuple[Any, ...], output: Tensor) -> None:
@@ -332,12 +319,8 @@ if not isinstance(extension.cpu, str):
     torch.library.register_fake("detection::roi_pool_backward", _fake_roi_pool_backward)
     torch.library.register_fake("detection::roi_align", _fake_roi_align)
     torch.library.register_fake("detection::roi_align_backward", _fake_roi_align_backward)
-    torch.library.register_autograd(
-        "detection::roi_pool", _roi_pool_backward, setup_context=_remember_features
-    )
-    torch.library.register_autograd(
-        "detection::roi_pool_argmax", _roi_pool_argmax_backward, setup_context=_remember_argmax
-    )
+    for _name in ("detection::roi_pool", "detection::roi_pool_argmax"):
+        torch.library.register_autograd(_name, _roi_pool_backward, setup_context=_remember_winners)
     torch.library.register_autograd(
         "detection::roi_align", _roi_align_backward, setup_context=_remember_rois
     )

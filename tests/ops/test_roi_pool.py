@@ -521,6 +521,39 @@ def test_gradient_equals_torchvision(
     torch.testing.assert_close(given.grad.cpu(), expected.grad, rtol=1e-4, atol=1e-4)
 
 
+@pytest.mark.parametrize("layout", LAYOUTS)
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+@pytest.mark.parametrize("output_size", [1, 2, 3, 5])
+def test_gradient_of_bins_of_many_cells(
+    output_size: int, dtype: torch.dtype, layout: torch.memory_format, device: torch.device
+) -> None:
+    """Up to 108 cells a bin: which way the gradient finds its cell depends on their number."""
+    features = torch.randn(2, 70, 12, 9).round().to(dtype).contiguous(memory_format=layout)
+    features[0, :, 2:5] = math.nan  # never win
+    whole = torch.tensor([[0.0, 0, 0, 143, 191], [1, 0, 0, 143, 191]])
+    rois = torch.cat((whole, random_rois(30, 2, 12, 9))).to(dtype)
+    given = features.detach().clone().to(device).requires_grad_()
+    expected = features.detach().clone().requires_grad_()
+    pooled = roi_pool(given, rois.to(device), output_size, 1 / 16)
+    grad = torch.randn(pooled.shape, dtype=dtype)
+    pooled.backward(grad.to(device))
+    torchvision.ops.roi_pool(expected, rois, output_size, 1 / 16).backward(grad)
+    assert given.grad is not None
+    torch.testing.assert_close(given.grad.cpu(), expected.grad, rtol=1e-4, atol=1e-4)
+
+
+@compiled
+@pytest.mark.parametrize("output_size", [1, 7])
+def test_an_argmax_beyond_the_map_is_no_cell(output_size: int, device: torch.device) -> None:
+    rois = torch.tensor([[0.0, 0, 0, 143, 191]], device=device)
+    grad = torch.ones(1, 64, output_size, output_size, device=device)
+    argmax = torch.full(grad.shape, 200, dtype=torch.uint8, device=device)  # of 12 x 9 = 108 cells
+    summed = torch.ops.detection.roi_pool_backward(
+        grad, argmax, rois, 1, 12, 9, output_size, output_size, 1 / 16, 1, True, False
+    )
+    assert (summed == 0).all()
+
+
 @pytest.mark.parametrize(("ours", "theirs", "options"), OPERATORS)
 def test_gradients_of_any_strides(
     ours: Pool, theirs: Pool, options: tuple[Any, ...], device: torch.device

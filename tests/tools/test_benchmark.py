@@ -51,6 +51,19 @@ def test_rounds_are_interleaved() -> None:
     assert len(calls) == 8
 
 
+def test_rehearsed_cases_run_once_more_before_each_timed_run() -> None:
+    calls: list[str] = []
+    cases = [
+        Case("a", "float32", lambda: calls.append("a"), rehearsed=True),
+        Case("b", "float32", lambda: calls.append("b")),
+    ]
+    measure(cases, device=CPU, repeats=3, warmup=0, bandwidth=1e9)
+    # Memory, then three rounds in an order of their own, in which each run of a is two.
+    assert calls[:2] == ["a", "b"]
+    assert "".join(calls[2:]).replace("aa", "A").count("A") == 3
+    assert len(calls) == 2 + 3 * 3
+
+
 @pytest.mark.skipif(not Path("/proc/self/clear_refs").exists(), reason="only Linux tells")
 def test_peak_memory() -> None:
     # Large enough for pages of its own: a smaller tensor may find a place among what was freed.

@@ -260,9 +260,8 @@ __global__ void unpool_kernel(
   ROI_FOR_EACH_ELEMENT(element, (grid.elements<ChannelsLast, 1>())) {
     int channel, row, column;
     grid.locate<ChannelsLast, 1>(element, channel, row, column);
-    const Index where = *argmax.at(k, channel, row, column);
-    if (where == static_cast<Index>(-1)) continue;
-    const int cell = static_cast<int>(where);
+    const uint32_t cell = static_cast<uint32_t>(*argmax.at(k, channel, row, column));
+    if (cell >= static_cast<uint32_t>(grid.height * grid.width)) continue;  // no cell won
     atomicAdd(
         sums.at(image, channel, cell / grid.width, cell % grid.width),
         static_cast<Wide<T>>(*grad.at(k, channel, row, column)));
