@@ -26,7 +26,7 @@ class VGG16(nn.Module):
     bin_step = 1
     feature_channels = 512
     region_channels = 4096
-    region_layers = ("fc6", "fc7")
+    region_layers: tuple[str, ...] = ("fc6", "fc7")
 
     def __init__(self, *, frozen_stages: Sequence[str], dropout: float, pooled_size: int) -> None:
         super().__init__()

@@ -69,7 +69,7 @@ def peers(model: FasterRCNN, rule: PostProcessing) -> dict[str, Peer]:
 def spread_logits(model: FasterRCNN, images: ImageBatch) -> None:
     """Scales the classifier so that its logits have a standard deviation of ``LOGITS_STD``."""
     features, proposals = model.propose(images)
-    pooled = model._pool(features, [one.boxes[:16] for one in proposals])
+    pooled = model.pool(features, [one.boxes[:16] for one in proposals])
     logits = model.roi_head.logits(model.backbone.region_features(pooled))
     model.roi_head.logits.weight.mul_(LOGITS_STD / logits.std())
 

@@ -15,7 +15,7 @@ import torch
 from hydra.utils import instantiate
 from torch import Tensor
 
-from detection.engine.optim import set_rate, sgd
+from detection.engine.optim import set_rate
 from detection.inference.detector import PostProcessing
 from detection.model.faster_rcnn import FasterRCNN
 from detection.model.frozen_bn import use_winograd
@@ -103,9 +103,10 @@ def cases(
         _compare(network, batch, targets, post_processing)
     result: list[Case] = []
     for dtype in dtypes:
-        rule = config.schedule.optimizer
+        optimizer = instantiate(config.schedule.optimizer)
         steps = {
-            name: _peer_step(peer, batch, targets, dtype, rule) for name, peer in others.items()
+            name: _peer_step(peer, batch, targets, dtype, config.schedule.optimizer)
+            for name, peer in others.items()
         }
         operations = gflop(steps["torchvision as C4"])
         result += [
@@ -118,7 +119,7 @@ def cases(
         for name, network in networks.items():
             if dtype != "float32" and name == "this, winograd":
                 continue
-            step = _our_step(network, batch, targets, dtype, rule)
+            step = _our_step(network, batch, targets, dtype, optimizer(network))
             stages = step.stages(our_stages(network))
             result.append(
                 Case(name, dtype, step, gflop=operations, items=len(batch), stages=stages)
@@ -127,9 +128,12 @@ def cases(
 
 
 def _our_step(
-    model: FasterRCNN, batch: ImageBatch, targets: list[Target], dtype: str, rule: Any
+    model: FasterRCNN,
+    batch: ImageBatch,
+    targets: list[Target],
+    dtype: str,
+    optimizer: torch.optim.Optimizer,
 ) -> _Step:
-    optimizer = sgd(model, **rule)
     set_rate(optimizer, 0.0)  # the same work, and the same network in every round
     return _Step(lambda: model(batch, targets).total(), optimizer, batch.pixels.device, dtype)
 
