@@ -255,7 +255,7 @@ def _initialise(model: FasterRCNN, config: DictConfig, dataset: DetectionDataset
             )
         load_weights(model, weights, source=config.init)
         check_input_format(
-            InputFormat.of_config(given.model_config),
+            InputFormat.of_model(given.model_config, given.weights),
             pixels=model.pixels,
             backbone=model.backbone,
             source=config.init,

@@ -54,7 +54,7 @@ def check_backbone_input(path: Path, *, pixels: Pixels, backbone: nn.Module) -> 
         with safe_open(path, framework="pt") as file:
             described = from_description(file.metadata() or {})
     elif is_classifier(content := load_plain(path)):
-        described = InputFormat.of_config(content["model_config"])
+        described = InputFormat.of_model(content["model_config"], content["weights"])
     if described:
         check_input_format(described, pixels=pixels, backbone=backbone, source=str(path))
     else:

@@ -11,6 +11,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Protocol
 
+import torch
 from torch import Tensor
 
 # Between the pixels of torchvision's weights, of deviation 1, and those of MSRA's, of deviation 60.
@@ -32,9 +33,17 @@ class InputFormat:
     stride_in_1x1: bool | None
 
     @classmethod
-    def of_config(cls, model_config: Mapping[str, Any]) -> InputFormat:
-        """Out of the configuration of a detector or of a classifier, as a checkpoint stores it."""
+    def of_model(
+        cls, model_config: Mapping[str, Any], weights: Mapping[str, Tensor]
+    ) -> InputFormat:
+        """Out of what the checkpoint of a detector or of a classifier holds.
+
+        Of a classifier that subtracts a mean image (PerPixelMean) it is the mean colour.
+        """
         pixels, backbone = model_config["pixels"], model_config["backbone"]
+        image = weights.get("pixels.mean", torch.empty(0))
+        if image.ndim == 3:
+            pixels = {"order": "BGR", "mean": image.mean(dim=(0, 1)).tolist(), "std": [1.0] * 3}
         return cls(
             order=pixels["order"],
             mean=list(pixels["mean"]),

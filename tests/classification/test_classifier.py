@@ -16,7 +16,7 @@ from detection.classification.bn_statistics import freeze_statistics
 from detection.classification.classifier import Classifier
 from detection.model.pixels import PerPixelMean, PixelFormat
 from detection.model.resnet import ResNet
-from detection.weights.backbone import initialise_backbone, warn_of_other_pixels
+from detection.weights.backbone import check_backbone_input, initialise_backbone
 
 
 def build_resnet(norm: str, shortcut: str = "B") -> ResNet:
@@ -113,18 +113,21 @@ def test_another_architecture_is_refused(tmp_path: Path) -> None:
         initialise_backbone(build_resnet("frozen"), path)
 
 
-def test_other_pixels_than_the_classifiers_are_warned_of(
-    tmp_path: Path, caplog: pytest.LogCaptureFixture
-) -> None:
-    bgr = {"_target_": "PixelFormat", "order": "BGR", "mean": [1.0, 2.0, 3.0]}
+def test_of_a_mean_image_the_detector_must_subtract_the_mean_colour(tmp_path: Path) -> None:
+    mean = torch.tensor([100.0, 110.0, 120.0])
     path = tmp_path / "best.pt"
     ClassifierCheckpoint(
-        weights={}, model_config={"pixels": bgr}, class_names=["a"], views={}
+        weights={"pixels.mean": mean + torch.tensor([-5.0, 5.0])[:, None, None].expand(2, 2, 3)},
+        model_config={"pixels": {"_target_": "PerPixelMean", "side": 2}, "backbone": {}},
+        class_names=["a"],
+        views={},
     ).save(path)
-    warn_of_other_pixels(path, dict(bgr))
-    assert not caplog.text
-    warn_of_other_pixels(path, bgr | {"order": "RGB"})
-    assert "order=BGR mean=[1.0, 2.0, 3.0], the detector's are in order=RGB" in caplog.text
+    backbone = build_resnet("frozen")
+    same = PixelFormat(order="BGR", mean=mean.tolist(), std=[1.0] * 3)
+    check_backbone_input(path, pixels=same, backbone=backbone)
+    other = PixelFormat(order="BGR", mean=[100.0, 110.0, 125.0], std=[1.0] * 3)
+    with pytest.raises(ValueError, match=r"model\.pixels\.mean=\[100,110,120\]"):
+        check_backbone_input(path, pixels=other, backbone=backbone)
 
 
 def test_a_classifier_is_no_detector(tmp_path: Path) -> None:

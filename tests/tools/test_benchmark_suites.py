@@ -130,7 +130,7 @@ def bottleneck(
     return model
 
 
-RULE = PostProcessing(score_threshold=0.05, nms_iou=0.3, per_image=20)
+RULE = PostProcessing(score_threshold=0.05, nms_iou=0.3, voting_iou=None, per_image=20)
 
 
 @torch.no_grad()
