@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import functools
 import importlib
-import os
 import pickle
 import re
 import zipfile
@@ -22,6 +21,7 @@ import torch
 from torch import Tensor, nn
 
 from detection import __version__
+from detection.whole_file import whole_file
 
 Kind = TypeVar("Kind", bound="_File")
 
@@ -49,11 +49,9 @@ class _File:
     version: str = __version__
 
     def save(self, path: Path) -> None:
-        """Writes beside ``path`` first: an interrupted save leaves the old file whole."""
-        path.parent.mkdir(parents=True, exist_ok=True)
-        partial = path.with_suffix(path.suffix + ".partial")
-        torch.save(dict(vars(self)), partial)
-        os.replace(partial, path)
+        """An interrupted save leaves the old file whole."""
+        with whole_file(path) as partial:
+            torch.save(dict(vars(self)), partial)
 
     @classmethod
     def load(cls: type[Kind], path: Path) -> Kind:

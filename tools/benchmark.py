@@ -33,6 +33,7 @@ from torch import Tensor
 
 from detection.ops import extension
 from detection.ops.roi_pool import roi_align, roi_pool
+from detection.whole_file import write_text
 from tools.launch import launch
 
 MEGABYTE = 1 << 20
@@ -104,10 +105,8 @@ def main(config: DictConfig) -> None:
         "settings": {str(key): value for key, value in dict(config[config.suite]).items()},
         "rows": [asdict(row) for row in rows],
     }
-    folder = Path(config.output_dir)
-    folder.mkdir(parents=True, exist_ok=True)
-    path = folder / f"{config.suite}.json"
-    path.write_text(json.dumps(report, indent=2, default=list) + "\n")
+    path = Path(config.output_dir) / f"{config.suite}.json"
+    write_text(path, json.dumps(report, indent=2, default=list) + "\n")
     print(f"written: {path}")
 
 

@@ -12,7 +12,6 @@ from __future__ import annotations
 
 import json
 import logging
-import os
 import re
 import shlex
 import sys
@@ -25,6 +24,7 @@ from omegaconf import DictConfig, OmegaConf
 
 from detection.evaluation.bootstrap import compare
 from detection.evaluation.detections_file import read_detections
+from detection.whole_file import write_text
 from tools import test_net
 from tools.launch import as_plain, compose_config, launch
 
@@ -42,9 +42,9 @@ def main(config: DictConfig) -> None:
     rows = _rows(config, configs)
     table = as_markdown(rows, config.bootstrap.confidence)
     print(table)
-    _write(folder / "table.md", table + "\n")
+    write_text(folder / "table.md", table + "\n")
     content = {"rows": rows, "bootstrap": as_plain(config.bootstrap), "images": config.max_images}
-    _write(folder / "table.json", json.dumps(content, indent=2) + "\n")
+    write_text(folder / "table.json", json.dumps(content, indent=2) + "\n")
     log.info("written: %s, %s", folder / "table.md", folder / "table.json")
 
 
@@ -89,7 +89,7 @@ def _measure(name: str, config: DictConfig) -> None:
         return
     log.info("\n%s", name)
     test_net.main(config)
-    _write(done, OmegaConf.to_yaml(OmegaConf.create(wanted)))
+    write_text(done, OmegaConf.to_yaml(OmegaConf.create(wanted)))
 
 
 def _rows(config: DictConfig, configs: dict[str, DictConfig]) -> list[dict[str, Any]]:
@@ -144,13 +144,6 @@ def as_markdown(rows: list[dict[str, Any]], confidence: float) -> str:
 def _with_interval(interval: dict[str, float]) -> str:
     own, low, high = (f"{100 * interval[key]:+.1f}" for key in ("difference", "low", "high"))
     return f"{own} [{low}, {high}]"
-
-
-def _write(path: Path, text: str) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    partial = path.with_suffix(path.suffix + ".partial")
-    partial.write_text(text)
-    os.replace(partial, path)
 
 
 if __name__ == "__main__":

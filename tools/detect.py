@@ -25,6 +25,7 @@ from detection.engine.detect import Photo, detect_images, find_images
 from detection.engine.evaluate import to_results
 from detection.engine.runtime import set_up_runtime
 from detection.inference.draw import draw_detections
+from detection.whole_file import write_text
 from tools.launch import launch, load_detector
 
 log = logging.getLogger("detect")
@@ -62,7 +63,7 @@ def main(config: DictConfig) -> None:
             job.result()
     seconds = time.perf_counter() - began
 
-    _write_json(folder / "detections.json", results)
+    write_text(folder / "detections.json", json.dumps(results) + "\n")
     log.info(
         "%d detections in %d of %d images, %.2f s per image -> %s%s",
         len(results),
@@ -90,12 +91,6 @@ def _draw(photo: Photo, target: Path, class_names: tuple[str, ...], min_score: f
     drawn = draw_detections(photo.image, photo.detections, class_names, min_score=min_score)
     if not cv2.imwrite(str(target), drawn):
         raise ValueError(f"{target}: could not be written")
-
-
-def _write_json(path: Path, content: object) -> None:
-    partial = path.with_suffix(".partial")
-    partial.write_text(json.dumps(content) + "\n")
-    os.replace(partial, path)
 
 
 if __name__ == "__main__":

@@ -12,7 +12,6 @@ to=detectron2 a detector of ours becomes a .pth under detectron2's names.
 from __future__ import annotations
 
 import logging
-import os
 import sys
 from collections.abc import Callable
 from dataclasses import replace
@@ -50,6 +49,7 @@ from detection.weights.source import (
     open_source,
     parameter_name,
 )
+from detection.whole_file import whole_file
 from tools.launch import as_plain, compose_config, launch
 
 log = logging.getLogger("import_weights")
@@ -295,10 +295,8 @@ def _export(checkpoint: Checkpoint | ClassifierCheckpoint, output: Path) -> None
     weights = to_detectron2(
         checkpoint.weights, sizes=len(anchors["sizes"]), ratios=len(anchors["aspect_ratios"])
     )
-    output.parent.mkdir(parents=True, exist_ok=True)
-    partial = output.with_suffix(output.suffix + ".partial")
-    torch.save({"model": weights, "__author__": "detection"}, partial)
-    os.replace(partial, output)
+    with whole_file(output) as partial:
+        torch.save({"model": weights, "__author__": "detection"}, partial)
     log.info("%d tensors under detectron2's names -> %s", len(weights), output)
 
 

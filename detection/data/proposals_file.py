@@ -14,7 +14,6 @@ images are 1.6 GB.  Only what is asked for is read.
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 
 import numpy as np
@@ -25,6 +24,7 @@ from safetensors.numpy import save_file
 
 from detection.data.dataset import DetectionDataset, Example
 from detection.structures import Proposals
+from detection.whole_file import whole_file
 
 STEPS = 65535
 
@@ -90,22 +90,18 @@ class ProposalsWriter:
         self._examples.append((example.image_id, example.path.name))
 
     def save(self, path: Path) -> None:
-        """Writes beside ``path`` first: an interrupted save leaves no half file behind."""
-        path.parent.mkdir(parents=True, exist_ok=True)
+        """An interrupted save leaves no half file behind."""
         counts = [len(boxes) for boxes in self._boxes]
         names = "\n".join(name for _, name in self._examples)
-        partial = path.with_suffix(".partial")
-        save_file(
-            {
-                "boxes": np.concatenate([np.empty((0, 4), np.uint16), *self._boxes]),
-                "logits": np.concatenate([np.empty(0, np.float16), *self._logits]),
-                "ends": np.cumsum(counts, dtype=np.int64),
-                "image_ids": np.array([image_id for image_id, _ in self._examples], np.int64),
-                "names": np.frombuffer(names.encode(), dtype=np.uint8),
-            },
-            partial,
-        )
-        os.replace(partial, path)
+        content = {
+            "boxes": np.concatenate([np.empty((0, 4), np.uint16), *self._boxes]),
+            "logits": np.concatenate([np.empty(0, np.float16), *self._logits]),
+            "ends": np.cumsum(counts, dtype=np.int64),
+            "image_ids": np.array([image_id for image_id, _ in self._examples], np.int64),
+            "names": np.frombuffer(names.encode(), dtype=np.uint8),
+        }
+        with whole_file(path) as partial:
+            save_file(content, partial)
 
 
 def _extent(example: Example) -> NDArray[np.float32]:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import platform
 import sys
 from pathlib import Path
@@ -15,6 +14,7 @@ import torch
 import torchvision
 
 from detection import __version__
+from detection.whole_file import write_text
 
 
 def write_metrics(path: Path, **entries: Any) -> None:
@@ -31,7 +31,4 @@ def write_metrics(path: Path, **entries: Any) -> None:
             "numpy": np.__version__,
         },
     }
-    path.parent.mkdir(parents=True, exist_ok=True)
-    partial = path.with_suffix(".partial")
-    partial.write_text(json.dumps(content, indent=2) + "\n")
-    os.replace(partial, path)
+    write_text(path, json.dumps(content, indent=2) + "\n")

@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import json
 import logging
-import os
 import re
 import tarfile
 import zipfile
@@ -31,6 +30,7 @@ from detection.evaluation.records import (
     detection_columns,
     object_columns,
 )
+from detection.whole_file import whole_file, write_text
 
 _log = logging.getLogger(__name__)
 
@@ -77,7 +77,7 @@ def read_coco_results(path: Path, ground_truth: GroundTruth) -> list[dict[str, A
 def write_coco_results(detections: Sequence[Detection], path: Path) -> None:
     """The inverse of `read_coco_results`.  Raises ValueError for a NaN, which JSON cannot say."""
     records = [dict(detection) for detection in detections]
-    path.write_text(json.dumps(records, allow_nan=False), encoding="utf-8")
+    write_text(path, json.dumps(records, allow_nan=False))
 
 
 def read_voc_detections(folder: Path, ground_truth: GroundTruth) -> list[dict[str, Any]]:
@@ -146,13 +146,11 @@ def write_voc_submission(files: Sequence[Path], path: Path, *, year: str) -> Non
     """Packs the comp4 files of a test set into the .tar.gz that the VOC evaluation server takes.
 
     ``year``: the challenge, "VOC2012"; the files lie in results/<year>/Main/ (development kit,
-    section 4).  Written beside ``path`` and renamed.
+    section 4).
     """
-    partial = path.with_name(path.name + ".partial")
-    with tarfile.open(partial, "w:gz") as archive:
+    with whole_file(path) as partial, tarfile.open(partial, "w:gz") as archive:
         for file in files:
             archive.add(file, f"results/{year}/Main/{file.name}")
-    os.replace(partial, path)
 
 
 def write_coco_submission(
@@ -169,10 +167,11 @@ def write_coco_submission(
     name = f"detections_{image_set}_{method}_results"
     records = json.dumps([dict(detection) for detection in detections], allow_nan=False)
     path = folder / f"{name}.zip"
-    partial = path.with_name(path.name + ".partial")
-    with zipfile.ZipFile(partial, "w", zipfile.ZIP_DEFLATED) as archive:
+    with (
+        whole_file(path) as partial,
+        zipfile.ZipFile(partial, "w", zipfile.ZIP_DEFLATED) as archive,
+    ):
         archive.writestr(f"{name}.json", records)
-    os.replace(partial, path)
     return path
 
 

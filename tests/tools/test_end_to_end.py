@@ -23,6 +23,11 @@ from detection.inference.detector import Detector
 ROOT = Path(__file__).resolve().parents[2]
 SMALL = [
     "experiment=demo",
+    # At a rate that does not fall a run of two iterations is the first half of one of four; and by
+    # AdamW's first steps any two gradients of one sign are alike.
+    "schedule=paper2015",
+    "schedule/optimizer=caffe_sgd",
+    "schedule.learning_rate.reference=0.01",
     "data.shorter_sides=[96]",
     "model.roi_head.sampling.per_image=8",
     "schedule.learning_rate.warmup_iterations=0",

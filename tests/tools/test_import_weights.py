@@ -296,7 +296,7 @@ def obvious(dataset: DetectionDataset, number: int) -> list[tuple[np.ndarray, st
 def right(model: Classifier, crops: list[tuple[np.ndarray, str]]) -> tuple[int, float]:
     """How many crops get a right class, and the mean probability of their right classes."""
     images = torch.from_numpy(np.stack([crop for crop, _ in crops]))
-    probabilities = model(images).softmax(dim=1)
+    probabilities = model.logits(images).softmax(dim=1)
     hits, mass = 0, 0.0
     for row, (_, category) in zip(probabilities, crops, strict=True):
         meant = [NAMES.index(name) for name in MEANING[category]]

@@ -18,6 +18,7 @@ from detection.inference.detector import Inference
 from detection.inference.refine import Refinement
 from detection.model.faster_rcnn import FasterRCNN
 from tools.launch import CONFIGS, as_plain, compose_config, launch
+from tools.train_alternating import plan, step_config
 
 EXPERIMENTS = sorted(path.stem for path in (CONFIGS / "experiment").glob("*.yaml"))
 CLASSIFIER_EXPERIMENTS = sorted(
@@ -82,7 +83,7 @@ def test_every_choice_of_views(views: str) -> None:
     assert all(shape[1] >= 224 for shape in sizes)
 
 
-@pytest.mark.parametrize("name", ["sgd", "caffe_sgd", "adamw"])
+@pytest.mark.parametrize("name", ["sgd", "caffe_sgd", "detectron2_sgd", "adamw"])
 def test_every_optimizer_goes_with_every_schedule(name: str) -> None:
     for schedule in choices("schedule"):
         config = compose_config(
@@ -157,7 +158,7 @@ def test_the_steps_are_switched_one_by_one() -> None:
 
 def test_without_a_choice_the_checkpoint_decides() -> None:
     assert compose_config("test", []).get("inference") is None
-    with pytest.raises(ValueError, match="choose inference= first, one of full, multi_scale"):
+    with pytest.raises(ValueError, match="choose inference= first, one of full, modern_c4"):
         compose_config("test", ["inference.flip=true"])
 
 
@@ -227,6 +228,8 @@ def test_modern_c4_differs_from_the_paper_in_these_values_and_no_others() -> Non
         "ignore_difficult",
     }
     assert modern["schedule"]["optimizer"] == {
+        "_target_": "detection.engine.optim.sgd",
+        "_partial_": True,
         "momentum": 0.9,
         "weight_decay": 0.0001,
         "bias_rate_factor": 1.0,
@@ -245,7 +248,7 @@ def test_mocos_protocol_trains_every_layer_for_24_thousand_iterations() -> None:
     assert (config.data.shorter_sides[0], config.data.shorter_sides[-1]) == (480, 800)
     assert (config.data.test_shorter_side, config.data.longest) == (800, 1333)
     assert config.schedule.rules.iterations == 24_000
-    assert config.schedule.rules.precise_bn == 200
+    assert config.schedule.precise_bn == 200
     assert config.schedule.batch_size == 16
     rate = instantiate(config.schedule.learning_rate, _convert_="all")
     # 0.02 for 16 images, warm-up over 100 iterations from a thousandth.
@@ -306,9 +309,12 @@ def test_help_shows_groups_and_values(
 
 
 @pytest.mark.parametrize("experiment", EXPERIMENTS)
-def test_every_experiment_trains_in_alternation_too(experiment: str) -> None:
+def test_every_experiment_trains_in_alternation_too(experiment: str, tmp_path: Path) -> None:
     config = compose_config("alternating", [f"experiment={experiment}", "data.root=somewhere"])
-    assert config.schedule.fast_rcnn.batch_size > 0
+    for step in plan(tmp_path):
+        own = step_config(step, config)
+        assert build(as_plain(own.schedule.learning_rate))(0) > 0
+        assert own.schedule.batch_size == own.schedule.learning_rate.batch_size
     assert config.output_dir == "outputs/alternating"
 
 

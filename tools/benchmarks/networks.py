@@ -118,7 +118,7 @@ def our_stages(model: FasterRCNN) -> dict[str, list[tuple[object, str]]]:
     return {
         "backbone": [(model, "features")],
         "RPN": [(model.rpn, "forward"), (model.rpn, "propose"), (model.rpn, "losses")],
-        "pooling": [(model, "_pool")],
+        "pooling": [(model, "pool")],
         "conv5 head": [(model.backbone, "region_features"), (model.roi_head, "forward")],
     }
 

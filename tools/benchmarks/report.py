@@ -12,6 +12,7 @@ import torch
 import torchvision
 from omegaconf import DictConfig
 
+from detection.whole_file import write_text
 from tools.benchmark import machine
 from tools.benchmarks import measuring
 from tools.launch import as_plain
@@ -57,11 +58,8 @@ def write(
         "settings": settings | {"repeats": config.repeats, "warmup": config.warmup},
         "rows": measuring.as_plain_rows(rows),
     }
-    folder.mkdir(parents=True, exist_ok=True)
     path = folder / f"{config.suite}.json"
-    partial = path.with_suffix(".partial")
-    partial.write_text(json.dumps(report, indent=2) + "\n")
-    os.replace(partial, path)
+    write_text(path, json.dumps(report, indent=2) + "\n")
     print(f"written: {path}")
 
 
