@@ -22,11 +22,12 @@ $(STAMP): pyproject.toml setup.py $(wildcard detection/ops/csrc/*)
 	$(BIN)/python -m pip install --quiet --no-build-isolation --editable ".[dev]"
 	touch $@
 
-demo: $(STAMP) ## the whole paper in small on generated pictures: outputs/demo/ (10 to 15 minutes)
+demo: $(STAMP) ## the whole paper in small on generated pictures: outputs/demo/ (a quarter of an hour)
 	$(BIN)/python tools/demo.py
 
+# One process per core with one thread each: a file's tests stay together, for their fixtures.
 test: $(STAMP) ## the test suite
-	$(BIN)/python -m pytest
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest --numprocesses=auto --dist=loadfile
 
 lint: $(STAMP) ## ruff and mypy
 	$(BIN)/python -m ruff check $(SOURCES)

@@ -66,7 +66,8 @@ class _File:
         if not isinstance(content, dict) or content.keys() != needed:
             raise ValueError(
                 f"{path}: not a checkpoint of this package (expected the entries "
-                f"{', '.join(needed)}); weights of other packages go into weights=..."
+                f"{', '.join(needed)}); tools/import_weights.py source={path} output=... makes one "
+                "of other packages' files; backbones and classifiers go into train_net.py weights="
             )
         return cls(**content)
 
@@ -159,6 +160,8 @@ def load_plain(path: Path) -> Any:
         reason = f"it holds more than tensors and plain values{what}, and may run code when loaded"
     except Exception as error:  # Foreign bytes are opcodes to the unpickler: anything may come out.
         reason = f"not written by torch.save, or damaged ({type(error).__name__}: {error})"
+    if path.suffix == ".pkl":
+        reason += "; tools/import_weights.py reads pickles of weights, and runs nothing in them"
     raise ValueError(f"{path}: not a readable file of weights: {reason}")
 
 
@@ -205,7 +208,7 @@ def check_weights(
         raise ValueError(
             f"{source} does not fit the model, it is of another architecture "
             f"({len(problems)} of {len(own)} tensors differ):\n  {shown}\n"
-            "choose the model= that the weights were trained with"
+            "set model.backbone.depth, or model=, to what the weights were trained with"
         )
 
 

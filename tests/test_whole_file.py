@@ -12,10 +12,15 @@ from detection.whole_file import whole_file, write_text
 def test_an_error_leaves_what_was_there_and_nothing_beside_it(tmp_path: Path) -> None:
     path = tmp_path / "new" / "folder" / "metrics.json"
     write_text(path, "before")
-    with pytest.raises(RuntimeError), whole_file(path) as partial:
-        partial.write_text("half")
-        assert path.read_text() == "before"
-        raise RuntimeError
+
+    def fail() -> None:
+        with whole_file(path) as partial:
+            partial.write_text("half")
+            assert path.read_text() == "before"
+            raise RuntimeError
+
+    with pytest.raises(RuntimeError):
+        fail()
     assert path.read_text() == "before"
     assert list(path.parent.iterdir()) == [path]
     write_text(path, "after: é")

@@ -37,6 +37,10 @@ SHARED = ("data", "runtime", "split", "max_images", "batch_size", "backend")
 def main(config: DictConfig) -> None:
     folder = Path(config.output_dir)
     configs = _row_configs(config, folder)
+    first, *_ = configs.values()
+    dataset = test_net.open_dataset(first)
+    if not dataset.annotated:
+        raise ValueError(f"{dataset.source} is not annotated: there is nothing to compare with")
     for name, row_config in configs.items():
         _measure(name, row_config)
     rows = _rows(config, configs)

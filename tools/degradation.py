@@ -1,4 +1,4 @@
-"""The degradation problem, seen and solved: python tools/degradation.py data_root=/path/to/cifar10
+"""The degradation problem, seen and solved: python tools/degradation.py data.root=/path/to/cifar10
 
 Trains a shallow and a deep plain network and their residual twins, one after the other, all alike
 (He et al. 2015, figures 1 and 6): the deeper plain net is the worse one, in training too; with
@@ -40,7 +40,7 @@ def main(config: DictConfig) -> None:
                 [
                     *config.common,
                     *config.runs[name],
-                    f"data.root={config.data_root}",
+                    f"data.root={config.data.root}",
                     f"output_dir={run}",
                     f"seed={config.seed}",
                     f"resume={str((run / 'last.pt').exists()).lower()}",

@@ -291,6 +291,8 @@ def _export(checkpoint: Checkpoint | ClassifierCheckpoint, output: Path) -> None
     model = checkpoint.build_model()
     if not isinstance(model, FasterRCNN):
         raise ValueError("to=detectron2 exports detectors; this checkpoint holds a backbone")
+    if model.has_context:
+        raise ValueError("detectron2's C4 has no global context, and this detector does")
     anchors = checkpoint.model_config["rpn"]["anchors"]
     weights = to_detectron2(
         checkpoint.weights, sizes=len(anchors["sizes"]), ratios=len(anchors["aspect_ratios"])

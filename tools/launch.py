@@ -11,7 +11,7 @@ import logging
 import os
 import re
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, TypeVar
@@ -66,7 +66,7 @@ def compose_config(config: str, overrides: list[str]) -> DictConfig:
             composed = compose(config, overrides=overrides)
         except HydraException as error:
             known = _with_groups(config, overrides) or plain
-            raise ValueError(_explain(str(error), overrides, known)) from None
+            raise ValueError(_explain(str(error), config, overrides, known)) from None
     _check_numbers(composed, plain, overrides)
     return composed
 
@@ -110,6 +110,17 @@ def previous_run(folder: Path, kind: type[Kind], *, resume: bool) -> Kind | None
             f"{last} exists: go on from it with resume=true, or choose another output_dir"
         )
     return None
+
+
+def check_classes(
+    previous: Checkpoint | ClassifierCheckpoint, class_names: Sequence[str], *, folder: Path
+) -> None:
+    """ValueError if a run is resumed with other classes, which its labels would then stand for."""
+    if list(previous.class_names) != list(class_names):
+        raise ValueError(
+            f"{folder / 'last.pt'} was trained on {', '.join(previous.class_names)}, the data set "
+            f"has {', '.join(class_names)}: resume=true needs the same classes in the same order"
+        )
 
 
 def load_detector(config: DictConfig, runtime: Runtime) -> Detector:
@@ -157,34 +168,50 @@ def as_plain(config: DictConfig) -> dict[str, Any]:
 
 def _help(main: Callable[[DictConfig], None], config: str, composed: DictConfig) -> str:
     description = (sys.modules[main.__module__].__doc__ or "").strip()
-    groups = "\n".join(
-        f"  {folder.name}={'|'.join(sorted(file.stem for file in folder.glob('*.yaml')))}"
-        for folder in sorted(CONFIGS.iterdir())
-        if folder.is_dir()
-    )
+    groups = "\n".join(f"  {name}={'|'.join(files)}" for name, files in _groups(config).items())
     return (
         f"{description}\n\nGroups:\n{groups}\n\nAll values (override any as key=value), from "
         f"configs/{config}.yaml:\n\n{OmegaConf.to_yaml(composed)}"
     )
 
 
-def _explain(message: str, overrides: list[str], plain: DictConfig) -> str:
-    known = list(_keys(plain)) + [folder.name for folder in CONFIGS.iterdir() if folder.is_dir()]
+def _groups(config: str) -> dict[str, list[str]]:
+    """The groups that configs/<config>.yaml chooses a file of, those within them, and the files."""
+    names: list[str] = []
+    found: dict[str, list[str]] = {}
+    content = OmegaConf.load(CONFIGS / f"{config}.yaml")
+    assert isinstance(content, DictConfig)
+    for entry in content.get("defaults", []):
+        if isinstance(entry, DictConfig):
+            names += [str(key).split()[-1] for key in entry]
+        elif entry != "_self_":
+            found |= _groups(entry)
+    for name in names:
+        folder = CONFIGS / name
+        files = folder.rglob("*.yaml") if name == "experiment" else folder.glob("*.yaml")
+        found[name] = sorted(str(file.relative_to(folder).with_suffix("")) for file in files)
+        if name != "experiment":
+            within = (f"{name}/{inner.name}" for inner in folder.iterdir() if inner.is_dir())
+            found |= {group: sorted(f.stem for f in (CONFIGS / group).glob("*.yaml"))
+                      for group in within}  # fmt: skip
+    return dict(sorted(found.items()))
+
+
+def _explain(message: str, config: str, overrides: list[str], plain: DictConfig) -> str:
+    groups = _groups(config)
+    known = [*_keys(plain), *groups]
     for override in overrides:
         key, _, value = override.lstrip("+~").partition("=")
-        if not re.fullmatch(r"[\w.@/]+", key) or "=" not in override:
+        deletes = override.startswith("~")
+        if not re.fullmatch(r"[\w.@/-]+", key) or not (deletes or "=" in override):
             return f"{override!r} is no override: write key=value, for example data.root=/path"
-        if (CONFIGS / key).is_dir():
-            folder = CONFIGS / key
-            choices = sorted(
-                str(file.relative_to(folder).with_suffix("")) for file in folder.rglob("*.yaml")
-            )
-            if value not in choices:
-                return f"{override}: there is no such {key}; {_nearest(value, choices)}"
+        if key in groups and value not in (*groups[key], "null"):
+            return f"{override}: there is no such {key}; {_nearest(value, groups[key])}"
         group = key.partition(".")[0]
-        if "." in key and (CONFIGS / group).is_dir() and group not in plain:
-            choices = sorted(file.stem for file in (CONFIGS / group).glob("*.yaml"))
-            return f"{override}: choose {group}= first, one of {', '.join(choices)}"
+        if group not in groups and group not in plain and (CONFIGS / group).is_dir():
+            return f"{override}: this tool takes no {group}; --help lists what it takes"
+        if "." in key and group in groups and group not in plain:
+            return f"{override}: choose {group}= first, one of {', '.join(groups[group])}"
         if key not in known and key.split(".")[-1] in message:
             return f"{override}: there is no key {key!r}; {_nearest(key, known)}"
     return message

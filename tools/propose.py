@@ -38,7 +38,10 @@ def main(config: DictConfig) -> None:
     )
     log.info("%s", dataset.report())
     detector = Detector.load(
-        Path(config.checkpoint), device=runtime.device, precision=runtime.precision
+        Path(config.checkpoint),
+        device=runtime.device,
+        precision=runtime.precision,
+        winograd=runtime.winograd,
     )
     path = Path(config.output)
     write_proposals(

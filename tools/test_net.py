@@ -46,6 +46,8 @@ def main(config: DictConfig) -> None:
     began = time.perf_counter()
     if (config.checkpoint is None) == (config.detections is None):
         raise ValueError("give either checkpoint=<.pt> or detections=<.json or comp4 folder>")
+    if config.submission not in (None, "voc", "coco"):
+        raise ValueError(f"submission must be voc, coco or null, got {config.submission!r}")
     dataset = open_dataset(config)
     if not dataset.annotated and (config.checkpoint is None or config.proposal_recall):
         raise ValueError(f"{dataset.source} is not annotated: there is nothing to measure with")
@@ -57,6 +59,8 @@ def main(config: DictConfig) -> None:
     else:
         runtime = set_up_runtime(**config.runtime)
         detector = load_detector(config, runtime)
+        if config.proposal_recall and len(detector.models) > 1:
+            raise ValueError("proposal_recall=true measures one model's RPN, not an ensemble's")
         dataset = dataset.with_class_names(detector.class_names)
         log.info("%s", dataset.report())
         start = time.perf_counter()
@@ -104,8 +108,6 @@ def open_dataset(config: DictConfig) -> DetectionDataset:
 def _write_detections(
     config: DictConfig, dataset: DetectionDataset, detections: list[dict[str, Any]], folder: Path
 ) -> None:
-    if config.submission not in (None, "voc", "coco"):
-        raise ValueError(f"submission must be voc, coco or null, got {config.submission!r}")
     image_set = _image_set(config.split)
     if config.checkpoint is not None:
         write_coco_results(detections, folder / "detections.json")
@@ -114,9 +116,13 @@ def _write_detections(
             detections, folder, image_set=image_set, method=config.submission_name
         )
         log.info("submission: %s", path)
-    if config.checkpoint is not None or config.submission == "voc":
-        files = write_voc_detections(detections, dataset.to_coco(), folder / "comp4", image_set)
+    if config.submission != "voc" and config.checkpoint is not None:
+        try:
+            write_voc_detections(detections, dataset.to_coco(), folder / "comp4", image_set)
+        except ValueError as error:  # names that VOC's files cannot hold
+            log.warning("no comp4/: %s", error)
     if config.submission == "voc":
+        files = write_voc_detections(detections, dataset.to_coco(), folder / "comp4", image_set)
         year = re.findall(r"VOC20\d\d", str(dataset.source))
         if not year:
             raise ValueError(

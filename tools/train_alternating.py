@@ -7,9 +7,10 @@ python tools/train_alternating.py data.root=/path/to/data weights=resnet.safeten
 3_rpn        the RPN anew, on the layers of step 2, which are fixed but for its own; its proposals
 4_fast_rcnn  Fast R-CNN, the shared layers fixed, on the new proposals
 
-Takes every value that train_net.py takes; schedule.* holds for each step.  Leaves a folder for each
-step in output_dir, and the detector as output_dir/best.pt.  resume=true goes on in the step, and at
-the iteration, where an earlier call stopped.
+Takes every value that train_net.py takes; schedule.* holds for each step, but that the Fast R-CNN
+steps take schedule.fast_rcnn_batch times as many images.  Leaves a folder for each step in
+output_dir, and the detector as output_dir/best.pt.  resume=true goes on in the step, and at the
+iteration, where an earlier call stopped.
 """
 
 from __future__ import annotations
@@ -107,9 +108,11 @@ def step_config(step: Step, config: DictConfig) -> DictConfig:
     """The configuration of train_net.py for one step."""
     changes = {key: str(v) if isinstance(v, Path) else v for key, v in step.changes.items()}
     merged = OmegaConf.merge(config, changes, {"output_dir": str(step.folder)})
-    if step.changes["part"] == "fast_rcnn" and "fast_rcnn" in config.schedule:
-        merged = OmegaConf.merge(merged, {"schedule": config.schedule.fast_rcnn})
     assert isinstance(merged, DictConfig)
+    if step.changes["part"] == "fast_rcnn":
+        times = config.schedule.get("fast_rcnn_batch", 1)
+        merged.schedule.batch_size *= times
+        merged.schedule.learning_rate.reference_batch *= times
     merged.resume = step.last.is_file()
     return merged
 
@@ -149,7 +152,12 @@ def _propose(
     dataset = open_folder(
         root=Path(data.root), split=split, classes=data.classes, invalid_boxes=data.invalid_boxes
     )
-    detector = Detector.load(step.last, device=runtime.device, precision=runtime.precision)
+    detector = Detector.load(
+        step.last,
+        device=runtime.device,
+        precision=runtime.precision,
+        winograd=runtime.winograd,
+    )
     write_proposals(
         path,
         detector,

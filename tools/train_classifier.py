@@ -34,7 +34,7 @@ from detection.engine.optim import Metrics, Schedule
 from detection.engine.runtime import Runtime, set_up_runtime
 from detection.engine.train import train
 from detection.model.pixels import PerPixelMean
-from tools.launch import as_plain, device_type, launch, previous_run
+from tools.launch import as_plain, check_classes, device_type, launch, previous_run
 
 log = logging.getLogger("classifier")
 
@@ -63,6 +63,7 @@ def _run(config: DictConfig, runtime: Runtime, own: Processes, began: float) -> 
     log.info("%s", learning_rate)
     rules = instantiate(config.schedule.rules)
     if previous:
+        check_classes(previous, train_set.class_names, folder=folder)
         load_weights(model, previous.weights, source=str(folder / "last.pt"))
     elif isinstance(model.pixels, PerPixelMean):
         _fit_mean(model.pixels, config.data, train_set, runtime)
@@ -121,6 +122,7 @@ def _run(config: DictConfig, runtime: Runtime, own: Processes, began: float) -> 
             log=training_log,
             evaluate=validation,
             save=writer,
+            unmeasured=previous is not None and not previous.training.get("measured", True),
         )
     finally:
         if training_log:
@@ -215,6 +217,7 @@ class _Writer:
             self._save("best.pt", {"iteration": iteration, "lowest": self.lowest})
         training = {
             "iteration": iteration,
+            "measured": metrics is not None,
             "lowest": self.lowest,
             "optimizer": self.optimizer.state_dict(),
             "schedule": self.learning_rate.state(),

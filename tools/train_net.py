@@ -45,7 +45,7 @@ from detection.model.frozen_bn import use_winograd
 from detection.model.parts import trained_part
 from detection.weights.backbone import check_backbone_input, initialise_backbone
 from detection.weights.input_format import InputFormat, check_input_format
-from tools.launch import as_plain, device_type, launch, previous_run
+from tools.launch import as_plain, check_classes, device_type, launch, previous_run
 
 log = logging.getLogger("train")
 
@@ -79,6 +79,7 @@ def run(config: DictConfig, runtime: Runtime, own: Processes, began: float) -> N
 
     previous = previous_run(folder, Checkpoint, resume=config.resume)
     if previous:
+        check_classes(previous, train_set.class_names, folder=folder)
         load_weights(model, previous.weights, source=str(folder / "last.pt"))
     else:
         _initialise(model, config, train_set)
@@ -147,6 +148,7 @@ def run(config: DictConfig, runtime: Runtime, own: Processes, began: float) -> N
             log=training_log,
             evaluate=validation,
             save=writer,
+            unmeasured=previous is not None and not previous.training.get("measured", True),
             settle=settle if config.schedule.precise_bn else None,
         )
     finally:
@@ -362,6 +364,7 @@ class _Writer:
             self._save("best.pt", {"iteration": iteration, "best": self.best})
         training = {
             "iteration": iteration,
+            "measured": metrics is not None,
             "best": self.best,
             "optimizer": self.optimizer.state_dict(),
         }

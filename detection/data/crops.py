@@ -92,7 +92,7 @@ class PaddedCrop:
         if min(room) < 0:
             raise ValueError(
                 f"an image of {width}x{height} with {self.padding} pixels around it is too small "
-                f"for crops of {self.side}: set data.side or data.crop.padding"
+                f"for crops of {self.side}: set data.crop.side or data.crop.padding"
             )
         # The part of the crop that is image, in its own and in the image's rows and columns.
         top, left = (int(random.integers(r + 1)) - self.padding for r in room)

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
-import cv2
 import numpy as np
 import torch
 from torch import Tensor
@@ -13,7 +12,7 @@ from torch.utils.data import DataLoader, Dataset
 
 from detection.data.crops import Image, RandomCrop, Views
 from detection.data.labelled import LabelledImages
-from detection.data.loader import BatchPlan, Key
+from detection.data.loader import BatchPlan, Key, single_threaded
 
 
 @dataclass(frozen=True)
@@ -76,7 +75,7 @@ def crop_loader(
         num_workers=workers,
         collate_fn=_as_it_is,
         pin_memory=pin_memory,
-        worker_init_fn=_single_threaded,
+        worker_init_fn=single_threaded,
         prefetch_factor=4 if workers else None,
         persistent_workers=workers > 0,
     )
@@ -103,7 +102,7 @@ def view_loader(
         batch_size=batch_size,
         num_workers=workers,
         collate_fn=_as_it_is,
-        worker_init_fn=_single_threaded,
+        worker_init_fn=single_threaded,
     )
 
 
@@ -133,7 +132,3 @@ def by_shape(images: Sequence[Sequence[Image]]) -> Iterator[tuple[Tensor, list[i
 
 def _as_it_is(batch: object) -> object:
     return batch
-
-
-def _single_threaded(worker: int) -> None:
-    cv2.setNumThreads(0)

@@ -181,13 +181,13 @@ def training_loader(
         num_workers=workers,
         collate_fn=_collate,
         pin_memory=pin_memory,
-        worker_init_fn=_single_threaded,
+        worker_init_fn=single_threaded,
         prefetch_factor=4 if workers else None,
     )
 
 
-def _single_threaded(worker: int) -> None:
-    # Processes are the parallelism here; OpenCV's threads would fight the network for the cores.
+def single_threaded(worker: int) -> None:
+    """For a worker process: OpenCV's threads would fight the network for the cores."""
     cv2.setNumThreads(0)
 
 

@@ -6,6 +6,7 @@ import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from datetime import timedelta
 from typing import Any
 
 import torch
@@ -51,7 +52,9 @@ def processes(device_type: str) -> Iterator[Processes]:
     if world_size == 1:
         yield own
         return
-    dist.init_process_group("nccl" if device_type == "cuda" else "gloo")
+    # While the first one measures the others wait: on a large data set for hours.
+    backend = "nccl" if device_type == "cuda" else "gloo"
+    dist.init_process_group(backend, timeout=timedelta(days=7))
     try:
         yield own
     finally:
@@ -61,20 +64,21 @@ def processes(device_type: str) -> Iterator[Processes]:
 def resolve_device(name: str, local_rank: int = 0) -> torch.device:
     """ "auto", "cpu", "cuda" or "cuda:1" -> a device that exists; ValueError otherwise."""
     count = torch.cuda.device_count()
+    choices = "choose auto, cpu, cuda or cuda:<index>"
     if name == "auto":
         name = "cuda" if count else "cpu"
     try:
         device = torch.device(name)
     except RuntimeError:
-        raise ValueError(f"device={name!r}: choose auto, cpu, cuda or cuda:<index>") from None
+        raise ValueError(f"runtime.device={name!r}: {choices}") from None
     if device.type == "cpu":
         return device
     if device.type != "cuda":
-        raise ValueError(f"device={name!r}: choose auto, cpu, cuda or cuda:<index>")
+        raise ValueError(f"runtime.device={name!r}: {choices}")
     index = local_rank if device.index is None else device.index
     if index >= count:
         raise ValueError(
-            f"device={name!r}: this machine has {count} CUDA devices"
-            + (f" (cuda:0 ... cuda:{count - 1})" if count else "; use device=cpu")
+            f"runtime.device={name!r}: this machine has {count} CUDA devices"
+            + (f" (cuda:0 ... cuda:{count - 1})" if count else "; use runtime.device=cpu")
         )
     return torch.device("cuda", index)

@@ -2,25 +2,27 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any, Literal, TypeVar
 
-import cv2
 import numpy as np
+from numpy.typing import NDArray
 from torch.utils.data import DataLoader, Dataset
 from tqdm import tqdm
 
 from detection import boxes as box_ops
 from detection.data.dataset import DetectionDataset, Example
 from detection.data.image import read_image
-from detection.data.loader import check_size
+from detection.data.loader import check_size, single_threaded
 from detection.evaluation.coco_ap import CocoAP, evaluate_coco
 from detection.evaluation.records import Detection, GroundTruth
 from detection.evaluation.table import per_class_table
 from detection.evaluation.voc_ap import VocAP, evaluate_voc
 from detection.inference.detector import Detector
 from detection.structures import Detections
+
+Prepared = TypeVar("Prepared")
 
 
 @dataclass(frozen=True)
@@ -53,21 +55,48 @@ def measure(
     )
 
 
-class _TestImages(Dataset[list[np.ndarray]]):
+class _TestImages(Dataset[Prepared]):
     """Reads and resizes in worker processes, while the network is busy with earlier images."""
 
-    def __init__(self, examples: list[Example], detector: Detector) -> None:
+    def __init__(
+        self, examples: Sequence[Example], prepare: Callable[[NDArray[np.uint8]], Prepared]
+    ) -> None:
         self.examples = examples
-        self.preparation = detector.preparation
+        self.prepare = prepare
 
     def __len__(self) -> int:
         return len(self.examples)
 
-    def __getitem__(self, index: int) -> list[np.ndarray]:
+    def __getitem__(self, index: int) -> Prepared:
         example = self.examples[index]
         image = read_image(example.path)
         check_size(image, example)
-        return self.preparation(image)
+        return self.prepare(image)
+
+
+def image_batches(
+    dataset: DetectionDataset,
+    prepare: Callable[[NDArray[np.uint8]], Prepared],
+    *,
+    batch_size: int,
+    workers: int,
+    what: str,
+) -> Iterator[tuple[list[Example], list[Prepared]]]:
+    """The images of ``dataset``, each out of ``prepare``, under a progress bar called ``what``."""
+    # Alike shapes side by side: the least padding.
+    examples = sorted(dataset.examples, key=lambda example: example.size[0] / example.size[1])
+    loader = DataLoader(
+        _TestImages(examples, prepare),
+        batch_size=batch_size,
+        num_workers=workers,
+        collate_fn=list,
+        worker_init_fn=single_threaded,
+    )
+    remaining = iter(examples)
+    with tqdm(total=len(examples), unit="img", desc=what, leave=False) as bar:
+        for images in loader:
+            yield [next(remaining) for _ in images], images
+            bar.update(len(images))
 
 
 def detect_dataset(
@@ -80,25 +109,13 @@ def detect_dataset(
     ``dataset.with_class_names(detector.class_names)``.
     """
     assert dataset.class_names == detector.class_names
-    # Alike shapes side by side: the least padding.
-    examples = sorted(dataset.examples, key=lambda example: example.size[0] / example.size[1])
-    loader = DataLoader(
-        _TestImages(examples, detector),
-        batch_size=batch_size,
-        num_workers=workers,
-        collate_fn=list,
-        worker_init_fn=lambda _: cv2.setNumThreads(0),
-    )
     results: list[dict[str, Any]] = []
-    remaining = iter(examples)
-    with tqdm(total=len(examples), unit="img", desc="detecting", leave=False) as bar:
-        for images in loader:
-            batch = [next(remaining) for _ in images]
-            for example, found in zip(
-                batch, detector.detect_prepared(images, [e.size for e in batch]), strict=True
-            ):
-                results.extend(to_results(found, example.image_id, dataset.category_ids))
-            bar.update(len(batch))
+    for examples, images in image_batches(
+        dataset, detector.preparation, batch_size=batch_size, workers=workers, what="detecting"
+    ):
+        found = detector.detect_prepared(images, [example.size for example in examples])
+        for example, detections in zip(examples, found, strict=True):
+            results.extend(to_results(detections, example.image_id, dataset.category_ids))
     return results
 
 

@@ -2,76 +2,42 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Iterable, Iterator
-from contextlib import ExitStack
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-import cv2
-import numpy as np
 import torch
 import torch.distributed as dist
-from torch.utils.data import DataLoader, Dataset
-from tqdm import tqdm
 
 from detection import boxes as box_ops
 from detection.data.dataset import DetectionDataset, Example
-from detection.data.image import read_image
-from detection.data.loader import check_size
 from detection.data.proposals_file import ProposalsFile, ProposalsWriter
-from detection.data.transforms import Resize, to_batch_pixels
+from detection.data.transforms import to_batch_pixels
 from detection.engine.distributed import Processes
-from detection.engine.evaluate import to_results
+from detection.engine.evaluate import image_batches, to_results
 from detection.evaluation.proposal_recall import TOPS, ImageProposals, proposal_recall
 from detection.inference.detector import Detector
 from detection.model.rpn import ProposalSelection
-from detection.structures import Detections, ImageBatch, Proposals
-
-
-class _Images(Dataset[np.ndarray]):
-    def __init__(self, examples: list[Example], resize: Resize) -> None:
-        self.examples = examples
-        self.resize = resize
-
-    def __len__(self) -> int:
-        return len(self.examples)
-
-    def __getitem__(self, index: int) -> np.ndarray:
-        example = self.examples[index]
-        image = read_image(example.path)
-        check_size(image, example)
-        return self.resize(image, self.resize.shorter_sides[0])
+from detection.structures import ImageBatch, Proposals
 
 
 def _batches(
     detector: Detector, dataset: DetectionDataset, *, batch_size: int, workers: int, what: str
 ) -> Iterator[tuple[list[Example], ImageBatch]]:
     """The images of ``dataset``, resized, on the detector's device, and under its precision."""
-    # Alike shapes side by side: the least padding.
-    examples = sorted(dataset.examples, key=lambda example: example.size[0] / example.size[1])
-    loader = DataLoader(
-        _Images(examples, detector.resize),
-        batch_size=batch_size,
-        num_workers=workers,
-        collate_fn=list,
-        worker_init_fn=lambda _: cv2.setNumThreads(0),
-    )
-    remaining = iter(examples)
+    resize = functools.partial(detector.resize, shorter=detector.resize.shorter_sides[0])
     detector.model.eval()
-    with ExitStack() as around:
-        bar = around.enter_context(tqdm(total=len(examples), unit="img", desc=what, leave=False))
-        around.enter_context(torch.inference_mode())
-        around.enter_context(
-            torch.autocast(
-                detector.device.type, torch.bfloat16, enabled=detector.precision == "bf16"
-            )
-        )
-        for images in loader:
+    with (
+        torch.inference_mode(),
+        torch.autocast(detector.device.type, torch.bfloat16, enabled=detector.precision == "bf16"),
+    ):
+        for examples, images in image_batches(
+            dataset, resize, batch_size=batch_size, workers=workers, what=what
+        ):
             sizes = [(image.shape[0], image.shape[1]) for image in images]
-            batch = ImageBatch(to_batch_pixels(images), sizes).to(detector.device)
-            yield [next(remaining) for _ in images], batch
-            bar.update(len(images))
+            yield examples, ImageBatch(to_batch_pixels(images), sizes).to(detector.device)
 
 
 def propose_dataset(
@@ -199,8 +165,6 @@ def detect_on_proposals(
         ]
         predictions = model.classify(model.features(images), boxes, images.sizes)
         for example, size, prediction in zip(examples, images.sizes, predictions, strict=True):
-            found = detector.inference.post_processing(prediction)
-            original = box_ops.rescale(found.boxes, size, example.size)
-            moved = Detections(original, found.scores, found.labels).cpu()
-            results.extend(to_results(moved, example.image_id, dataset.category_ids))
+            found = detector.finish(prediction, size, example.size)
+            results.extend(to_results(found, example.image_id, dataset.category_ids))
     return results

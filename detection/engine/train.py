@@ -75,6 +75,7 @@ def train(
     evaluate: Callable[[], Metrics],
     save: Callable[[int, Metrics | None], None],
     settle: Callable[[], None] | None = None,
+    unmeasured: bool = False,
 ) -> None:
     """Trains ``model`` from iteration ``start`` to the end.
 
@@ -84,13 +85,32 @@ def train(
     ``save``: keeps a checkpoint after that many iterations, with the metrics if just measured.
     ``settle``: makes the model ready to be measured (BN statistics); called in every process.
     ``log``: None in all processes but the first.
+    ``unmeasured``: the run that goes on was stopped before it had been measured at ``start``.
     Raises FloatingPointError when the loss is no number any more.
     """
     network = _distribute(model, own)
     parameters = [p for group in optimizer.param_groups for p in group["params"]]
     window = _Window(device)
     bar = tqdm(total=rules.iterations, initial=start, unit="it", disable=log is None, smoothing=0.1)
+
+    def measure(done: int) -> None:
+        if settle is not None:
+            settle()
+        metrics = own.from_first(evaluate() if own.is_first else None)
+        learning_rate.observe(metrics)
+        model.train()
+        if log is not None:
+            log.write(done, "validation", metrics)
+        if own.is_first:
+            save(done, metrics)
+        window.restart()
+
+    def is_measured(done: int) -> bool:
+        return done >= rules.iterations or _due(done, rules.evaluate_every)
+
     model.train()
+    if unmeasured and is_measured(start):
+        measure(start)
     for iteration, batch in enumerate(batches, start=start):
         window.data_is_there()
         set_rate(optimizer, learning_rate(iteration))
@@ -117,21 +137,13 @@ def train(
             bar.set_postfix(loss=f"{values['total']:.3f}", lr=f"{values['learning_rate']:.2g}")
             if log is not None:
                 log.write(done, "train", values)
-        measuring = last or _due(done, rules.evaluate_every)
-        # Before measuring: an error there must not cost the training so far.
-        if own.is_first and (measuring or _due(done, rules.checkpoint_every)):
-            save(done, None)
-        if measuring and settle is not None:
-            settle()
-        if measuring:
-            metrics = own.from_first(evaluate() if own.is_first else None)
-            learning_rate.observe(metrics)
-            model.train()
-            if log is not None:
-                log.write(done, "validation", metrics)
+        if is_measured(done) or _due(done, rules.checkpoint_every):
+            _check_finite(window.losses(), done, learning_rate)
+            # Before measuring: an error there must not cost the training so far.
             if own.is_first:
-                save(done, metrics)
-            window.restart()
+                save(done, None)
+        if is_measured(done):
+            measure(done)
     bar.close()
 
 
@@ -154,7 +166,7 @@ def _due(done: int, every: int) -> bool:
 
 
 def _check_finite(values: dict[str, Any], done: int, learning_rate: Schedule) -> None:
-    if not math.isfinite(values["total"]):
+    if not math.isfinite(values.get("total", 0.0)):
         raise FloatingPointError(
             f"the loss is {values['total']} at iteration {done} ({learning_rate}): training has "
             "diverged. Lower schedule.learning_rate.reference, lengthen "
@@ -195,9 +207,13 @@ class _Window:
     def add_norm(self, norm: torch.Tensor) -> None:
         self.norms.append(norm)
 
+    def losses(self) -> dict[str, float]:
+        """The means so far; nothing at the beginning of a window."""
+        return {name: float(value) / self.steps for name, value in self.sums.items()}
+
     def close(self, learning_rate: float, images: int) -> dict[str, Any]:
         """The means, and what the step costs; then a new window begins."""
-        values: dict[str, Any] = {k: float(v) / self.steps for k, v in self.sums.items()}
+        values: dict[str, Any] = {**self.losses()}
         if self.norms:
             values["gradient_norm"] = float(torch.stack(self.norms).mean())
         seconds = (time.perf_counter() - self.began) / self.steps

@@ -180,7 +180,7 @@ class Detector:
             classify = average([view.classify for view in views])
             predictions = self.inference.refinement(classify(regions), classify)
         return [
-            self._to_original(self.inference.post_processing(prediction), size, original)
+            self.finish(prediction, size, original)
             for prediction, size, original in zip(predictions, sizes, original_sizes, strict=True)
         ]
 
@@ -225,10 +225,16 @@ class Detector:
         context = model.context(own, base.sizes)
         return lambda boxes: model.classify(own, boxes, base.sizes, context)
 
-    @staticmethod
-    def _to_original(
-        detections: Detections, size: tuple[int, int], original: tuple[int, int]
+    def finish(
+        self, prediction: RegionPredictions, size: tuple[int, int], original: tuple[int, int]
     ) -> Detections:
+        """The detections of one image, in pixels of the original one, on the CPU.
+
+        ``size``, ``original``: height and width of the image as the model saw it, and as it was.
+        """
+        # bf16 has 8 bits: a box averaged in it would move in steps of pixels.
+        with torch.autocast(self.device.type, enabled=False):
+            detections = self.inference.post_processing(prediction)
         boxes = box_ops.rescale(detections.boxes, size, original)
         found = Detections(boxes, detections.scores, detections.labels)
         # A box that was regressed out of its image and cut to nothing detects nothing.

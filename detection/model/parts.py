@@ -11,6 +11,7 @@ from __future__ import annotations
 from typing import Literal
 
 from torch import nn
+from torch.nn.modules.batchnorm import _BatchNorm
 
 from detection.model.faster_rcnn import FasterRCNN
 from detection.structures import HeadLosses, ImageBatch, RPNLosses, Target
@@ -56,6 +57,11 @@ def trained_part(detector: FasterRCNN, *, part: Part, shared_fixed: bool) -> nn.
         raise ValueError(f"part must be joint, rpn or fast_rcnn, got {part!r}")
     backbone = detector.backbone
     assert isinstance(backbone, nn.Module)
+    if part != "joint" and any(isinstance(layer, _BatchNorm) for layer in backbone.modules()):
+        raise ValueError(
+            f"part={part} needs BN that is fixed (model.backbone.norm=frozen): its statistics "
+            "would go on changing in layers that both halves share"
+        )
     for name, layer in backbone.named_children():
         in_regions = name in backbone.region_layers
         if (in_regions and part == "rpn") or (not in_regions and shared_fixed):

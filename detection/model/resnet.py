@@ -172,7 +172,7 @@ class ResNet(nn.Module):
     """
 
     stride = 16
-    region_layers: tuple[str, ...] = ("conv5",)
+    region_layers: tuple[str, ...] = ("conv5", "conv5_bn")
     conv2: nn.Sequential
     conv3: nn.Sequential
     conv4: nn.Sequential

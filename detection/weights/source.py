@@ -188,7 +188,13 @@ def input_format(source: Source, weights: Mapping[str, Tensor]) -> InputFormat:
     if described:
         return described
     backbone = {name.removeprefix("backbone."): value for name, value in weights.items()}
-    if not reads_large_pixels(backbone):
+    large = reads_large_pixels(backbone)
+    if large is None and source.kind != "moco":
+        raise ValueError(
+            f"{source.path}: its BN was never trained, or is folded, so nothing in it tells "
+            "what its pixels were: give pixels= (torchvision, msra, detectron2) and stride_in_1x1="
+        )
+    if not large:
         return TORCHVISION
     if source.kind == "detectron2 backbone":
         return MSRA

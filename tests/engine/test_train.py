@@ -56,7 +56,9 @@ class Run:
         evaluate_every: int = 0,
         clip_norm: float | None = 1.0,
         rate: float = 0.002,
+        log_every: int = 1,
         settle: Callable[[], None] | None = None,
+        unmeasured: bool = False,
     ) -> None:
         train(
             model=self.model,
@@ -76,7 +78,7 @@ class Run:
                 iterations=ITERATIONS,
                 accumulate=accumulate,
                 clip_norm=clip_norm,
-                log_every=1,
+                log_every=log_every,
                 evaluate_every=evaluate_every,
                 checkpoint_every=2,
             ),
@@ -89,6 +91,7 @@ class Run:
             evaluate=lambda: {"AP": 0.5, "AP50": 0.5, "error": 0.5},
             save=lambda done, metrics: self.saved.append((done, metrics)),
             settle=settle,
+            unmeasured=unmeasured,
         )
 
     def weights(self) -> dict[str, Tensor]:
@@ -276,6 +279,37 @@ def test_a_loss_that_is_no_number_ends_training_with_the_remedy(
     run = fresh(detector)
     with pytest.raises(FloatingPointError, match=r"diverged.*learning_rate"):
         run.go(batches, rate=1e12, clip_norm=None)
+
+
+def test_weights_that_are_no_numbers_are_not_saved(
+    detector: Callable[..., FasterRCNN], batches: list[Batch]
+) -> None:
+    run = fresh(detector)
+    with pytest.raises(FloatingPointError, match="at iteration 2"):
+        run.go(batches, rate=1e12, clip_norm=None, log_every=0)
+    assert not run.saved
+
+
+@pytest.mark.parametrize(
+    ("start", "unmeasured", "expected"),
+    [
+        (4, True, [4]),  # killed in the last validation
+        (4, False, []),
+        (2, True, [2, 4]),  # in one on the way
+        (2, False, [4]),
+        (3, True, [4]),  # none was due
+    ],
+)
+def test_a_run_that_was_killed_while_it_was_measured_is_measured_when_it_goes_on(
+    detector: Callable[..., FasterRCNN],
+    batches: list[Batch],
+    start: int,
+    unmeasured: bool,
+    expected: list[int],
+) -> None:
+    run = fresh(detector)
+    run.go(batches, start=start, evaluate_every=2, unmeasured=unmeasured)
+    assert [done for done, metrics in run.saved if metrics] == expected
 
 
 def test_a_resumed_log_has_no_line_twice(tmp_path: Path) -> None:

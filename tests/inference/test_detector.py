@@ -13,7 +13,7 @@ from detection.data.transforms import Resize
 from detection.inference.detector import Detector, PostProcessing
 from detection.model.faster_rcnn import FasterRCNN
 from detection.model.frozen_bn import fold
-from detection.structures import Detections, RegionPredictions
+from detection.structures import RegionPredictions
 
 RULE = PostProcessing(score_threshold=0.1, nms_iou=0.3, voting_iou=None, per_image=100)
 
@@ -123,6 +123,21 @@ def test_voting_comes_after_nms_and_before_the_original_pixels() -> None:
     assert found.boxes[1].tolist() == pytest.approx([0, 0, 10, 13.4 / 1.4])
 
 
+def test_boxes_are_averaged_in_float32_whatever_the_network_computes_in(
+    make: Callable[..., Detector],
+) -> None:
+    boxes = torch.tensor([[601.0, 301, 701, 401], [605, 301, 705, 401]])
+    given = RegionPredictions(
+        probabilities=torch.tensor([[0.4, 0.6], [0.4, 0.6]]),
+        boxes=boxes[:, None],
+    )
+    detector = make()
+    detector.inference = replace(detector.inference, post_processing=replace(RULE, voting_iou=0.5))
+    with torch.autocast("cpu", torch.bfloat16):
+        found = detector.finish(given, (800, 800), (800, 800))
+    assert found.boxes.tolist() == [pytest.approx([603, 301, 703, 401])]  # bf16: steps of 4
+
+
 @pytest.mark.parametrize("iou", [0.0, 1.5])
 def test_an_impossible_voting_iou_is_refused(iou: float) -> None:
     with pytest.raises(ValueError, match="voting_iou must lie in"):
@@ -180,9 +195,11 @@ def test_a_base_scale_that_is_no_scale_is_computed_for_the_proposals_alone(
     assert model.backbone.images == [1, 1, 1]
 
 
-def test_a_box_that_was_cut_to_nothing_is_no_detection() -> None:
+def test_a_box_that_was_cut_to_nothing_is_no_detection(make: Callable[..., Detector]) -> None:
     boxes = torch.tensor([[0.0, 0, 10, 10], [50, 5, 50, 20], [3, 40, 9, 40]])
-    found = Detections(boxes, torch.tensor([0.9, 0.8, 0.7]), torch.tensor([1, 2, 1]))
-    kept = Detector._to_original(found, (50, 50), (100, 100))
+    probabilities = torch.tensor([[0.1, 0.9], [0.2, 0.8], [0.3, 0.7]])
+    detector = make()
+    detector.inference = replace(detector.inference, post_processing=RULE)
+    kept = detector.finish(RegionPredictions(probabilities, boxes[:, None]), (50, 50), (100, 100))
     assert kept.boxes.tolist() == [[0, 0, 20, 20]]
     assert kept.labels.tolist() == [1]

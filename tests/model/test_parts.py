@@ -10,6 +10,7 @@ import torch
 
 from detection.model.faster_rcnn import FasterRCNN
 from detection.model.parts import Part, trained_part
+from detection.model.resnet import ResNet
 from detection.model.vgg import VGG16
 from detection.structures import ImageBatch, Losses, Target
 
@@ -105,6 +106,20 @@ def test_vggs_fc_layers_are_not_shared(detector: MakeDetector) -> None:
     model = detector(backbone=VGG16(frozen_stages=[], dropout=0.0, pooled_size=1), pooled_size=1)
     trained_part(model, part="fast_rcnn", shared_fixed=True)
     assert learning(model) == {"backbone.fc6", "backbone.fc7", "roi_head"}
+
+
+def test_half_a_detector_is_not_trained_with_bn_that_learns(detector: MakeDetector) -> None:
+    backbone = ResNet(
+        depth=18,
+        stride_in_1x1=False,
+        norm="trained",
+        frozen_stages=[],
+        bin_step=1,
+    )
+    model = detector(backbone=backbone)
+    trained_part(model, part="joint", shared_fixed=False)
+    with pytest.raises(ValueError, match=r"part=rpn needs BN that is fixed .*norm=frozen"):
+        trained_part(model, part="rpn", shared_fixed=False)
 
 
 def test_an_unknown_part_is_refused(detector: MakeDetector) -> None:

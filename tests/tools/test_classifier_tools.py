@@ -194,7 +194,7 @@ def test_the_degradation_figure_of_small_networks(
 ) -> None:
     caplog.set_level(logging.INFO)
     config = compose_config(
-        "degradation", [f"data_root={data}", f"output_dir={tmp_path}", *RUNTIME]
+        "degradation", [f"data.root={data}", f"output_dir={tmp_path}", *RUNTIME]
     )
     config.common = ["experiment=classification/degradation", *SMALL[1:7]]
     config.common += ["data.train_images=null", "schedule.rules.iterations=2"]

@@ -11,13 +11,13 @@ from hydra.utils import instantiate
 from omegaconf import DictConfig, OmegaConf
 from torch import nn
 
-from detection.checkpoint import build
+from detection.checkpoint import ClassifierCheckpoint, build
 from detection.classification.classifier import Classifier
 from detection.engine.train import TrainingRules
 from detection.inference.detector import Inference
 from detection.inference.refine import Refinement
 from detection.model.faster_rcnn import FasterRCNN
-from tools.launch import CONFIGS, as_plain, compose_config, launch
+from tools.launch import CONFIGS, as_plain, check_classes, compose_config, launch
 from tools.train_alternating import plan, step_config
 
 EXPERIMENTS = sorted(path.stem for path in (CONFIGS / "experiment").glob("*.yaml"))
@@ -278,6 +278,22 @@ def test_a_wrong_override_names_the_nearest_right_one(override: str, message: st
         compose_config("train", [override])
 
 
+@pytest.mark.parametrize(
+    ("config", "overrides", "message"),
+    [
+        ("detect", ["model.backbone.depth=50"], "this tool takes no model"),
+        ("test", ["experiment=demo"], "this tool takes no experiment"),
+        ("degradation", ["~runs.plain-56", "data.rot=x"], "did you mean 'data.root'"),
+        ("classifier", ["model/pixels=msar"], "there is no such model/pixels; did you mean 'msra'"),
+    ],
+)
+def test_what_another_tool_takes_is_no_choice(
+    config: str, overrides: list[str], message: str
+) -> None:
+    with pytest.raises(ValueError, match=message):
+        compose_config(config, overrides)
+
+
 def test_a_users_mistake_ends_with_one_line(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
@@ -305,7 +321,18 @@ def test_help_shows_groups_and_values(
     launch(main, config="train")
     shown = capsys.readouterr().out
     assert "runtime=exact|fast" in shown
+    assert "model/pixels=msra|" in shown
+    assert "|classification/cifar|" in shown
     assert "clip_norm: null" in shown
+
+
+def test_a_run_is_not_resumed_with_its_classes_in_another_order(tmp_path: Path) -> None:
+    previous = ClassifierCheckpoint(
+        weights={}, model_config={}, class_names=["cat", "dog"], views={}
+    )
+    check_classes(previous, ("cat", "dog"), folder=tmp_path)
+    with pytest.raises(ValueError, match=r"last\.pt was trained on cat, dog, .* has dog, cat"):
+        check_classes(previous, ("dog", "cat"), folder=tmp_path)
 
 
 @pytest.mark.parametrize("experiment", EXPERIMENTS)

@@ -323,6 +323,20 @@ def test_a_described_safetensors_file_is_believed(tmp_path: Path) -> None:
     assert input_format(source, classifier_weights(source)[0]) == MSRA
 
 
+def test_weights_whose_bn_tells_nothing_are_asked_about(tmp_path: Path) -> None:
+    save_file(
+        {
+            "conv1.weight": torch.randn(64, 3, 7, 7),
+            "bn1.running_mean": torch.zeros(64),
+            "bn1.running_var": torch.ones(64),
+        },
+        tmp_path / "a.safetensors",
+    )
+    source = open_source(tmp_path / "a.safetensors")
+    with pytest.raises(ValueError, match=r"a\.safetensors: .*give pixels="):
+        input_format(source, classifier_weights(source)[0])
+
+
 def test_torchvisions_names_with_msras_numbers_are_asked_about(tmp_path: Path) -> None:
     names = {"weight": "conv1.weight", "running_mean": "bn1.running_mean"}
     names["running_var"] = "bn1.running_var"

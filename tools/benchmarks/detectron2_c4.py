@@ -15,6 +15,7 @@ from detection.inference.detector import PostProcessing
 from detection.model.faster_rcnn import FasterRCNN
 from detection.model.resnet import BLOCKS, STAGES, Bottleneck, ResNet
 from detection.structures import Detections, ImageBatch, Target
+from detection.weights.detectron2 import detectron2_name
 from tools.benchmarks.measuring import Stages
 
 
@@ -133,25 +134,11 @@ def _configuration(model: FasterRCNN, backbone: ResNet, rule: PostProcessing) ->
 
 def _weights(model: FasterRCNN) -> dict[str, Tensor]:
     """Our state dict under detectron2's names; its background is the last class."""
-    renamed = {}
-    assert isinstance(model.backbone, ResNet)
-    for name, value in model.backbone.state_dict().items():
-        stage, *path, kind, parameter = name.split(".")
-        if stage == "conv1":
-            layer = "backbone.stem.conv1"
-        else:
-            owner = "roi_heads.res5" if stage == "conv5" else f"backbone.res{stage[-1]}"
-            block, place = path
-            theirs = place if place == "shortcut" else f"conv{1 + 'abc'.index(place[-1])}"
-            layer = f"{owner}.{block}.{theirs}"
-        renamed[f"{layer}.{'norm.' if kind == 'bn' else ''}{parameter}"] = value
-    for ours, theirs in (
-        ("conv", "conv"), ("objectness", "objectness_logits"), ("deltas", "anchor_deltas"),
-    ):  # fmt: skip
-        for parameter, value in model.rpn.get_submodule(ours).state_dict().items():
-            renamed[f"proposal_generator.rpn_head.{theirs}.{parameter}"] = value
-    for parameter, value in model.roi_head.logits.state_dict().items():
-        renamed[f"roi_heads.box_predictor.cls_score.{parameter}"] = value.roll(-1, dims=0)
-    for parameter, value in model.roi_head.deltas.state_dict().items():
-        renamed[f"roi_heads.box_predictor.bbox_pred.{parameter}"] = value
-    return renamed
+    weights = dict(model.state_dict())
+    for name in ("roi_head.logits.weight", "roi_head.logits.bias"):
+        weights[name] = weights[name].roll(-1, dims=0)
+    return {
+        detectron2_name(name): value
+        for name, value in weights.items()
+        if not name.startswith(("pixels.", "rpn.anchors."))
+    }

@@ -59,6 +59,8 @@ def build_model(config: DictConfig, *, classes: int, seed: int) -> FasterRCNN:
 
 def peers(model: FasterRCNN, rule: PostProcessing) -> dict[str, Peer]:
     """The same network as others build it, with the same weights: all that can be had here."""
+    if model.has_context:
+        raise ValueError("no peer has global context: compare without model=paper2015_context")
     found: dict[str, Peer] = {"torchvision as C4": TorchvisionC4(model, rule)}
     if detectron2_c4.is_installed():
         found["detectron2"] = Detectron2C4(model, rule)
@@ -69,8 +71,9 @@ def peers(model: FasterRCNN, rule: PostProcessing) -> dict[str, Peer]:
 def spread_logits(model: FasterRCNN, images: ImageBatch) -> None:
     """Scales the classifier so that its logits have a standard deviation of ``LOGITS_STD``."""
     features, proposals = model.propose(images)
-    pooled = model.pool(features, [one.boxes[:16] for one in proposals])
-    logits = model.roi_head.logits(model.backbone.region_features(pooled))
+    boxes = [one.boxes[:16] for one in proposals]
+    context = model.context(features, images.sizes)
+    logits, _ = model._siblings(model.region_features(features, boxes), boxes, context)
     model.roi_head.logits.weight.mul_(LOGITS_STD / logits.std())
 
 

@@ -27,6 +27,8 @@ from detection.model.pixels import PixelFormat
 from detection.model.resnet import STAGES, Bottleneck, ResNet
 from detection.model.rpn import RPN
 from detection.structures import Detections, ImageBatch, Target
+from detection.weights.layers import Parameter
+from detection.weights.torchvision import torchvision_name
 from tools.benchmarks.measuring import Stages
 
 
@@ -137,21 +139,12 @@ def _convolution(owner: nn.Module, name: str) -> nn.Conv2d:
 
 
 def _torchvision_names(weights: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """conv3.0.conv_b.bn.weight -> layer2.0.bn2.weight: what detection.weights does, backwards."""
-    renamed = {}
-    for name, value in weights.items():
-        stage, *path, kind, parameter = name.split(".")
-        if stage == "conv1":
-            theirs = f"{kind}1"
-        else:
-            block, place = path
-            if place == "shortcut":
-                layer = f"downsample.{('conv', 'bn').index(kind)}"
-            else:
-                layer = f"{kind}{1 + 'abc'.index(place[-1])}"
-            theirs = f"layer{int(stage[-1]) - 1}.{block}.{layer}"
-        renamed[f"{theirs}.{parameter}"] = value
-    return renamed
+    parameters = {name: Parameter.parse(name) for name in weights}
+    return {
+        torchvision_name(parameter): weights[name]
+        for name, parameter in parameters.items()
+        if parameter is not None
+    }
 
 
 class _Anchors(nn.Module):
