@@ -321,8 +321,8 @@ def test_help_shows_groups_and_values(
     launch(main, config="train")
     shown = capsys.readouterr().out
     assert "runtime=exact|fast" in shown
-    assert "model/pixels=msra|" in shown
-    assert "|classification/cifar|" in shown
+    assert "model/pixels=detectron2|msra|" in shown
+    assert "classification/cifar|" in shown
     assert "clip_norm: null" in shown
 
 
