@@ -11,7 +11,8 @@ from pathlib import Path
 import pytest
 import torch
 
-from tools.benchmark import Case, as_markdown, main, measure
+from tools.benchmark import main
+from tools.benchmarks.measuring import Case, Row, as_markdown, measure
 from tools.launch import compose_config
 
 CPU = torch.device("cpu")
@@ -29,29 +30,24 @@ def test_ops_suite(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
         assert 0 < row["min_s"] <= row["median_s"] <= row["max_s"]
         assert (row["ratio"] is None) == row["name"].startswith("torchvision")
     assert report["copy_bytes_per_s"] > 1e8
-    assert "| x peer |" in capsys.readouterr().out
+    assert "| x fastest peer | of the limit |" in capsys.readouterr().out
+
+
+def rows_of(cases: list[Case], *, repeats: int, warmup: int) -> list[Row]:
+    return measure(cases, device=CPU, repeats=repeats, warmup=warmup, ceilings={}, bandwidth=1e9)
 
 
 def test_ratio_is_the_peers_time_over_ours() -> None:
     cases = [
-        Case("peer", "float32", lambda: time.sleep(0.03)),
-        Case("ours", "float32", lambda: time.sleep(0.01), "peer", traffic=10**6),
+        Case("peer", "float32", lambda: time.sleep(0.03), peer=True),
+        Case("ours", "float32", lambda: time.sleep(0.01), traffic=10**6),
     ]
-    peer, ours = measure(cases, device=CPU, repeats=3, warmup=0, bandwidth=1e9)
+    peer, ours = rows_of(cases, repeats=3, warmup=0)
     assert peer.ratio is None
     assert ours.ratio == pytest.approx(3, rel=0.3)
     # 1 MB at 1 GB/s takes 1 ms, a tenth of the time.
     assert ours.fraction_of_bandwidth == pytest.approx(0.1, rel=0.3)
     assert len(as_markdown([peer, ours]).splitlines()) == 4
-
-
-def test_rounds_are_interleaved() -> None:
-    calls: list[str] = []
-    cases = [Case(name, "float32", lambda name=name: calls.append(name)) for name in "ab"]
-    measure(cases, device=CPU, repeats=2, warmup=1, bandwidth=1e9)
-    # Warm-up, memory, two rounds: each case once in each.
-    assert ["".join(sorted(calls[i : i + 2])) for i in range(0, 8, 2)] == ["ab"] * 4
-    assert len(calls) == 8
 
 
 def test_rehearsed_cases_run_once_more_before_each_timed_run() -> None:
@@ -60,7 +56,7 @@ def test_rehearsed_cases_run_once_more_before_each_timed_run() -> None:
         Case("a", "float32", lambda: calls.append("a"), rehearsed=True),
         Case("b", "float32", lambda: calls.append("b")),
     ]
-    measure(cases, device=CPU, repeats=3, warmup=0, bandwidth=1e9)
+    rows_of(cases, repeats=3, warmup=0)
     # Memory, then three rounds in an order of their own, in which each run of a is two.
     assert calls[:2] == ["a", "b"]
     assert "".join(calls[2:]).replace("aa", "A").count("A") == 3
@@ -71,7 +67,7 @@ def test_rehearsed_cases_run_once_more_before_each_timed_run() -> None:
 def test_peak_memory() -> None:
     # In a process of its own: here it may find a place among what was freed.
     code = (
-        "import torch; from tools.benchmark import peak_megabytes; "
+        "import torch; from tools.benchmarks.measuring import peak_megabytes; "
         "print(peak_megabytes(lambda: torch.ones(128 << 20), torch.device('cpu')))"
     )
     done = subprocess.run(

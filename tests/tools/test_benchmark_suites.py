@@ -188,6 +188,7 @@ def test_the_ratio_is_that_to_the_fastest_peer() -> None:
         repeats=3,
         warmup=0,
         ceilings={"float32": 100.0},
+        bandwidth=1e9,
     )
     assert [rows[0].ratio, rows[1].ratio] == [None, None]
     assert rows[2].ratio == pytest.approx(2, rel=0.3)
@@ -199,7 +200,7 @@ def test_the_ratio_is_that_to_the_fastest_peer() -> None:
 def test_rounds_are_interleaved() -> None:
     calls: list[str] = []
     cases = [Case(name, "float32", lambda name=name: calls.append(name)) for name in "ab"]
-    measure(cases, device=CPU, repeats=2, warmup=1, ceilings={})
+    measure(cases, device=CPU, repeats=2, warmup=1, ceilings={}, bandwidth=1e9)
     assert ["".join(sorted(calls[i : i + 2])) for i in range(0, 8, 2)] == ["ab"] * 4
 
 

@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 import contextlib
+import platform
 import random
 import statistics
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
+from pathlib import Path
 from typing import Any
 
 import torch
 import torch.nn.functional as F
 from torch.utils.flop_counter import FlopCounterMode
 
+MEGABYTE = 1 << 20
 # What a stage consists of: methods, each as (object, name).
 Stages = Mapping[str, Sequence[tuple[object, str]]]
 
@@ -23,7 +26,12 @@ class Case:
     """Something to time.  ``peer``: it is another's, and ours are compared with the fastest.
 
     ``gflop``: the arithmetic of direct convolution, whatever is really computed; 0: says nothing.
+    ``traffic``: the bytes that it cannot help reading and writing, 0: says nothing.
     ``items``: how many images, or what else, one call does.  ``facts``: for the row, as they are.
+    ``rehearsed``: each timed run comes straight after one that is not timed.  A virtual machine
+    gives memory that lies free for seconds back to its host; to fetch 240 MB again takes up to
+    0.6 s, their page faults within the machine 0.02 s (of 2 MiB) or 0.13 s (of 4 KiB).  Without a
+    rehearsal it is up to the rows before it whether a short row with a large result meets that.
     """
 
     name: str
@@ -31,7 +39,9 @@ class Case:
     run: Callable[[], object]
     peer: bool = False
     gflop: float = 0.0
+    traffic: int = 0
     items: int = 1
+    rehearsed: bool = False
     stages: Stages = field(default_factory=dict)
     facts: Mapping[str, Any] = field(default_factory=dict)
 
@@ -43,7 +53,8 @@ class Row:
     ``peak_mb``: memory on top of what the case began with.  ``ratio``: the median of the fastest
     peer over this one's; None for peers.  ``ceiling_gflops``: the machine's best in this type.
     ``fraction_of_ceiling``: ``gflop`` per second over it; above 1 where an algorithm needs less
-    arithmetic.  ``stages_s``: medians of the parts.
+    arithmetic.  ``fraction_of_bandwidth``: ``traffic`` per second over a copy's.  ``stages_s``:
+    medians of the parts.
     """
 
     name: str
@@ -56,6 +67,7 @@ class Row:
     gflop: float | None
     ceiling_gflops: float | None
     fraction_of_ceiling: float | None
+    fraction_of_bandwidth: float | None
     per_second: float
     stages_s: dict[str, float]
     facts: dict[str, Any]
@@ -68,13 +80,12 @@ def measure(
     repeats: int,
     warmup: int,
     ceilings: Mapping[str, float],
+    bandwidth: float,
 ) -> list[Row]:
     """One row per case, from ``repeats`` rounds after ``warmup`` rounds that do not count.
 
     Every round runs every case once, in an order drawn anew; memory is measured in a call before.
     """
-    from tools.benchmark import elapsed, peak_megabytes
-
     if repeats < 1:
         raise ValueError(f"repeats must be at least 1, is {repeats}")
     for _ in range(warmup):
@@ -83,9 +94,11 @@ def measure(
     peaks = [peak_megabytes(case.run, device) for case in cases]
     times: list[list[float]] = [[] for _ in cases]
     parts: list[list[dict[str, float]]] = [[] for _ in cases]
-    order = random.Random(0)
+    order = random.Random(0)  # no row always follows the same one, whose caches it would inherit
     for _ in range(repeats):
         for i in order.sample(range(len(cases)), len(cases)):
+            if cases[i].rehearsed:
+                cases[i].run()
             with timed_stages(cases[i].stages, device) as seconds:
                 times[i].append(elapsed(cases[i].run, device))
             parts[i].append(seconds)
@@ -106,6 +119,9 @@ def measure(
                 gflop=case.gflop or None,
                 ceiling_gflops=ceiling,
                 fraction_of_ceiling=case.gflop / medians[i] / ceiling if ceiling else None,
+                fraction_of_bandwidth=(
+                    case.traffic / medians[i] / bandwidth if case.traffic else None
+                ),
                 per_second=case.items / medians[i],
                 stages_s={
                     stage: statistics.median(seconds[stage] for seconds in parts[i])
@@ -117,11 +133,66 @@ def measure(
     return rows
 
 
+def elapsed(run: Callable[[], object], device: torch.device) -> float:
+    """Seconds of one call, until its last kernel has ended; its result is freed in that time."""
+    synchronize(device)
+    start = time.perf_counter()
+    run()
+    synchronize(device)
+    return time.perf_counter() - start
+
+
+def synchronize(device: torch.device) -> None:
+    if device.type == "cuda":
+        torch.cuda.synchronize(device)
+
+
+def peak_megabytes(run: Callable[[], object], device: torch.device) -> float | None:
+    """The most memory that one call holds on top of what was there; None where none tells."""
+    if device.type == "cuda":
+        before = torch.cuda.memory_allocated(device)
+        torch.cuda.reset_peak_memory_stats(device)
+        run()
+        return (torch.cuda.max_memory_allocated(device) - before) / MEGABYTE
+    try:
+        Path("/proc/self/clear_refs").write_text("5")  # sets the peak back to what is held now
+        before = _resident("VmRSS")
+        run()
+        return (_resident("VmHWM") - before) / MEGABYTE
+    except OSError:  # not Linux, or not allowed
+        return None
+
+
+def _resident(key: str) -> int:
+    for line in Path("/proc/self/status").read_text().splitlines():
+        if line.startswith(key):
+            return int(line.split()[1]) * 1024
+    raise OSError(f"/proc/self/status has no {key}")
+
+
+def copy_bandwidth(device: torch.device) -> float:
+    """Bytes per second, read and written, of the fastest of a few large copies."""
+    size = (1 << 30 if device.type == "cuda" else 1 << 27) // 4
+    source, target = torch.ones(size, device=device), torch.ones(size, device=device)
+    seconds = min(elapsed(lambda: target.copy_(source), device) for _ in range(8))
+    return 2 * 4 * size / seconds
+
+
+def machine(device: torch.device) -> str:
+    if device.type == "cuda":
+        return torch.cuda.get_device_name(device)
+    model = platform.processor() or platform.machine()
+    try:
+        lines = Path("/proc/cpuinfo").read_text().splitlines()
+        model = next(line.split(":")[1].strip() for line in lines if line.startswith("model name"))
+    except (OSError, StopIteration):
+        pass
+    return f"{model}, {torch.get_num_threads()} threads"
+
+
 @contextlib.contextmanager
 def timed_stages(stages: Stages, device: torch.device) -> Iterator[dict[str, float]]:
     """While inside, every call of a stage's method adds its seconds to what is yielded."""
-    from tools.benchmark import synchronize
-
     seconds = dict.fromkeys(stages, 0.0)
 
     def timed(stage: str, method: Callable[..., Any]) -> Callable[..., Any]:
@@ -163,8 +234,6 @@ def ceilings(device: torch.device, dtypes: Sequence[str]) -> dict[str, float]:
 
 @torch.inference_mode()
 def _ceiling(device: torch.device, dtype: torch.dtype) -> float:
-    from tools.benchmark import elapsed
-
     size = 8192 if device.type == "cuda" else 1024
     a, b = (torch.randn(size, size, device=device, dtype=dtype) for _ in range(2))
     x = torch.randn(32, 512, 7, 7, device=device, dtype=dtype)
@@ -187,16 +256,20 @@ def _ceiling(device: torch.device, dtype: torch.dtype) -> float:
 
 
 def as_markdown(rows: Sequence[Row]) -> str:
-    """The rows as a table, and below it one of the stages, if there are any."""
+    """The rows as a table, and below it one of the stages, if there are any.
+
+    The limit is the ceiling of arithmetic, or the bandwidth of memory.
+    """
     lines = [
-        "| | type | median | min | max | memory | x fastest peer | of the ceiling |",
+        "| | type | median | min | max | memory | x fastest peer | of the limit |",
         "|---|---|--:|--:|--:|--:|--:|--:|",
     ]
     for row in rows:
         times = [in_milliseconds(s) for s in (row.median_s, row.min_s, row.max_s)]
         memory = "" if row.peak_mb is None else f"{row.peak_mb:.0f} MB"
         ratio = "" if row.ratio is None else f"{row.ratio:.2f}"
-        part = "" if row.fraction_of_ceiling is None else f"{row.fraction_of_ceiling:.0%}"
+        limit = row.fraction_of_ceiling or row.fraction_of_bandwidth
+        part = "" if limit is None else f"{limit:.0%}"
         lines.append("| " + " | ".join([row.name, row.dtype, *times, memory, ratio, part]) + " |")
     staged = [row for row in rows if row.stages_s]
     names = list(dict.fromkeys(stage for row in staged for stage in row.stages_s))
