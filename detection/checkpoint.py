@@ -28,6 +28,7 @@ Kind = TypeVar("Kind", bound="_File")
 # What constructors did before they had these arguments: for checkpoints of that time.
 EARLIER: dict[str, dict[str, Any]] = {
     "detection.inference.detector.PostProcessing": {"voting_iou": None},
+    "detection.inference.refine.Refinement": {"minimum_score": 0.0},
     "detection.model.rpn.AnchorSampling": {"divide_by": "drawn"},
     "detection.model.roi_head.RegionSampling": {"divide_by": "image"},
     "detection.model.faster_rcnn.FasterRCNN": {"context": False},

@@ -50,7 +50,7 @@ def trained(detector: Callable[..., FasterRCNN], dataset: DetectionDataset) -> D
                 shorter_sides=[], longest=200, region_side=48, maximum="region_features"
             ),
             flip=False,
-            refinement=Refinement(passes=0, regions="best_class"),
+            refinement=Refinement(passes=0, regions="best_class", minimum_score=0.0),
             post_processing=PostProcessing(
                 score_threshold=0.0, nms_iou=0.5, voting_iou=None, per_image=10
             ),

@@ -78,7 +78,7 @@ def make(tiny: Callable[..., FasterRCNN]) -> Callable[..., Detector]:
                     shorter_sides=shorter_sides, longest=400, region_side=48, maximum=maximum
                 ),
                 flip=flip,
-                refinement=Refinement(passes=passes, regions=regions),
+                refinement=Refinement(passes=passes, regions=regions, minimum_score=0.0),
                 post_processing=PostProcessing(
                     score_threshold=0.0, nms_iou=0.5, voting_iou=voting_iou, per_image=20
                 ),

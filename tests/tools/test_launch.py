@@ -139,7 +139,7 @@ def test_every_inference_builds_by_hydra_and_from_a_checkpoint(choice: str) -> N
 
 def test_the_steps_of_appendix_b_are_the_papers() -> None:
     full = build(as_plain(compose_config("test", ["inference=full"]).inference))
-    assert full.refinement == Refinement(passes=1, regions="best_class")
+    assert full.refinement == Refinement(passes=1, regions="best_class", minimum_score=0.0)
     assert (full.post_processing.nms_iou, full.post_processing.voting_iou) == (0.3, 0.5)
     assert full.multi_scale.shorter_sides == [200, 400, 600, 800, 1000]
     assert full.multi_scale.region_side == 224
