@@ -90,6 +90,13 @@ def test_train(tmp_path: Path) -> None:
         assert row["per_second"] == pytest.approx(2 / row["median_s"])
 
 
+def test_the_training_step_of_modern_c4_is_compared_too(tmp_path: Path) -> None:
+    overrides = ["experiment=modern_c4", *MODEL, "data.shorter_sides=[48]", "schedule.batch_size=1"]
+    overrides += ["model.roi_head.pooled_size=4"]
+    report = run("train", tmp_path, f"train.overrides={as_list(overrides)}", "train.classes=3")
+    assert len(report["rows"]) == 3
+
+
 def test_data(tmp_path: Path) -> None:
     small = ["data.images=2", "data.height=40", "data.width=60", "data.shorter_side=30"]
     report = run("data", tmp_path, *small)
@@ -134,9 +141,11 @@ RULE = PostProcessing(score_threshold=0.05, nms_iou=0.3, voting_iou=None, per_im
 
 
 @torch.no_grad()
+@pytest.mark.parametrize("pooling", ["roi_pool", "roi_align"])
 def test_the_peer_is_the_same_function_and_a_changed_weight_is_noticed(
-    bottleneck: FasterRCNN,
+    bottleneck: FasterRCNN, pooling: Any
 ) -> None:
+    bottleneck.roi_head.pooling = pooling
     batch = pictures(2, 64, 96, 0)
     spread_logits(bottleneck, batch)
     peer = TorchvisionC4(bottleneck, RULE)

@@ -127,7 +127,8 @@ def _configuration(model: FasterRCNN, backbone: ResNet, rule: PostProcessing) ->
     cfg.MODEL.ROI_HEADS.SCORE_THRESH_TEST = rule.score_threshold
     cfg.MODEL.ROI_HEADS.NMS_THRESH_TEST = rule.nms_iou
     cfg.TEST.DETECTIONS_PER_IMAGE = rule.per_image
-    cfg.MODEL.ROI_BOX_HEAD.POOLER_TYPE = "ROIPool"
+    pooling = {"roi_pool": "ROIPool", "roi_align": "ROIAlignV2"}
+    cfg.MODEL.ROI_BOX_HEAD.POOLER_TYPE = pooling[head.pooling]
     cfg.MODEL.ROI_BOX_HEAD.POOLER_RESOLUTION = head.pooled_size
     return cfg
 

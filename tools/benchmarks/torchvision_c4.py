@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections import OrderedDict
 from collections.abc import Mapping
+from typing import Literal
 
 import torch
 import torchvision
@@ -18,7 +19,7 @@ from torchvision.models.detection.faster_rcnn import FastRCNNPredictor
 from torchvision.models.detection.image_list import ImageList
 from torchvision.models.detection.roi_heads import RoIHeads
 from torchvision.models.detection.rpn import RegionProposalNetwork
-from torchvision.ops import FrozenBatchNorm2d
+from torchvision.ops import FrozenBatchNorm2d, roi_align, roi_pool
 
 from detection.inference.detector import PostProcessing
 from detection.model.anchors import Anchors
@@ -37,8 +38,8 @@ class TorchvisionC4(nn.Module):
 
     ``pixels``, ``body`` (conv1 ... conv4), ``rpn`` and ``roi_heads`` are called one after the other
     by hand: torchvision's own first step would resize images that have their size already.
-    In training only anchors and regions that are drawn at random differ, and smooth L1 of the
-    head, which torchvision has with sigma = 3 alone.
+    In training only anchors and regions that are drawn at random differ, and smooth L1, which
+    torchvision has with sigma = 3 alone.
     """
 
     def __init__(self, model: FasterRCNN, post_processing: PostProcessing) -> None:
@@ -205,20 +206,24 @@ def _rpn(rpn: RPN) -> RegionProposalNetwork:
     return network
 
 
-class _RoIPool(nn.Module):
-    """RoIPool where torchvision's RoIHeads call their MultiScaleRoIAlign."""
+class _Pooling(nn.Module):
+    """RoIPool or RoIAlign where torchvision's RoIHeads call their MultiScaleRoIAlign."""
 
-    def __init__(self, bins: int, scale: float) -> None:
+    def __init__(self, kind: Literal["roi_pool", "roi_align"], bins: int, scale: float) -> None:
         super().__init__()
-        self.bins, self.scale = bins, scale
+        self.kind, self.bins, self.scale = kind, bins, scale
 
     def forward(
         self, features: dict[str, Tensor], boxes: list[Tensor], sizes: list[tuple[int, int]]
     ) -> Tensor:
         level = features["0"]
-        # torchvision's kernel has no bfloat16.
+        # torchvision's kernels have no bfloat16.
         given = level.float() if level.dtype == torch.bfloat16 else level
-        return torchvision.ops.roi_pool(given, boxes, self.bins, self.scale).to(level.dtype)
+        if self.kind == "roi_align":
+            pooled = roi_align(given, boxes, self.bins, self.scale, sampling_ratio=0, aligned=True)
+        else:
+            pooled = roi_pool(given, boxes, self.bins, self.scale)
+        return pooled.to(level.dtype)
 
 
 class _Conv5(nn.Module):
@@ -239,7 +244,7 @@ def _roi_heads(model: FasterRCNN, conv5: nn.Module, rule: PostProcessing) -> RoI
         predictor.bbox_pred.weight.zero_()[4:] = head.deltas.weight
         predictor.bbox_pred.bias.zero_()[4:] = head.deltas.bias
     return RoIHeads(
-        _RoIPool(head.pooled_size, 1 / model.backbone.stride),
+        _Pooling(head.pooling, head.pooled_size, 1 / model.backbone.stride),
         conv5,
         predictor,
         fg_iou_thresh=head.sampling.foreground_iou,

@@ -37,7 +37,7 @@ from tools.benchmarks.torchvision_c4 import TorchvisionC4
 # (all that contain it), rounding decides which are positive: one of them moves the RPN's gradient
 # by a percent in a small image.
 TOLERANCE = 5e-2
-# torchvision's smooth L1 of the head knows no other.
+# torchvision's smooth L1 knows no other.
 SIGMA = 3.0
 # How many regions go through conv5 when everything takes part.
 COMPARED_PROPOSALS = 16
@@ -91,7 +91,7 @@ def cases(
     ]
     post_processing = instantiate(config.inference.post_processing, _convert_="all")
     model = build_model(config, classes=classes, seed=seed)
-    model.roi_head.sigma = SIGMA
+    model.rpn.sigma = model.roi_head.sigma = SIGMA
     model.rpn.sampling = replace(model.rpn.sampling, cross_boundary=True)
     model.to(device).train()
     others = {name: peer.to(device) for name, peer in peers(model, post_processing).items()}
@@ -162,7 +162,7 @@ def _compare(
     everything = 1 << 20
     model = copy.deepcopy(model)
     rpn, head = model.rpn, model.roi_head
-    rpn.sampling = replace(rpn.sampling, per_image=everything)
+    rpn.sampling = replace(rpn.sampling, per_image=everything, divide_by="drawn")
     rpn.training_proposals = replace(rpn.training_proposals, after_nms=COMPARED_PROPOSALS)
     head.sampling = replace(
         head.sampling, per_image=everything, foreground_fraction=1.0, background_iou=(0.0, 0.5)
