@@ -101,7 +101,11 @@ class ProposalsWriter:
             "names": np.frombuffer(names.encode(), dtype=np.uint8),
         }
         with whole_file(path) as partial:
+            partial.touch()
+            mode = partial.stat().st_mode
             save_file(content, partial)
+            # safetensors >= 0.8 makes files that their owner alone can read.
+            partial.chmod(mode)
 
 
 def _extent(example: Example) -> NDArray[np.float32]:

@@ -56,6 +56,12 @@ def test_what_was_written_is_read(
     assert [path.name for path in path.parent.iterdir()] == ["train.safetensors"]
 
 
+def test_whoever_may_read_other_files_may_read_it(written: tuple[Path, list[Proposals]]) -> None:
+    other = written[0].with_name("other")
+    other.touch()
+    assert written[0].stat().st_mode == other.stat().st_mode
+
+
 def test_only_the_best_are_read_where_so_many_are_asked_for(
     dataset: DetectionDataset, written: tuple[Path, list[Proposals]]
 ) -> None:
