@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 import torch
 from hypothesis import settings
-from torch import nn
+from torch import Tensor, nn
 
 from detection.model.anchors import Anchors
 from detection.model.faster_rcnn import Backbone, FasterRCNN
@@ -65,6 +65,30 @@ def randomise_bn(network: nn.Module) -> None:
                 layer.running_var.uniform_(0.5, 2.0)
 
 
+class TinyBackbone(nn.Module):
+    """One convolution for the features and one layer for the regions; counts its calls."""
+
+    stride = 16
+    bin_step = 1
+    feature_channels = 8
+    region_channels = 6
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.shared = nn.Conv2d(3, 8, 16, stride=16)
+        self.per_region = nn.Conv2d(8, 6, 1)
+        self.images: list[int] = []  # in each call
+        self.regions: list[int] = []
+
+    def features(self, pixels: Tensor) -> Tensor:
+        self.images.append(len(pixels))
+        return self.shared(pixels).relu()
+
+    def region_features(self, pooled: Tensor) -> Tensor:
+        self.regions.append(len(pooled))
+        return self.per_region(pooled).relu().mean(dim=(2, 3))
+
+
 def build_detector(
     *,
     depth: int = 18,
@@ -72,6 +96,7 @@ def build_detector(
     bin_step: int = 1,
     frozen_stages: Sequence[str] = ("conv1", "conv2"),
     backbone: Backbone | None = None,
+    tiny: bool = False,
     num_classes: int = 3,
     pooled_size: int = 7,
     regions_at_once: int = 4,
@@ -82,7 +107,12 @@ def build_detector(
     test_proposals: int = 20,
     context: bool = False,
 ) -> FasterRCNN:
-    """A detector as small as its backbone allows, with anchors for images of about 100 pixels."""
+    """A detector as small as its backbone allows, with anchors for images of about 100 pixels.
+
+    ``tiny``: on a :class:`TinyBackbone`.
+    """
+    if tiny:
+        backbone = TinyBackbone()
     return FasterRCNN(
         num_classes=num_classes,
         pixels=PixelFormat(order="BGR", mean=[110.0, 115.0, 120.0], std=[60.0, 60.0, 60.0]),

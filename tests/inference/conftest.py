@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from torch import Tensor, nn
+from torch import nn
 
 from detection.data.transforms import Resize
 from detection.inference.detector import Detector, Inference, PostProcessing
@@ -17,36 +17,12 @@ from detection.inference.refine import Refinement
 from detection.model.faster_rcnn import FasterRCNN
 
 
-class TinyBackbone(nn.Module):
-    """One convolution for the features and one layer for the regions; counts its calls."""
-
-    stride = 16
-    bin_step = 1
-    feature_channels = 8
-    region_channels = 6
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.shared = nn.Conv2d(3, 8, 16, stride=16)
-        self.per_region = nn.Conv2d(8, 6, 1)
-        self.images: list[int] = []  # in each call
-        self.regions: list[int] = []
-
-    def features(self, pixels: Tensor) -> Tensor:
-        self.images.append(len(pixels))
-        return self.shared(pixels).relu()
-
-    def region_features(self, pooled: Tensor) -> Tensor:
-        self.regions.append(len(pooled))
-        return self.per_region(pooled).relu().mean(dim=(2, 3))
-
-
 @pytest.fixture
 def tiny(detector: Callable[..., FasterRCNN]) -> Callable[..., FasterRCNN]:
-    """A detector on a TinyBackbone whose two layers say something about every region."""
+    """A tiny detector whose two layers say something about every region."""
 
     def build(**changes: Any) -> FasterRCNN:
-        model = detector(backbone=TinyBackbone(), **{"test_proposals": 10, **changes}).eval()
+        model = detector(tiny=True, **{"test_proposals": 10, **changes}).eval()
         nn.init.normal_(model.roi_head.logits.weight, std=2.0)
         nn.init.normal_(model.roi_head.deltas.weight, std=2.0)
         return model

@@ -20,26 +20,6 @@ MakeTarget = Callable[..., Target]
 MakeBatch = Callable[..., ImageBatch]
 
 
-class TinyBackbone(nn.Module):
-    """One convolution for the features and one layer for the regions: for what needs no depth."""
-
-    stride = 16
-    bin_step = 1
-    feature_channels = 8
-    region_channels = 6
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.shared = nn.Conv2d(3, 8, 16, stride=16)
-        self.per_region = nn.Conv2d(8, 6, 1)
-
-    def features(self, pixels: Tensor) -> Tensor:
-        return self.shared(pixels).relu()
-
-    def region_features(self, pooled: Tensor) -> Tensor:
-        return self.per_region(pooled).relu().mean(dim=(2, 3))
-
-
 def values(losses: Losses) -> list[float]:
     return [float(value) for value in losses.detached().values()]
 
@@ -132,7 +112,7 @@ def test_classifying_in_chunks_changes_nothing(
 def test_each_image_is_classified_on_its_own_features(
     detector: MakeDetector, image_batch: MakeBatch
 ) -> None:
-    model = detector(backbone=TinyBackbone()).eval()
+    model = detector(tiny=True).eval()
     images = image_batch((64, 64), (64, 64))
     features = model.features(images)
     boxes = [torch.tensor([[4.0, 4, 60, 60]])] * 2
@@ -147,7 +127,7 @@ def test_each_image_is_classified_on_its_own_features(
 @torch.no_grad()
 def test_classify_is_what_training_computes(detector: MakeDetector, image_batch: MakeBatch) -> None:
     # One path for training and inference: pooling, conv5 and head, on whole images.
-    model = detector(backbone=TinyBackbone()).eval()
+    model = detector(tiny=True).eval()
     images = image_batch((64, 64))
     features = model.features(images)
     boxes = torch.tensor([[4.0, 4, 60, 60], [0, 0, 20, 30]])
@@ -163,7 +143,7 @@ def test_classify_is_what_training_computes(detector: MakeDetector, image_batch:
 def test_an_image_without_regions_has_no_predictions(
     detector: MakeDetector, image_batch: MakeBatch, device: torch.device
 ) -> None:
-    model = detector(backbone=TinyBackbone()).to(device).eval()
+    model = detector(tiny=True).to(device).eval()
     images = image_batch((64, 64), (64, 64)).to(device)
     features = model.features(images)
     none, one = torch.zeros(0, 4, device=device), torch.tensor([[4.0, 4, 60, 60]], device=device)
@@ -178,7 +158,7 @@ def test_an_image_without_regions_has_no_predictions(
 def test_images_without_objects_to_learn_train_without_nan(
     detector: MakeDetector, target: MakeTarget, image_batch: MakeBatch, ignored: bool
 ) -> None:
-    model = detector(backbone=TinyBackbone(), cross_boundary=False).train()
+    model = detector(tiny=True, cross_boundary=False).train()
     nothing = target([[0, 0, 64, 64]], ignored=[True]) if ignored else target([])
     images = image_batch((64, 64), (64, 64))
     losses = model(images, [nothing, nothing])
@@ -195,7 +175,7 @@ def test_images_without_objects_to_learn_train_without_nan(
 def test_an_image_without_any_proposal_or_object_trains(
     detector: MakeDetector, target: MakeTarget, image_batch: MakeBatch
 ) -> None:
-    model = detector(backbone=TinyBackbone()).train()
+    model = detector(tiny=True).train()
     with torch.no_grad():
         model.rpn.deltas.bias[0::4] = 1000.0  # every proposal lies to the right of its image
     losses = model(image_batch((64, 64)), [target([])])
@@ -226,7 +206,7 @@ def test_padding_changes_nothing_beyond_the_reach_of_the_convolutions(
     # 64 x 64 image's 4 x 4 positions the outer ones at the right and the bottom see the padding.
     # (py-faster-rcnn and detectron2 are no different: zeros are what a convolution pads with, but
     # only in its own input; deeper layers see what the layers before made of them.)
-    model = detector(backbone=TinyBackbone()).eval()
+    model = detector(tiny=True).eval()
     batch = image_batch((64, 64), (96, 128))
     alone = ImageBatch(batch.pixels[:1, :64, :64], batch.sizes[:1])
     logits, deltas = model.rpn(model.features(alone))
@@ -244,7 +224,7 @@ def test_padding_changes_nothing_beyond_the_reach_of_the_convolutions(
 def test_proposals_and_boxes_stay_in_their_own_image(
     detector: MakeDetector, image_batch: MakeBatch
 ) -> None:
-    model = detector(backbone=TinyBackbone(), test_proposals=15).eval()
+    model = detector(tiny=True, test_proposals=15).eval()
     model.rpn.deltas.weight.normal_(std=1.0)
     model.roi_head.deltas.weight.normal_(std=5.0)
     images = image_batch((64, 96), (96, 50))
@@ -264,7 +244,7 @@ def test_training_and_inference_use_their_own_proposals(
     image_batch: MakeBatch,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    model = detector(backbone=TinyBackbone())
+    model = detector(tiny=True)
     used = []
     original = model.rpn.propose
 
@@ -327,7 +307,7 @@ def test_a_folded_detector_gives_the_same_detections(
 def test_global_context_is_the_whole_images_feature_beside_each_regions(
     detector: MakeDetector, image_batch: MakeBatch
 ) -> None:
-    model = detector(backbone=TinyBackbone(), context=True).eval()
+    model = detector(tiny=True, context=True).eval()
     images = image_batch((64, 96), (80, 64))
     features = model.features(images)
     boxes = [torch.tensor([[4.0, 4, 60, 60], [0, 0, 20, 30]]), torch.tensor([[8.0, 0, 50, 70]])]
@@ -354,7 +334,7 @@ def test_global_context_is_the_whole_images_feature_beside_each_regions(
 def test_a_detector_without_context_has_none(
     detector: MakeDetector, image_batch: MakeBatch
 ) -> None:
-    model, images = detector(backbone=TinyBackbone()).eval(), image_batch((64, 64))
+    model, images = detector(tiny=True).eval(), image_batch((64, 64))
     assert model.context(model.features(images), images.sizes) is None
     assert model.roi_head.logits.in_features == 6
 
@@ -362,7 +342,7 @@ def test_a_detector_without_context_has_none(
 def test_global_context_is_trained_end_to_end(
     detector: MakeDetector, target: MakeTarget, image_batch: MakeBatch
 ) -> None:
-    model = detector(backbone=TinyBackbone(), context=True).train()
+    model = detector(tiny=True, context=True).train()
     assert model.roi_head.logits.in_features == 12
     # With the regions' own half silenced, all that reaches the backbone comes through the context.
     with torch.no_grad():
@@ -381,7 +361,7 @@ def test_global_context_is_trained_end_to_end(
 
 def test_a_detector_without_classes_is_refused(detector: MakeDetector) -> None:
     with pytest.raises(ValueError, match="num_classes=0"):
-        detector(backbone=TinyBackbone(), num_classes=0)
+        detector(tiny=True, num_classes=0)
 
 
 def two_images() -> tuple[ImageBatch, list[tuple[list[list[float]], list[int]]]]:
