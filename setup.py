@@ -100,10 +100,19 @@ def compile_cuda(target: Path, build: Path) -> None:
         "compiler": output_of([nvcc, "--version"]).splitlines()[-2],
         "architectures": " ".join(architectures),
     }
-    run(command, "roi_pool.cu", facts, target, build)
+    # The stream is asked of libtorch_cuda, which a linker may leave out where it sees no need.
+    command += ["-Xlinker", "--no-as-needed"]
+    run(command, "roi_pool.cu", facts, target, build, ("-ltorch_cuda",))
 
 
-def run(command: list[str], source: str, facts: dict[str, str], target: Path, build: Path) -> None:
+def run(
+    command: list[str],
+    source: str,
+    facts: dict[str, str],
+    target: Path,
+    build: Path,
+    libraries: tuple[str, ...] = (),
+) -> None:
     """Compiles and links one file; ``facts`` are what the binary will say about itself."""
     torch = import_torch()
     facts["torch"] = torch.__version__
@@ -125,6 +134,7 @@ def run(command: list[str], source: str, facts: dict[str, str], target: Path, bu
         "-ltorch",
         "-ltorch_cpu",
         "-lc10",
+        *libraries,
     ]
     print(" ".join(command))
     try:

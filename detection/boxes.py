@@ -94,7 +94,8 @@ def flip(boxes: Tensor, width: float) -> Tensor:
 def rescale(boxes: Tensor, size: tuple[int, int], new_size: tuple[int, int]) -> Tensor:
     """[..., 4] moved from an image of ``size`` to one of ``new_size``, both (height, width)."""
     y, x = new_size[0] / size[0], new_size[1] / size[1]
-    return boxes * boxes.new_tensor((x, y, x, y))
+    x1, y1, x2, y2 = boxes.unbind(-1)
+    return torch.stack((x1 * x, y1 * y, x2 * x, y2 * y), dim=-1)
 
 
 def from_coco(boxes: NDArray[np.float32]) -> NDArray[np.float32]:

@@ -24,6 +24,7 @@ from tools.benchmarks import report
 from tools.launch import launch
 
 SUITES = ("ops", "inference", "train", "data", "evaluation", "growth")
+OF_THE_CPU = ("data", "evaluation")
 
 
 def main(config: DictConfig) -> None:
@@ -31,7 +32,10 @@ def main(config: DictConfig) -> None:
         raise ValueError(
             f"suite={config.suite}: there is no such suite; choose from: {', '.join(SUITES)}"
         )
-    device = torch.device(config.device or ("cuda" if torch.cuda.is_available() else "cpu"))
+    cuda = torch.cuda.is_available() and config.suite not in OF_THE_CPU
+    device = torch.device(config.device or ("cuda" if cuda else "cpu"))
+    if device.type == "cuda":
+        torch.backends.cudnn.allow_tf32 = False  # float32 is float32, of the peers too
     if config.threads is not None:
         torch.set_num_threads(config.threads)
     report.run(config, device)

@@ -25,7 +25,6 @@ from typing import Any
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
-import torch.distributed as dist
 from omegaconf import DictConfig, OmegaConf
 
 from detection.checkpoint import Checkpoint
@@ -68,7 +67,7 @@ def main(config: DictConfig) -> None:
         runtime = set_up_runtime(**config.runtime, local_rank=own.local_rank)
         steps = plan(Path(config.output_dir))
         _check_folder(steps, resume=config.resume)
-        _wait(own)
+        own.wait()
         for number, step in enumerate(steps, start=1):
             log.info("step %d of %d: %s", number, len(steps), step.folder)
             _take(step, config, runtime, own)
@@ -134,15 +133,10 @@ def _take(step: Step, config: DictConfig, runtime: Runtime, own: Processes) -> N
         log.info("trained already")
     else:
         train_net.run(own_config, runtime, own, time.perf_counter())
-    _wait(own)  # last.pt is written
+    own.wait()  # last.pt is written
     for key, path in step.proposals.items():
         if not path.is_file():
             _propose(step, own_config, config.data[key], path, runtime, own)
-
-
-def _wait(own: Processes) -> None:
-    if own.world_size > 1:
-        dist.barrier()
 
 
 def _propose(

@@ -15,11 +15,15 @@ import torch.distributed as dist
 
 @dataclass(frozen=True)
 class Processes:
-    """``rank``: which of the ``world_size`` processes this is; 0 alone writes files and bars."""
+    """``rank``: which of the ``world_size`` processes this is; 0 alone writes files and bars.
+
+    ``talk``: the group in which they tell each other Python values; None: torch's default one.
+    """
 
     rank: int
     world_size: int
     local_rank: int
+    talk: dist.ProcessGroup | None = None
 
     @property
     def is_first(self) -> bool:
@@ -30,7 +34,7 @@ class Processes:
         if self.world_size == 1:
             return value
         values = [value]
-        dist.broadcast_object_list(values, src=0)
+        dist.broadcast_object_list(values, src=0, group=self.talk)
         return values[0]
 
     def gather(self, value: Any) -> list[Any]:
@@ -38,27 +42,36 @@ class Processes:
         if self.world_size == 1:
             return [value]
         values: list[Any] = [None] * self.world_size
-        dist.all_gather_object(values, value)
+        dist.all_gather_object(values, value, group=self.talk)
         return values
+
+    def mean(self, values: dict[str, float]) -> dict[str, float]:
+        """Of each name the mean over all processes, in all of them."""
+        everybody = self.gather(values)
+        return {name: sum(own[name] for own in everybody) / self.world_size for name in values}
+
+    def wait(self) -> None:
+        """Until all processes have come here."""
+        self.gather(None)
 
 
 @contextmanager
 def processes(device_type: str) -> Iterator[Processes]:
     """Joins the processes that torchrun started, if it did; leaves them at the end."""
     world_size = int(os.environ.get("WORLD_SIZE", "1"))
-    own = Processes(
-        int(os.environ.get("RANK", "0")), world_size, int(os.environ.get("LOCAL_RANK", "0"))
-    )
+    rank, local_rank = int(os.environ.get("RANK", "0")), int(os.environ.get("LOCAL_RANK", "0"))
     if world_size == 1:
-        yield own
+        yield Processes(rank, world_size, local_rank)
         return
-    # While the first one measures the others wait: on a large data set for hours.
-    backend = "nccl" if device_type == "cuda" else "gloo"
-    dist.init_process_group(backend, timeout=timedelta(days=7))
-    try:
-        yield own
-    finally:
-        dist.destroy_process_group()
+    dist.init_process_group("nccl" if device_type == "cuda" else "gloo")
+    # While the first one measures the others wait: on a large data set for hours, and not by
+    # keeping their GPUs busy.
+    talk = dist.new_group(backend="gloo", timeout=timedelta(days=7))
+    assert isinstance(talk, dist.ProcessGroup)  # every process is a member
+    yield Processes(rank, world_size, local_rank, talk)
+    # Not after an error: leaving takes all of them, and the others may be waiting for gradients.
+    # A process that just ends is what torchrun sees, and then it ends the others.
+    dist.destroy_process_group()
 
 
 def resolve_device(name: str, local_rank: int = 0) -> torch.device:
@@ -75,6 +88,11 @@ def resolve_device(name: str, local_rank: int = 0) -> torch.device:
         return device
     if device.type != "cuda":
         raise ValueError(f"runtime.device={name!r}: {choices}")
+    if device.index is not None and int(os.environ.get("WORLD_SIZE", "1")) > 1:
+        raise ValueError(
+            f"runtime.device={name!r}: several processes need a GPU each; use runtime.device=cuda, "
+            "and CUDA_VISIBLE_DEVICES to choose some of them"
+        )
     index = local_rank if device.index is None else device.index
     if index >= count:
         raise ValueError(

@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import Any
 
 import torch
-import torch.distributed as dist
 
 from detection import boxes as box_ops
 from detection.data.dataset import DetectionDataset, Example
@@ -88,10 +87,10 @@ def write_proposals(
         writer.save(path)
         return
     writer.save(_share_path(path, own.rank))
-    dist.barrier()
+    own.wait()
     if own.is_first:
         _join(path, dataset, own.world_size)
-    dist.barrier()
+    own.wait()
 
 
 def _share_path(path: Path, rank: int) -> Path:

@@ -45,6 +45,8 @@ def set_up_runtime(
         torch.cuda.set_device(chosen)
         # Images of many sizes: searching the best algorithm for each would never end.
         torch.backends.cudnn.benchmark = False
+        # What is called fp32 is fp32: torch would have convolutions in TF32, with 10 bits of it.
+        torch.backends.cudnn.allow_tf32 = False
     else:
         _keep_freed_memory()
     torch.use_deterministic_algorithms(deterministic)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Callable, Iterable, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -90,7 +91,7 @@ def train(
     """
     network = _distribute(model, own)
     parameters = [p for group in optimizer.param_groups for p in group["params"]]
-    window = _Window(device)
+    window = _Window(device, own)
     bar = tqdm(total=rules.iterations, initial=start, unit="it", disable=log is None, smoothing=0.1)
 
     def measure(done: int) -> None:
@@ -117,11 +118,13 @@ def train(
         # Anchors and regions are drawn from this: a resumed run draws what this one would.
         torch.manual_seed((seed << 32) + iteration * own.world_size + own.rank)
         optimizer.zero_grad(set_to_none=True)
-        for part in batch.to(device).split(rules.accumulate):
-            with torch.autocast(device.type, torch.bfloat16, enabled=precision == "bf16"):
-                losses: TrainingLosses = network(part.images, part.targets)
-            share = len(part) / len(batch)
-            (losses.total() * share).backward()
+        parts = batch.to(device).split(rules.accumulate)
+        for number, part in enumerate(parts, start=1):
+            with _without_exchange(network, number < len(parts)):
+                with torch.autocast(device.type, torch.bfloat16, enabled=precision == "bf16"):
+                    losses: TrainingLosses = network(part.images, part.targets)
+                share = len(part) / len(batch)
+                (losses.total() * share).backward()
             window.add(losses.detached(), share)
         if rules.clip_norm is not None:
             window.add_norm(nn.utils.clip_grad_norm_(parameters, rules.clip_norm, foreach=True))
@@ -161,6 +164,14 @@ def _distribute(model: nn.Module, own: Processes) -> nn.Module:
     return DistributedDataParallel(model, broadcast_buffers=False)
 
 
+def _without_exchange(network: nn.Module, yes: bool) -> AbstractContextManager[None]:
+    """Processes exchange their gradients once in an iteration: with its last part."""
+    if yes and isinstance(network, DistributedDataParallel):
+        context: AbstractContextManager[None] = network.no_sync()
+        return context
+    return nullcontext()
+
+
 def _due(done: int, every: int) -> bool:
     return every > 0 and done % every == 0
 
@@ -181,8 +192,9 @@ class _Window:
     Sums stay on the device: reading a loss in every step would make the host wait for it.
     """
 
-    def __init__(self, device: torch.device) -> None:
+    def __init__(self, device: torch.device, own: Processes) -> None:
         self.device = device
+        self.own = own
         self.restart()
 
     def restart(self) -> None:
@@ -208,8 +220,9 @@ class _Window:
         self.norms.append(norm)
 
     def losses(self) -> dict[str, float]:
-        """The means so far; nothing at the beginning of a window."""
-        return {name: float(value) / self.steps for name, value in self.sums.items()}
+        """The means so far, over all processes; nothing at the beginning of a window."""
+        means = {name: float(value) / self.steps for name, value in self.sums.items()}
+        return self.own.mean(means)
 
     def close(self, learning_rate: float, images: int) -> dict[str, Any]:
         """The means, and what the step costs; then a new window begins."""

@@ -81,7 +81,8 @@ class Detector:
 
     ``class_names[label - 1]`` and ``category_ids[label - 1]`` belong to a detection's label.
     ``resize``: to the base scale, that of the proposals.
-    ``precision``: "bf16" runs the network under autocast.
+    ``precision``: "bf16" runs the network under autocast.  Of fp32 on a GPU, torch makes TF32 in
+    convolutions unless ``torch.backends.cudnn.allow_tf32`` is false, as in all of ``tools/``.
     """
 
     def __init__(

@@ -144,5 +144,4 @@ def _image_region_features(
     if rule.maximum == "region_features":
         return merged
     merged = merged.contiguous(memory_format=torch.channels_last)
-    chunks = merged.split(model.regions_at_once) or (merged,)
-    return torch.cat([model.backbone.region_features(chunk) for chunk in chunks])
+    return torch.cat([model.backbone.region_features(part) for part in model.in_chunks(merged)])

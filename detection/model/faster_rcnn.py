@@ -55,8 +55,9 @@ class FasterRCNN(nn.Module):
 
     ``context``: global context (appendix B): the whole image is one more region, and what conv5
     makes of it is concatenated with every region's feature before the two sibling layers.
-    ``regions_at_once``: how many regions go through the per-region layers together in inference;
-    bounds the memory and keeps conv5's activations in the processor's cache.
+    ``regions_at_once``: how many regions go through the per-region layers together in inference on
+    a CPU, whose cache conv5's activations are to stay in; on a GPU eight times as many, which
+    bounds the memory alone.
     """
 
     def __init__(
@@ -149,13 +150,17 @@ class FasterRCNN(nn.Module):
 
     def region_features(self, features: Tensor, boxes: list[Tensor]) -> Tensor:
         """[R, region_channels]: the regions of all images one after the other.  Inference."""
-        # One chunk even of nothing, so that no image without regions needs a case of its own.
         chunks = [
             self.backbone.region_features(self.pool(features[image : image + 1], [chunk]))
             for image, image_boxes in enumerate(boxes)
-            for chunk in image_boxes.split(self.regions_at_once) or (image_boxes,)
+            for chunk in self.in_chunks(image_boxes)
         ]
         return torch.cat(chunks)
+
+    def in_chunks(self, regions: Tensor) -> tuple[Tensor, ...]:
+        """[R, ...] in parts that go through the per-region layers together; one even of nothing."""
+        size = self.regions_at_once * (1 if regions.device.type == "cpu" else 8)
+        return regions.split(size) or (regions,)
 
     def predict(
         self,
@@ -199,6 +204,9 @@ class FasterRCNN(nn.Module):
 
 def whole_images(like: Tensor, sizes: list[tuple[int, int]]) -> list[Tensor]:
     """For each image the box [1, 4] that covers it, float32 on the device of ``like``."""
-    return [
-        torch.tensor([[0.0, 0.0, width, height]], device=like.device) for height, width in sizes
-    ]
+    boxes = torch.zeros(len(sizes), 1, 4, device=like.device)
+    for box, (height, width) in zip(boxes, sizes, strict=True):
+        # Numbers, filled in where the box is: copying a tensor would make the host wait.
+        box[:, 2].fill_(width)
+        box[:, 3].fill_(height)
+    return list(boxes)

@@ -203,7 +203,7 @@ def _select(
     boxes = box_ops.clip(boxes, size)
     extent = boxes[:, 2:] - boxes[:, :2]
     # At least a sliver: a box without area overlaps nothing and can be regressed to nothing.
-    large = (extent >= max(selection.min_size, 1e-3)).all(dim=1)
+    large = (extent >= max(selection.min_size, 1e-3)).all(dim=1).nonzero()[:, 0]
     boxes, logits = boxes[large], logits[large]
     kept = nms_until(boxes, selection.nms_iou, selection.after_nms)
     return Proposals(boxes=boxes[kept], logits=logits[kept])

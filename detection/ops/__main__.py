@@ -28,7 +28,11 @@ def main() -> int:
         out("".join(map(str, torch.cuda.get_device_capability())) + ")\n")
     else:
         out("GPU: none at hand\n")
-    failed = False
+    # A binary that is there and does not load is none that works.
+    failed = any(
+        isinstance(facts, str) and extension.CANNOT_BE_LOADED in facts
+        for facts in (extension.cpu, extension.cuda)
+    )
     for device in devices:
         kernels = "compiled kernels" if extension.serves(device) else "torchvision's operators"
         problems = self_test(device)

@@ -17,6 +17,7 @@ import torch
 
 FOLDER = Path(__file__).resolve().parent
 
+CANNOT_BE_LOADED = "cannot be loaded"
 REMEDY = (
     "To have the fast ones, install a C++20 compiler (g++ 11 or newer, or clang; for a GPU also "
     "CUDA's nvcc) and reinstall from the source tree: pip install --no-build-isolation --no-deps "
@@ -34,7 +35,7 @@ def _load(name: str) -> dict[str, str] | str:
         torch.ops.load_library(path)
         build = ctypes.CDLL(str(path)).detection_ops_build
     except (OSError, AttributeError) as error:
-        return f"{path.name} cannot be loaded: {error}"
+        return f"{path.name} {CANNOT_BE_LOADED}: {error}"
     build.restype = ctypes.c_char_p
     facts = json.loads(build().decode())
     assert isinstance(facts, dict)

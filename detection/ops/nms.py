@@ -20,8 +20,10 @@ def nms_until(boxes: Tensor, iou_threshold: float, limit: int) -> Tensor:
     through the same operator: the survivors do not suppress each other, so they come out again.
     """
     kept = torch.empty(0, dtype=torch.int64, device=boxes.device)
-    for start in range(0, len(boxes), CHUNK):
-        chunk = torch.arange(start, min(start + CHUNK, len(boxes)), device=boxes.device)
+    # A GPU compares all pairs at once, and the host waits for it after every call.
+    size = CHUNK if boxes.device.type == "cpu" else max(1, len(boxes))
+    for start in range(0, len(boxes), size):
+        chunk = torch.arange(start, min(start + size, len(boxes)), device=boxes.device)
         candidates = torch.cat((kept, chunk))
         rank = -torch.arange(len(candidates), device=boxes.device, dtype=boxes.dtype)
         kept = candidates[torchvision_nms(boxes[candidates], rank, iou_threshold)]

@@ -103,7 +103,7 @@ def test_the_processes_shares_are_joined(
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(propose.dist, "barrier", lambda: None)
+    monkeypatch.setattr(Processes, "wait", lambda own: None)
     path = tmp_path / "shared" / "proposals.safetensors"
     for rank in (1, 0):  # the first one joins, when all are done
         propose.write_proposals(path, trained, dataset, own=Processes(rank, 2, rank), **HOW)

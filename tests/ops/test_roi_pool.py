@@ -35,6 +35,14 @@ compiled = pytest.mark.skipif(
 Pool = Callable[..., Tensor]
 
 
+@pytest.fixture
+def device(device: torch.device) -> torch.device:
+    """On a GPU it is our kernels that are tested; torchvision's have limits of their own."""
+    if device.type == "cuda" and isinstance(extension.cuda, str):
+        pytest.skip(f"the CUDA kernels: {extension.cuda}")
+    return device
+
+
 def random_rois(count: int, images: int, height: int, width: int, generator: int = 0) -> Tensor:
     """Boxes in pixels of stride 16, a third of them partly or wholly outside the map."""
     random = torch.Generator().manual_seed(generator)
@@ -414,7 +422,8 @@ def test_coordinates_that_are_not_finite(
     gradient = features.grad.clone()
     features.grad = None
     ours(features, rois[:1], 3, 1 / 16, *options).sum().backward()
-    assert torch.equal(gradient, features.grad)  # of the good RoI alone
+    # Of the good RoI alone; a GPU adds in an order of its own.
+    torch.testing.assert_close(gradient, features.grad)
 
 
 @pytest.mark.parametrize("far", [1e6, 1e12, 3e38])
@@ -666,6 +675,8 @@ def test_results_do_not_depend_on_threads(
 @pytest.mark.cuda
 @pytest.mark.parametrize(("ours", "theirs", "options"), OPERATORS)
 def test_deterministic_on_cuda(ours: Pool, theirs: Pool, options: tuple[Any, ...]) -> None:
+    if isinstance(extension.cuda, str):
+        pytest.skip(f"the CUDA kernels: {extension.cuda}")
     features = torch.randn(2, 64, 38, 50, device="cuda", requires_grad=True)
     rois = random_rois(300, 2, 38, 50).cuda()
     pooled = ours(features, rois, 14, 1 / 16, *options)
