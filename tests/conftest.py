@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import functools
 import os
+import subprocess
+import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
@@ -20,6 +22,8 @@ from detection.model.resnet import ResNet
 from detection.model.roi_head import RegionSampling, RoIHead
 from detection.model.rpn import RPN, AnchorSampling, ProposalSelection
 from detection.structures import ImageBatch, Target
+
+ROOT = Path(__file__).resolve().parent.parent
 
 # No deadline: a busy machine is no defect.
 settings.register_profile("suite", deadline=None, max_examples=50)
@@ -47,6 +51,25 @@ def data_folder() -> Path:
     if not folder or not Path(folder).is_dir():
         pytest.skip("DETECTION_DATA names no folder of real data")
     return Path(folder)
+
+
+@pytest.fixture(scope="session")
+def in_two_processes() -> Callable[..., subprocess.CompletedProcess[str]]:
+    """(script, *arguments) -> how it ended in two of torchrun's processes."""
+
+    def run(*command: str | Path) -> subprocess.CompletedProcess[str]:
+        torchrun = [sys.executable, "-m", "torch.distributed.run", "--nproc-per-node=2"]
+        torchrun += ["--rdzv-backend=c10d", "--rdzv-endpoint=localhost:0"]
+        return subprocess.run(
+            [*torchrun, *map(str, command)],
+            capture_output=True,
+            text=True,
+            check=False,
+            timeout=600,  # processes that wait for each other would wait for ever
+            env=os.environ | {"OMP_NUM_THREADS": "1", "PYTHONPATH": str(ROOT)},
+        )
+
+    return run
 
 
 @pytest.fixture(autouse=True)

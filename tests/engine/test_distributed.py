@@ -2,50 +2,41 @@
 
 from __future__ import annotations
 
-import os
 import subprocess
-import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
 from detection.engine.distributed import Processes, resolve_device
 
-ROOT = Path(__file__).resolve().parents[2]
+RunInTwo = Callable[..., subprocess.CompletedProcess[str]]
 
 
-def in_two_processes(folder: Path, body: str) -> subprocess.CompletedProcess[str]:
-    """Runs ``body``, which knows ``own``, in two of torchrun's processes."""
+def write_script(folder: Path, body: str) -> Path:
+    """A script that runs ``body``, which knows ``own``."""
     script = folder / "script.py"
     lines = ["from detection.engine.distributed import processes", 'with processes("cpu") as own:']
     script.write_text("\n".join([*lines, *(f"    {line}" for line in body.splitlines())]))
-    torchrun = [sys.executable, "-m", "torch.distributed.run", "--nproc-per-node=2"]
-    torchrun += ["--rdzv-backend=c10d", "--rdzv-endpoint=localhost:0"]
-    return subprocess.run(
-        [*torchrun, str(script)],
-        capture_output=True,
-        text=True,
-        check=False,
-        timeout=120,
-        env=os.environ | {"OMP_NUM_THREADS": "1", "PYTHONPATH": str(ROOT)},
-    )
+    return script
 
 
-def test_they_tell_each_other(tmp_path: Path) -> None:
-    done = in_two_processes(
+def test_they_tell_each_other(tmp_path: Path, in_two_processes: RunInTwo) -> None:
+    script = write_script(
         tmp_path,
         "said = [own.gather(own.rank), own.from_first(own.rank), own.mean({'a': own.rank * 3})]\n"
         "own.wait()\n"
         f"open({str(tmp_path)!r} + f'/{{own.rank}}', 'w').write(str(said))",
     )
+    done = in_two_processes(script)
     assert done.returncode == 0, done.stderr[-3000:]
     for rank in "01":
         assert (tmp_path / rank).read_text() == "[[0, 1], 0, {'a': 1.5}]"
 
 
-def test_an_error_in_one_ends_all(tmp_path: Path) -> None:
+def test_an_error_in_one_ends_all(tmp_path: Path, in_two_processes: RunInTwo) -> None:
     body = "if own.rank == 1:\n    raise ValueError('its image is broken')\nown.wait()"
-    done = in_two_processes(tmp_path, body)
+    done = in_two_processes(write_script(tmp_path, body))
     assert done.returncode != 0
     assert "its image is broken" in done.stderr
 

@@ -4,10 +4,7 @@ from __future__ import annotations
 
 import json
 import logging
-import os
-import subprocess
-import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -62,17 +59,15 @@ def run(tool: ModuleType, *arguments: str) -> None:
     tool.main(compose_config(CONFIG[tool], list(arguments)))
 
 
-def run_in_two_processes(tool: ModuleType, *arguments: str) -> None:
-    torchrun = [sys.executable, "-m", "torch.distributed.run", "--nproc-per-node=2"]
-    torchrun += ["--rdzv-backend=c10d", "--rdzv-endpoint=localhost:0"]
-    done = subprocess.run(
-        [*torchrun, str(tool.__file__), *arguments],
-        capture_output=True,
-        text=True,
-        check=False,
-        env=os.environ | {"OMP_NUM_THREADS": "1"},
-    )
-    assert done.returncode == 0, done.stderr[-3000:]
+@pytest.fixture
+def run_in_two(in_two_processes: Callable[..., Any]) -> Callable[..., None]:
+    """:func:`run`, in two processes."""
+
+    def start(tool: ModuleType, *arguments: str) -> None:
+        done = in_two_processes(str(tool.__file__), *arguments)
+        assert done.returncode == 0, done.stderr[-3000:]
+
+    return start
 
 
 def read_json(path: Path) -> Any:
@@ -132,10 +127,12 @@ def test_a_killed_and_resumed_training_ends_with_the_same_weights(
         assert torch.equal(resumed[name], value), name
 
 
-def test_two_processes_equal_one(data: Path, tmp_path: Path) -> None:
+def test_two_processes_equal_one(
+    data: Path, tmp_path: Path, run_in_two: Callable[..., None]
+) -> None:
     # With fixed BN: each process normalises by its own part of the mini-batch, as in the paper.
     weights = []
-    for number, start in ((1, run), (2, run_in_two_processes)):
+    for number, start in ((1, run), (2, run_in_two)):
         folder = tmp_path / str(number)
         start(train_classifier, *SMALL, f"data.root={data}", f"output_dir={folder}",
               "model.backbone.norm=frozen", "schedule.rules.iterations=2",
@@ -146,10 +143,10 @@ def test_two_processes_equal_one(data: Path, tmp_path: Path) -> None:
 
 
 def test_statistics_do_not_depend_on_processes_and_batches(
-    trained: Path, data: Path, tmp_path: Path
+    trained: Path, data: Path, tmp_path: Path, run_in_two: Callable[..., None]
 ) -> None:
     found = []
-    for number, start, batch_size in ((1, run, 16), (2, run_in_two_processes, 3)):
+    for number, start, batch_size in ((1, run, 16), (2, run_in_two, 3)):
         folder = tmp_path / str(number)
         start(
             bn_statistics,
