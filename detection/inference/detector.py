@@ -223,8 +223,7 @@ class Detector:
             rule = self.inference.multi_scale
             return multi_scale_classifier(model, maps, map_sizes, base.sizes, rule)
         own = model.features(base) if features is None else features
-        context = model.context(own, base.sizes)
-        return lambda boxes: model.classify(own, boxes, base.sizes, context)
+        return model.classifier(own, base.sizes)
 
     def finish(
         self, prediction: RegionPredictions, size: tuple[int, int], original: tuple[int, int]

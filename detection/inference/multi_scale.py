@@ -8,8 +8,9 @@ on, and the two results are merged by their element-wise maximum.  Proposals are
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Literal
 
 import numpy as np
@@ -23,6 +24,7 @@ from detection.inference.refine import Classify
 from detection.model.faster_rcnn import FasterRCNN, whole_images
 
 Sizes = list[tuple[int, int]]
+View = Callable[[Tensor], Tensor]  # boxes [R, 4] in one image at one scale -> [R, ...]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -86,19 +88,20 @@ def multi_scale_classifier(
     images at each scale; ``base_sizes``: at the base scale.
     """
 
+    per_scale = [_views(model, features, rule) for features in maps]
+    views = list(zip(*per_scale, strict=True))  # of each image, one for each scale
+    view_sizes = list(zip(*map_sizes, strict=True))
+
     def region_features(boxes: list[Tensor]) -> Tensor:
-        images = [
-            _image_region_features(
-                model,
-                [features[image : image + 1] for features in maps],
-                [sizes[image] for sizes in map_sizes],
-                image_boxes,
-                base_sizes[image],
-                rule,
-            )
-            for image, image_boxes in enumerate(boxes)
-        ]
-        return torch.cat(images)
+        found = []
+        for image in zip(views, view_sizes, boxes, base_sizes, strict=True):
+            merged = _maxout(*image, rule.region_side)
+            if rule.maximum == "pooled":
+                merged = merged.contiguous(memory_format=torch.channels_last)
+                parts = model.in_chunks(merged)
+                merged = torch.cat([model.backbone.region_features(part) for part in parts])
+            found.append(merged)
+        return torch.cat(found)
 
     # The whole image is a region like any other: it, too, is seen at two scales.
     context = region_features(whole_images(maps[0], base_sizes)) if model.has_context else None
@@ -106,7 +109,10 @@ def multi_scale_classifier(
 
 
 def lower_scale(
-    boxes: Tensor, size: tuple[int, int], scaled_sizes: Sizes, region_side: float
+    boxes: Tensor,
+    size: tuple[int, int],
+    scaled_sizes: Sequence[tuple[int, int]],
+    region_side: float,
 ) -> Tensor:
     """int64 [R]: the lower one of the two adjacent scales that each region is pooled from.
 
@@ -119,29 +125,32 @@ def lower_scale(
     return (below - 1).clamp(0, len(scaled_sizes) - 2)
 
 
-def _image_region_features(
-    model: FasterRCNN,
-    maps: list[Tensor],
-    sizes: Sizes,
+def _views(model: FasterRCNN, features: Tensor, rule: MultiScale) -> list[View]:
+    """For each image of one scale: boxes in its pixels -> that of which the maximum is taken."""
+    if rule.maximum == "region_features":
+        return model.regions(features)
+    return [partial(_pooled, model, image[None]) for image in features]
+
+
+def _pooled(model: FasterRCNN, features: Tensor, boxes: Tensor) -> Tensor:
+    return model.pool(features, [boxes])
+
+
+def _maxout(
+    views: Sequence[View],
+    sizes: Sequence[tuple[int, int]],
     boxes: Tensor,
     base_size: tuple[int, int],
-    rule: MultiScale,
+    region_side: float,
 ) -> Tensor:
-    """[R, region_channels] of the regions of one image, each from two of its ``maps``."""
-    lower = lower_scale(boxes, base_size, sizes, rule.region_side)
+    """[R, ...] of the regions of one image, each from two of its ``views``, one for each scale."""
+    lower = lower_scale(boxes, base_size, sizes, region_side)
     merged: Tensor | None = None
-    for scale, (features, size) in enumerate(zip(maps, sizes, strict=True)):
+    for scale, (view, size) in enumerate(zip(views, sizes, strict=True)):
         (here,) = ((lower == scale) | (lower + 1 == scale)).nonzero(as_tuple=True)
-        scaled = [box_ops.rescale(boxes[here], base_size, size)]
-        if rule.maximum == "region_features":
-            found = model.region_features(features, scaled)
-        else:
-            found = model.pool(features, scaled)
+        found = view(box_ops.rescale(boxes[here], base_size, size))
         if merged is None:
             merged = found.new_full((len(boxes), *found.shape[1:]), -torch.inf)
         merged[here] = torch.maximum(merged[here], found)
     assert merged is not None
-    if rule.maximum == "region_features":
-        return merged
-    merged = merged.contiguous(memory_format=torch.channels_last)
-    return torch.cat([model.backbone.region_features(part) for part in model.in_chunks(merged)])
+    return merged

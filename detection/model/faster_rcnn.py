@@ -7,15 +7,18 @@ classify the same boxes on other ones.
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from functools import partial
 from typing import Protocol
 
 import torch
 from torch import Tensor, nn
 
+from detection.model.distinct_regions import DistinctRegions
 from detection.model.pixels import PixelFormat
 from detection.model.roi_head import RoIHead
 from detection.model.rpn import RPN
-from detection.ops.roi_pool import roi_align, roi_pool
+from detection.ops.roi_pool import roi_align, roi_cells, roi_pool
 from detection.structures import (
     ImageBatch,
     Losses,
@@ -127,20 +130,29 @@ class FasterRCNN(nn.Module):
         )
 
     def classify(
-        self,
-        features: Tensor,
-        boxes: list[Tensor],
-        sizes: list[tuple[int, int]],
-        context: Tensor | None = None,
+        self, features: Tensor, boxes: list[Tensor], sizes: list[tuple[int, int]]
     ) -> list[RegionPredictions]:
         """Class probabilities and class-wise boxes of the given regions: inference.
 
         ``boxes``: [R, 4] for each image.  ``sizes``: (height, width) of the images.
-        ``context``: what :meth:`context` returned for them; computed here if it is not given.
         """
-        if context is None:
-            context = self.context(features, sizes)
-        return self.predict(self.region_features(features, boxes), boxes, sizes, context)
+        return self.classifier(features, sizes)(boxes)
+
+    def classifier(
+        self, features: Tensor, sizes: list[tuple[int, int]]
+    ) -> Callable[[list[Tensor]], list[RegionPredictions]]:
+        """:meth:`classify` on these features, for one set of boxes after another.
+
+        What two of them need is computed once: global context, and regions that pool alike.
+        """
+        context = self.context(features, sizes)
+        regions = self.regions(features)
+
+        def classify(boxes: list[Tensor]) -> list[RegionPredictions]:
+            found = [own(image_boxes) for own, image_boxes in zip(regions, boxes, strict=True)]
+            return self.predict(torch.cat(found), boxes, sizes, context)
+
+        return classify
 
     def context(self, features: Tensor, sizes: list[tuple[int, int]]) -> Tensor | None:
         """Global context [N, region_channels] of the images; None in a model without."""
@@ -148,14 +160,26 @@ class FasterRCNN(nn.Module):
             return None
         return self.backbone.region_features(self.pool(features, whole_images(features, sizes)))
 
-    def region_features(self, features: Tensor, boxes: list[Tensor]) -> Tensor:
-        """[R, region_channels]: the regions of all images one after the other.  Inference."""
+    def regions(self, features: Tensor) -> list[Callable[[Tensor], Tensor]]:
+        """For each image: boxes [R, 4] -> their features [R, region_channels].  Inference."""
+        images = [partial(self._region_features, image[None]) for image in features]
+        if features.device.type != "cpu":
+            return list(images)  # looking for equal ones would make the host wait
+        return [DistinctRegions(compute=image, place=self._place) for image in images]
+
+    def _region_features(self, features: Tensor, boxes: Tensor) -> Tensor:
+        """[R, region_channels] of the regions [R, 4] of one image, ``features`` [1, ...]."""
         chunks = [
-            self.backbone.region_features(self.pool(features[image : image + 1], [chunk]))
-            for image, image_boxes in enumerate(boxes)
-            for chunk in self.in_chunks(image_boxes)
+            self.backbone.region_features(self.pool(features, [chunk]))
+            for chunk in self.in_chunks(boxes)
         ]
         return torch.cat(chunks)
+
+    def _place(self, boxes: Tensor) -> Tensor:
+        """[R, 4]: boxes for which this is the same are pooled from the same cells."""
+        if self.roi_head.pooling == "roi_pool":
+            return roi_cells(boxes, 1 / self.backbone.stride)
+        return boxes
 
     def in_chunks(self, regions: Tensor) -> tuple[Tensor, ...]:
         """[R, ...] in parts that go through the per-region layers together; one even of nothing."""

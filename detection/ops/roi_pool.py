@@ -63,6 +63,17 @@ def roi_pool(
     return pooled
 
 
+def roi_cells(boxes: Tensor, spatial_scale: float) -> Tensor:
+    """[R, 4] (x1, y1, x2, y2): the first and the last cells of ``boxes`` [R, 4] in RoIPool.
+
+    :func:`roi_pool` gives the same, bit for bit, for RoIs of one image with the same cells.
+    """
+    cells = boxes * spatial_scale
+    whole = cells.trunc()
+    # Half away from zero; torch.round would go to the even number.
+    return whole + cells.sign() * ((cells - whole).abs() >= 0.5)
+
+
 def roi_align(
     features: Tensor,
     rois: Tensor | list[Tensor],

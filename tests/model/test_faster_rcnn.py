@@ -323,11 +323,10 @@ def test_global_context_is_the_whole_images_feature_beside_each_regions(
             both = torch.cat((feature(box), whole))
             logits = model.roi_head.logits(both)
             torch.testing.assert_close(found[i].probabilities[number], logits.softmax(0))
-    again = model.classify(features, boxes, images.sizes, model.context(features, images.sizes))
-    assert torch.equal(again[0].probabilities, found[0].probabilities)
     # It is context that speaks: another image's gives other probabilities.
     swapped = model.context(features, images.sizes).flip(0)  # type: ignore[union-attr]
-    other = model.classify(features, boxes, images.sizes, swapped)
+    own = [view(regions) for view, regions in zip(model.regions(features), boxes, strict=True)]
+    other = model.predict(torch.cat(own), boxes, images.sizes, swapped)
     assert not torch.allclose(other[0].probabilities, found[0].probabilities)
 
 

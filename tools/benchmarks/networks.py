@@ -73,7 +73,8 @@ def spread_logits(model: FasterRCNN, images: ImageBatch) -> None:
     features, proposals = model.propose(images)
     boxes = [one.boxes[:16] for one in proposals]
     context = model.context(features, images.sizes)
-    logits, _ = model._siblings(model.region_features(features, boxes), boxes, context)
+    found = [own(regions) for own, regions in zip(model.regions(features), boxes, strict=True)]
+    logits, _ = model._siblings(torch.cat(found), boxes, context)
     model.roi_head.logits.weight.mul_(LOGITS_STD / logits.std())
 
 
