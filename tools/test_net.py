@@ -5,7 +5,8 @@ python tools/test_net.py data.root=/path/to/dataset detections=detections.json
 
 Leaves in output_dir: metrics.json, detections.json and comp4/, the files of the VOC server.
 A test set without annotations is detected in, not measured.  submission=voc or coco packs what the
-challenge's server takes.  proposal_recall=true measures the RPN by itself, too.
+challenge's server takes.  proposal_recall=true measures the RPN by itself, too; proposals_file=
+measures Fast R-CNN on the proposals that tools/propose.py wrote.
 """
 
 from __future__ import annotations
@@ -25,6 +26,7 @@ from omegaconf import DictConfig
 
 from detection.data.dataset import DetectionDataset
 from detection.data.folder import open_folder
+from detection.data.proposals_file import ProposalsFile
 from detection.engine.evaluate import detect_dataset, measure
 from detection.engine.metrics_file import write_metrics
 from detection.engine.propose import measure_proposals
@@ -48,6 +50,11 @@ def main(config: DictConfig) -> None:
         raise ValueError("give either checkpoint=<.pt> or detections=<.json or comp4 folder>")
     if config.submission not in (None, "voc", "coco"):
         raise ValueError(f"submission must be voc, coco or null, got {config.submission!r}")
+    if config.proposals_file and (config.checkpoint is None or config.proposal_recall):
+        raise ValueError(
+            "proposals_file= takes the place of a checkpoint's RPN: leave out detections= and "
+            "proposal_recall=true"
+        )
     dataset = open_dataset(config)
     if not dataset.annotated and (config.checkpoint is None or config.proposal_recall):
         raise ValueError(f"{dataset.source} is not annotated: there is nothing to measure with")
@@ -63,9 +70,14 @@ def main(config: DictConfig) -> None:
             raise ValueError("proposal_recall=true measures one model's RPN, not an ensemble's")
         dataset = dataset.with_class_names(detector.class_names)
         log.info("%s", dataset.report())
+        given = Path(config.proposals_file) if config.proposals_file else None
         start = time.perf_counter()
         detections = detect_dataset(
-            detector, dataset, batch_size=config.batch_size, workers=runtime.workers
+            detector,
+            dataset,
+            batch_size=config.batch_size,
+            workers=runtime.workers,
+            proposals=None if given is None else ProposalsFile(given, dataset),
         )
         timing["seconds_per_image"] = round((time.perf_counter() - start) / len(dataset), 4)
         if config.proposal_recall:

@@ -35,7 +35,7 @@ from detection.engine.log import TrainingLog
 from detection.engine.metrics_file import write_metrics
 from detection.engine.optim import Metrics
 from detection.engine.precise_bn import average_statistics
-from detection.engine.propose import detect_on_proposals, measure_proposals
+from detection.engine.propose import measure_proposals
 from detection.engine.runtime import Runtime, set_up_runtime
 from detection.engine.train import train
 from detection.evaluation.table import recall_line
@@ -315,11 +315,13 @@ class _Validation:
         return self.recall
 
     def _ap(self, detector: Detector) -> Metrics:
-        how = {"batch_size": self.config.validation.batch_size, "workers": self.runtime.workers}
-        if self.proposals:
-            detections = detect_on_proposals(detector, self.dataset, self.proposals, **how)
-        else:
-            detections = detect_dataset(detector, self.dataset, **how)
+        detections = detect_dataset(
+            detector,
+            self.dataset,
+            batch_size=self.config.validation.batch_size,
+            workers=self.runtime.workers,
+            proposals=self.proposals,
+        )
         self.scores = measure(self.ground_truth, detections, backend=self.config.validation.backend)
         return {name: getattr(self.scores.coco, name) for name in FOLLOWED}
 

@@ -15,6 +15,7 @@ from detection import boxes as box_ops
 from detection.data.dataset import DetectionDataset, Example
 from detection.data.image import read_image
 from detection.data.loader import check_size, single_threaded
+from detection.data.proposals_file import ProposalsFile
 from detection.evaluation.coco_ap import CocoAP, evaluate_coco
 from detection.evaluation.records import Detection, GroundTruth
 from detection.evaluation.table import per_class_table
@@ -100,20 +101,29 @@ def image_batches(
 
 
 def detect_dataset(
-    detector: Detector, dataset: DetectionDataset, *, batch_size: int, workers: int
+    detector: Detector,
+    dataset: DetectionDataset,
+    *,
+    batch_size: int,
+    workers: int,
+    proposals: ProposalsFile | None = None,
 ) -> list[dict[str, Any]]:
     """Detections in all images of ``dataset``: a COCO results list.
 
     Entries have ``image_id``, ``category_id`` (of ``dataset``), ``bbox`` [x, y, width, height] in
     pixels of the original image, and ``score``.  The classes must be the detector's:
     ``dataset.with_class_names(detector.class_names)``.
+    ``proposals``: in place of the RPN's, the best of each image, as many as the RPN's would be.
     """
     assert dataset.class_names == detector.class_names
+    most = detector.models[0].rpn.test_proposals.after_nms
     results: list[dict[str, Any]] = []
     for examples, images in image_batches(
         dataset, detector.preparation, batch_size=batch_size, workers=workers, what="detecting"
     ):
-        found = detector.detect_prepared(images, [example.size for example in examples])
+        sizes = [example.size for example in examples]
+        given = None if proposals is None else [proposals.read(e, most).boxes for e in examples]
+        found = detector.detect_prepared(images, sizes, given)
         for example, detections in zip(examples, found, strict=True):
             results.extend(to_results(detections, example.image_id, dataset.category_ids))
     return results

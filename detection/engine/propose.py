@@ -1,4 +1,4 @@
-"""Runs the RPN over a data set, and Fast R-CNN on proposals that are already there."""
+"""Runs the RPN over a data set: proposals on disk, and their recall."""
 
 from __future__ import annotations
 
@@ -6,7 +6,6 @@ import functools
 from collections.abc import Iterable, Iterator
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 import torch
 
@@ -15,7 +14,7 @@ from detection.data.dataset import DetectionDataset, Example
 from detection.data.proposals_file import ProposalsFile, ProposalsWriter
 from detection.data.transforms import to_batch_pixels
 from detection.engine.distributed import Processes
-from detection.engine.evaluate import image_batches, to_results
+from detection.engine.evaluate import image_batches
 from detection.evaluation.proposal_recall import TOPS, ImageProposals, proposal_recall
 from detection.inference.detector import Detector
 from detection.model.rpn import ProposalSelection
@@ -137,33 +136,3 @@ def _recall(
         for example, proposals in found
     }
     return proposal_recall(dataset.to_coco(), by_image)
-
-
-def detect_on_proposals(
-    detector: Detector,
-    dataset: DetectionDataset,
-    proposals: ProposalsFile,
-    *,
-    batch_size: int,
-    workers: int,
-) -> list[dict[str, Any]]:
-    """Fast R-CNN alone: detections on proposals out of a file, as many as the RPN would give.
-
-    A COCO results list like :func:`detection.engine.evaluate.detect_dataset`'s.
-    """
-    assert dataset.class_names == detector.class_names
-    model, device = detector.model, detector.device
-    most = model.rpn.test_proposals.after_nms
-    results: list[dict[str, Any]] = []
-    for examples, images in _batches(
-        detector, dataset, batch_size=batch_size, workers=workers, what="detecting"
-    ):
-        boxes = [
-            box_ops.rescale(proposals.read(example, most).boxes, example.size, size).to(device)
-            for example, size in zip(examples, images.sizes, strict=True)
-        ]
-        predictions = model.classify(model.features(images), boxes, images.sizes)
-        for example, size, prediction in zip(examples, images.sizes, predictions, strict=True):
-            found = detector.finish(prediction, size, example.size)
-            results.extend(to_results(found, example.image_id, dataset.category_ids))
-    return results

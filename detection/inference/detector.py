@@ -170,14 +170,22 @@ class Detector:
         self,
         images: Sequence[Sequence[NDArray[np.uint8]]],
         original_sizes: Sequence[tuple[int, int]],
+        proposals: Sequence[torch.Tensor] | None = None,
     ) -> list[Detections]:
-        """Images out of :attr:`preparation` -> detections in pixels of the original images."""
+        """Images out of :attr:`preparation` -> detections in pixels of the original images.
+
+        ``proposals``: [P, 4] in each original image, in place of the RPN's (Fast R-CNN).
+        """
         scales = [self._batch(scale) for scale in zip(*images, strict=True)]
         sizes = scales[0].sizes
         with torch.autocast(self.device.type, torch.bfloat16, enabled=self.precision == "bf16"):
             # All features are computed here, and nowhere below.
-            views = [self._look(model, scales) for model in self.models]
-            regions = union([view.proposals for view in views])
+            views = [self._look(model, scales, proposals is None) for model in self.models]
+            if proposals is None:
+                regions = union([view.proposals for view in views])
+            else:
+                given = zip(proposals, original_sizes, sizes, strict=True)
+                regions = [box_ops.rescale(*image).to(self.device) for image in given]
             classify = average([view.classify for view in views])
             predictions = self.inference.refinement(classify(regions), classify)
         return [
@@ -189,10 +197,10 @@ class Detector:
         sizes = [(image.shape[0], image.shape[1]) for image in images]
         return ImageBatch(to_batch_pixels(images), sizes).to(self.device)
 
-    def _look(self, model: FasterRCNN, scales: list[ImageBatch]) -> _View:
+    def _look(self, model: FasterRCNN, scales: list[ImageBatch], propose: bool) -> _View:
         """One model's proposals, from the base scale as it is, and its ``classify``."""
         base, *others = scales
-        features, proposals = model.propose(base)
+        features, proposals = model.propose(base) if propose else (model.features(base), [])
         classifiers = [self._classifier(model, base, others, features)]
         if self.inference.flip:
             flipped, *flipped_others = [mirror(batch) for batch in scales]
@@ -243,7 +251,10 @@ class Detector:
 
 @dataclass(frozen=True)
 class _View:
-    """What one model makes of a mini-batch: ``proposals`` of each image, and its ``classify``."""
+    """What one model makes of a mini-batch: ``proposals`` of each image, and its ``classify``.
+
+    There are no ``proposals`` where others are given.
+    """
 
     proposals: list[Proposals]
     classify: Classify

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -83,13 +84,15 @@ def test_the_file_holds_what_joint_training_would_propose(
 def test_fast_rcnn_on_the_file_detects_what_the_whole_detector_does(
     trained: Detector, dataset: DetectionDataset, written: Path
 ) -> None:
+    refinement = replace(trained.inference.refinement, passes=1)
+    trained.inference = replace(trained.inference, refinement=refinement)
     # Of as many candidates the file's best are the detector's own proposals.
     rpn = trained.model.rpn
     rpn.test_proposals = rpn.training_proposals
     file = ProposalsFile(written, dataset)
     key = functools.partial(sorted, key=lambda r: (r["image_id"], -r["score"], r["bbox"]))
     own = key(detect_dataset(trained, dataset, **HOW))
-    given = key(propose.detect_on_proposals(trained, dataset, file, **HOW))
+    given = key(detect_dataset(trained, dataset, proposals=file, **HOW))
     assert [r["image_id"] for r in own] == [r["image_id"] for r in given]
     for one, other in zip(own, given, strict=True):
         # The file is exact to a hundredth of a pixel, which the network passes on.

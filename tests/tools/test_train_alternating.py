@@ -219,6 +219,25 @@ def test_proposals_are_measured_with_the_detector(
     assert packed == json.loads((tmp_path / "detections.json").read_text())
 
 
+def test_fast_rcnn_is_measured_on_the_proposals_of_a_file(
+    trained: Path, data: Path, tmp_path: Path
+) -> None:
+    def detected(folder: Path, *overrides: str) -> list[dict[str, Any]]:
+        checkpoint = trained / "1_rpn" / "last.pt"  # two siblings as they began find something
+        measure(checkpoint, folder, f"data.root={data}", "score_threshold=0.0", *overrides)
+        found = json.loads((folder / "detections.json").read_text())
+        assert isinstance(found, list)
+        return found
+
+    given = f"proposals_file={trained}/1_rpn/val_proposals.safetensors"
+    on_file, own = detected(tmp_path / "a", given), detected(tmp_path / "b")
+    assert on_file
+    assert on_file != own
+    assert detected(tmp_path / "c", given, "inference=single") != on_file  # the steps of inference
+    with pytest.raises(ValueError, match="takes the place of a checkpoint's RPN"):
+        measure(trained / "best.pt", tmp_path, f"data.root={data}", given, "proposal_recall=true")
+
+
 def test_a_test_set_without_annotations_is_detected_in(
     trained: Path, data: Path, tmp_path: Path
 ) -> None:
