@@ -329,23 +329,26 @@ ROI_TARGET void pool_roi(
   }
 }
 
-// Rows of a gradient may lie a page apart, where no hardware prefetcher looks: asks for the row that
-// is needed ``ahead`` elements from here.
+// Rows of a gradient may lie a page apart, where no hardware prefetcher looks: asks for what is
+// needed ``ahead`` elements from here.  Between the additions, a cache line at a time, and into the
+// L2 cache: a whole row asked for at once, or into L1, has the additions wait for its arrival.
 #define ROI_PREFETCH(from, ahead, count)                                              \
   for (int64_t i = 0; i < static_cast<int64_t>((count) * sizeof(*(from))); i += 64) { \
-    __builtin_prefetch(reinterpret_cast<const char*>((from) + (ahead)) + i);          \
+    __builtin_prefetch(reinterpret_cast<const char*>((from) + (ahead)) + i, 0, 2);    \
   }
 
 // Adds the gradient of one bin to each of its cells, or zero where another cell won: a comparison
 // per cell and vector, no addresses that depend on data.
 template <typename Sum, typename Grad, typename Index, bool Vector, int Repeat>
 ROI_TARGET inline void add_where_won(
-    const Grad* grad, const Index* argmax, int first, int last, Cells rows, Cells columns,
-    int map_columns, Sum* sums, int64_t stride) {
+    const Grad* grad, const Index* argmax, int64_t ahead, int first, int last, Cells rows,
+    Cells columns, int map_columns, Sum* sums, int64_t stride) {
   typedef Lanes<Sum, Vector> L;
   for (int channel = first; channel < last; channel += L::count * Repeat) {
     typename L::Value values[Repeat];
     typename L::Index where[Repeat];
+    ROI_PREFETCH(grad + channel, ahead, L::count * Repeat);
+    ROI_PREFETCH(argmax + channel, ahead, L::count * Repeat);
     for (int r = 0; r < Repeat; ++r) {
       values[r] = load_as<typename L::Value>(grad + channel + r * L::count);
       where[r] = load_index<typename L::Index, L::count>(argmax + channel + r * L::count);
@@ -369,20 +372,20 @@ template <typename Sum, typename Grad, typename Index>
 ROI_TARGET void unpool_bin(
     const Grad* grad, const Index* argmax, int64_t ahead, int channels, Cells rows,
     Cells columns, uint32_t cells, int map_columns, Sum* sums, int64_t stride) {
-  ROI_PREFETCH(grad, ahead, channels);
-  ROI_PREFETCH(argmax, ahead, channels);
   constexpr int few = 16;  // cells; from there on a scattered addition is cheaper
   if ((rows.end - rows.begin) * (columns.end - columns.begin) <= few) {
     constexpr int lanes = Lanes<Sum, true>::count;
     const int quads = channels / (4 * lanes) * (4 * lanes);
     const int singles = channels / lanes * lanes;
     add_where_won<Sum, Grad, Index, true, 4>(
-        grad, argmax, 0, quads, rows, columns, map_columns, sums, stride);
+        grad, argmax, ahead, 0, quads, rows, columns, map_columns, sums, stride);
     add_where_won<Sum, Grad, Index, true, 1>(
-        grad, argmax, quads, singles, rows, columns, map_columns, sums, stride);
+        grad, argmax, ahead, quads, singles, rows, columns, map_columns, sums, stride);
     add_where_won<Sum, Grad, Index, false, 1>(
-        grad, argmax, singles, channels, rows, columns, map_columns, sums, stride);
+        grad, argmax, ahead, singles, channels, rows, columns, map_columns, sums, stride);
   } else {
+    ROI_PREFETCH(grad, ahead, channels);
+    ROI_PREFETCH(argmax, ahead, channels);
     for (int channel = 0; channel < channels; ++channel) {
       const uint32_t index = static_cast<uint32_t>(argmax[channel]);
       if (index < cells) sums[index * stride + channel] += load_as<Sum>(grad + channel);
@@ -429,12 +432,13 @@ ROI_TARGET void align_bin(
 
 template <typename T, typename Grad, bool Vector, int Repeat>
 ROI_TARGET inline void spread(
-    const Grad* grad, int first, int last, Cells rows, const T* row_weights, Cells columns,
-    const T* column_weights, int map_columns, T* sums, int64_t stride) {
+    const Grad* grad, int64_t ahead, int first, int last, Cells rows, const T* row_weights,
+    Cells columns, const T* column_weights, int map_columns, T* sums, int64_t stride) {
   typedef typename Lanes<T, Vector>::Value Value;
   constexpr int lanes = Lanes<T, Vector>::count;
   for (int channel = first; channel < last; channel += lanes * Repeat) {
     Value values[Repeat];
+    ROI_PREFETCH(grad + channel, ahead, lanes * Repeat);
     for (int r = 0; r < Repeat; ++r) {
       values[r] = load_as<Value>(grad + channel + r * lanes);
     }
@@ -455,18 +459,18 @@ template <typename T, typename Grad>
 ROI_TARGET void unalign_bin(
     const Grad* grad, int64_t ahead, int channels, Cells rows, const T* row_weights,
     Cells columns, const T* column_weights, int map_columns, T* sums, int64_t stride) {
-  ROI_PREFETCH(grad, ahead, channels);
   constexpr int lanes = Lanes<T, true>::count;
   const int quads = channels / (4 * lanes) * (4 * lanes);
   const int singles = channels / lanes * lanes;
   spread<T, Grad, true, 4>(
-      grad, 0, quads, rows, row_weights, columns, column_weights, map_columns, sums, stride);
+      grad, ahead, 0, quads, rows, row_weights, columns, column_weights, map_columns, sums,
+      stride);
   spread<T, Grad, true, 1>(
-      grad, quads, singles, rows, row_weights, columns, column_weights, map_columns, sums,
-      stride);
+      grad, ahead, quads, singles, rows, row_weights, columns, column_weights, map_columns,
+      sums, stride);
   spread<T, Grad, false, 1>(
-      grad, singles, channels, rows, row_weights, columns, column_weights, map_columns, sums,
-      stride);
+      grad, ahead, singles, channels, rows, row_weights, columns, column_weights, map_columns,
+      sums, stride);
 }
 
 // ---- Layout -----------------------------------------------------------------------------------

@@ -82,7 +82,7 @@ constexpr int64_t kForwardBlockBytes = 4096;
 // Channels at a time where channels are no neighbours: a tile of all bins is transposed in cache.
 constexpr int64_t kTileChannels = 64;
 // How much of a gradient is asked for ahead of its use.
-constexpr int64_t kPrefetchBytes = 4096;
+constexpr int64_t kPrefetchBytes = 8192;
 
 // Fresh memory costs a page fault and a cleared page on first touch: 0.13 s for the 240 MB of 300
 // RoIs in 4 KiB pages, several times as long as pooling into it, and a sixth of that in 2 MiB pages.
