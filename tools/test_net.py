@@ -71,13 +71,14 @@ def main(config: DictConfig) -> None:
         dataset = dataset.with_class_names(detector.class_names)
         log.info("%s", dataset.report())
         given = Path(config.proposals_file) if config.proposals_file else None
+        proposals = None if given is None else ProposalsFile(given, dataset)
         start = time.perf_counter()
         detections = detect_dataset(
             detector,
             dataset,
             batch_size=config.batch_size,
             workers=runtime.workers,
-            proposals=None if given is None else ProposalsFile(given, dataset),
+            proposals=proposals,
         )
         timing["seconds_per_image"] = round((time.perf_counter() - start) / len(dataset), 4)
         if config.proposal_recall:

@@ -113,7 +113,8 @@ def detect_dataset(
     Entries have ``image_id``, ``category_id`` (of ``dataset``), ``bbox`` [x, y, width, height] in
     pixels of the original image, and ``score``.  The classes must be the detector's:
     ``dataset.with_class_names(detector.class_names)``.
-    ``proposals``: in place of the RPN's, the best of each image, as many as the RPN's would be.
+    ``proposals``: in place of the RPN's, the best of each image, as many as the (first) model's
+    RPN would give.
     """
     assert dataset.class_names == detector.class_names
     most = detector.models[0].rpn.test_proposals.after_nms

@@ -22,7 +22,7 @@ from detection.structures import ImageBatch, Proposals
 
 
 def _batches(
-    detector: Detector, dataset: DetectionDataset, *, batch_size: int, workers: int, what: str
+    detector: Detector, dataset: DetectionDataset, *, batch_size: int, workers: int
 ) -> Iterator[tuple[list[Example], ImageBatch]]:
     """The images of ``dataset``, resized, on the detector's device, and under its precision."""
     resize = functools.partial(detector.resize, shorter=detector.resize.shorter_sides[0])
@@ -32,7 +32,7 @@ def _batches(
         torch.autocast(detector.device.type, torch.bfloat16, enabled=detector.precision == "bf16"),
     ):
         for examples, images in image_batches(
-            dataset, resize, batch_size=batch_size, workers=workers, what=what
+            dataset, resize, batch_size=batch_size, workers=workers, what="proposing"
         ):
             sizes = [(image.shape[0], image.shape[1]) for image in images]
             yield examples, ImageBatch(to_batch_pixels(images), sizes).to(detector.device)
@@ -51,9 +51,7 @@ def propose_dataset(
     ``selection``: how many, in place of the model's own two selections.
     """
     model = detector.model
-    for examples, images in _batches(
-        detector, dataset, batch_size=batch_size, workers=workers, what="proposing"
-    ):
+    for examples, images in _batches(detector, dataset, batch_size=batch_size, workers=workers):
         features = model.features(images)
         logits, deltas = model.rpn(features)
         found = model.rpn.propose(logits, deltas, model.anchors(features), images.sizes, selection)

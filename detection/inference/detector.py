@@ -174,13 +174,16 @@ class Detector:
     ) -> list[Detections]:
         """Images out of :attr:`preparation` -> detections in pixels of the original images.
 
-        ``proposals``: [P, 4] in each original image, in place of the RPN's (Fast R-CNN).
+        ``proposals``: float32 [P, 4] in each original image, in place of the RPN's (Fast R-CNN).
+        Raises ValueError if they are not of as many images.
         """
+        if proposals is not None and len(proposals) != len(images):
+            raise ValueError(f"{len(images)} images, but proposals of {len(proposals)}")
         scales = [self._batch(scale) for scale in zip(*images, strict=True)]
         sizes = scales[0].sizes
         with torch.autocast(self.device.type, torch.bfloat16, enabled=self.precision == "bf16"):
             # All features are computed here, and nowhere below.
-            views = [self._look(model, scales, proposals is None) for model in self.models]
+            views = [self._look(model, scales, propose=proposals is None) for model in self.models]
             if proposals is None:
                 regions = union([view.proposals for view in views])
             else:
@@ -197,10 +200,10 @@ class Detector:
         sizes = [(image.shape[0], image.shape[1]) for image in images]
         return ImageBatch(to_batch_pixels(images), sizes).to(self.device)
 
-    def _look(self, model: FasterRCNN, scales: list[ImageBatch], propose: bool) -> _View:
+    def _look(self, model: FasterRCNN, scales: list[ImageBatch], *, propose: bool) -> _View:
         """One model's proposals, from the base scale as it is, and its ``classify``."""
         base, *others = scales
-        features, proposals = model.propose(base) if propose else (model.features(base), [])
+        features, proposals = model.propose(base) if propose else (None, [])
         classifiers = [self._classifier(model, base, others, features)]
         if self.inference.flip:
             flipped, *flipped_others = [mirror(batch) for batch in scales]

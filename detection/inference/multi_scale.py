@@ -24,7 +24,7 @@ from detection.inference.refine import Classify
 from detection.model.faster_rcnn import FasterRCNN, whole_images
 
 Sizes = list[tuple[int, int]]
-View = Callable[[Tensor], Tensor]  # boxes [R, 4] in one image at one scale -> [R, ...]
+Pooling = Callable[[Tensor], Tensor]  # boxes [R, 4] in one image at one scale -> [R, ...]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -125,7 +125,7 @@ def lower_scale(
     return (below - 1).clamp(0, len(scaled_sizes) - 2)
 
 
-def _views(model: FasterRCNN, features: Tensor, rule: MultiScale) -> list[View]:
+def _views(model: FasterRCNN, features: Tensor, rule: MultiScale) -> list[Pooling]:
     """For each image of one scale: boxes in its pixels -> that of which the maximum is taken."""
     if rule.maximum == "region_features":
         return model.regions(features)
@@ -137,7 +137,7 @@ def _pooled(model: FasterRCNN, features: Tensor, boxes: Tensor) -> Tensor:
 
 
 def _maxout(
-    views: Sequence[View],
+    views: Sequence[Pooling],
     sizes: Sequence[tuple[int, int]],
     boxes: Tensor,
     base_size: tuple[int, int],

@@ -146,10 +146,10 @@ class FasterRCNN(nn.Module):
         What two of them need is computed once: global context, and regions that pool alike.
         """
         context = self.context(features, sizes)
-        regions = self.regions(features)
+        images = self.regions(features)
 
         def classify(boxes: list[Tensor]) -> list[RegionPredictions]:
-            found = [own(image_boxes) for own, image_boxes in zip(regions, boxes, strict=True)]
+            found = [features_of(b) for features_of, b in zip(images, boxes, strict=True)]
             return self.predict(torch.cat(found), boxes, sizes, context)
 
         return classify
@@ -162,10 +162,10 @@ class FasterRCNN(nn.Module):
 
     def regions(self, features: Tensor) -> list[Callable[[Tensor], Tensor]]:
         """For each image: boxes [R, 4] -> their features [R, region_channels].  Inference."""
-        images = [partial(self._region_features, image[None]) for image in features]
+        plain = [partial(self._region_features, image[None]) for image in features]
         if features.device.type != "cpu":
-            return list(images)  # looking for equal ones would make the host wait
-        return [DistinctRegions(compute=image, place=self._place) for image in images]
+            return list(plain)  # looking for equal ones would make the host wait
+        return [DistinctRegions(compute=compute, place=self._place) for compute in plain]
 
     def _region_features(self, features: Tensor, boxes: Tensor) -> Tensor:
         """[R, region_channels] of the regions [R, 4] of one image, ``features`` [1, ...]."""

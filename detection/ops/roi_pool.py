@@ -66,7 +66,8 @@ def roi_pool(
 def roi_cells(boxes: Tensor, spatial_scale: float) -> Tensor:
     """[R, 4] (x1, y1, x2, y2): the first and the last cells of ``boxes`` [R, 4] in RoIPool.
 
-    :func:`roi_pool` gives the same, bit for bit, for RoIs of one image with the same cells.
+    :func:`roi_pool` gives the same, bit for bit, for RoIs of one image with the same cells; that
+    is, if ``boxes`` are float32 and features float32 or narrower, or the scale is a power of two.
     """
     cells = boxes * spatial_scale
     whole = cells.trunc()

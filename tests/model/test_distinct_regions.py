@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 
 import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
-from torch import Tensor
+from torch import Tensor, nn
 
 from detection.model.distinct_regions import DistinctRegions
 from detection.model.faster_rcnn import FasterRCNN
@@ -38,45 +39,55 @@ def test_what_is_equal_or_known_is_not_computed() -> None:
     assert regions(torch.zeros(0, 4)).shape == (0, 2)
 
 
-@given(
-    st.lists(
-        st.lists(st.tuples(*[st.integers(0, 2).map(lambda half: half / 2)] * 4), max_size=9),
-        max_size=4,
-    )
-)
+COORDINATES = st.sampled_from([0.0, 0.5, 1.0, torch.nan, torch.inf])
+
+
+@given(st.lists(st.lists(st.tuples(*[COORDINATES] * 4), max_size=9), max_size=4))
 def test_equals_computing_all(calls: list[list[tuple[float, ...]]]) -> None:
     compute = Rounds()
     regions = DistinctRegions(compute=compute, place=torch.round)
     for boxes in calls:
         asked = torch.tensor(boxes).reshape(-1, 4)
-        assert torch.equal(regions(asked), Rounds()(asked))
+        torch.testing.assert_close(regions(asked), Rounds()(asked), rtol=0, atol=0, equal_nan=True)
     asked = torch.tensor([box for boxes in calls for box in boxes]).reshape(-1, 4)
-    assert sum(compute.computed) == len(set(map(tuple, asked.round().tolist())))
-
-
-def test_boxes_that_are_not_finite_hide_no_others() -> None:
-    boxes = torch.tensor([[0.0, 0, 4, 4], [torch.nan] * 4, [0, 0, torch.inf, 4], [2, 2, 4, 4]])
-    found = DistinctRegions(compute=Rounds(), place=torch.round)(boxes)
-    assert found[1:3].isfinite().logical_not().any(dim=1).all()
-    assert torch.equal(found[[0, 3]], Rounds()(boxes[[0, 3]]))
+    known = {tuple(box) for box in asked.round().tolist() if not any(map(math.isnan, box))}
+    assert sum(compute.computed) == len(known) + int(asked.isnan().any(dim=1).sum())
 
 
 @torch.no_grad()
-@pytest.mark.parametrize("pooling", ["roi_pool", "roi_align"])
-def test_a_detector_says_the_same_of_regions_asked_for_again(
-    detector: Callable[..., FasterRCNN], image_batch: Callable[..., ImageBatch], pooling: str
+@pytest.mark.parametrize(
+    ("pooling", "computed"), [("roi_pool", [5, 1, 0]), ("roi_align", [6, 1, 0])]
+)
+def test_a_detector_says_the_same_as_of_all_regions_one_by_one(
+    detector: Callable[..., FasterRCNN],
+    image_batch: Callable[..., ImageBatch],
+    pooling: str,
+    computed: list[int],
 ) -> None:
-    model = detector(tiny=True).eval()
+    model = detector(tiny=True, regions_at_once=100).eval()
+    for layer in (model.roi_head.logits, model.roi_head.deltas):
+        nn.init.normal_(layer.weight, std=2.0)
     model.roi_head.pooling = pooling
-    images = image_batch((64, 96), (80, 64))
+    images = image_batch((96, 96))
     features = model.features(images)
     classify = model.classifier(features, images.sizes)
-    boxes = torch.tensor([[4.0, 4, 60, 60], [4.1, 3.9, 60, 60.2], [0, 0, 20, 30]])
-    for asked in (boxes, boxes.flip(0), boxes + 0.05):
-        found = classify([asked, asked[:1]])
-        for i in range(2):
-            pooled = model.pool(features[i : i + 1], [asked[: len(found[i].boxes)]])
-            logits, deltas = model.roi_head(model.backbone.region_features(pooled))
-            own = model.roi_head.predictions(logits, deltas, asked[: len(pooled)], images.sizes[i])
-            torch.testing.assert_close(found[i].probabilities, own.probabilities)
-            torch.testing.assert_close(found[i].boxes, own.boxes)
+    boxes = torch.tensor(
+        [
+            [4.0, 4, 60, 60],
+            [4.1, 3.9, 60, 60.2],  # the same cells
+            [4, 4, 60, 76],  # one cell more
+            [36, 4, 90, 60],  # 36 / 16 is cell 2
+            [40, 4, 90, 60],  # 40 / 16 = 2.5 is cell 3
+            [0, 0, 20, 30],
+        ]
+    )
+    more = torch.cat((boxes[:2], torch.tensor([[20.0, 20, 70, 70]])))
+    for asked, fresh in zip((boxes, more, boxes.flip(0)), computed, strict=True):
+        model.backbone.regions.clear()
+        (found,) = classify([asked])
+        assert model.backbone.regions == [fresh]
+        pooled = [model.pool(features, [box[None]]) for box in asked]
+        logits, deltas = model.roi_head(model.backbone.region_features(torch.cat(pooled)))
+        expected = model.roi_head.predictions(logits, deltas, asked, images.sizes[0])
+        torch.testing.assert_close(found.probabilities, expected.probabilities)
+        torch.testing.assert_close(found.boxes, expected.boxes)

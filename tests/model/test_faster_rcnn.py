@@ -92,7 +92,7 @@ def test_classifying_in_chunks_changes_nothing(
     images = image_batch((96, 128), (80, 112))
     boxes = [
         torch.tensor([[0.0, 0, 50, 60], [10, 20, 90, 80], [30, 30, 40, 95]]),
-        torch.tensor([[5.0, 5, 60, 60]] * 5) + torch.arange(5)[:, None],
+        torch.tensor([[5.0, 5, 60, 60]] * 5) + 16 * torch.arange(5)[:, None],
     ]
     predictions = []
     model = detector().eval()
@@ -325,8 +325,8 @@ def test_global_context_is_the_whole_images_feature_beside_each_regions(
             torch.testing.assert_close(found[i].probabilities[number], logits.softmax(0))
     # It is context that speaks: another image's gives other probabilities.
     swapped = model.context(features, images.sizes).flip(0)  # type: ignore[union-attr]
-    own = [view(regions) for view, regions in zip(model.regions(features), boxes, strict=True)]
-    other = model.predict(torch.cat(own), boxes, images.sizes, swapped)
+    own = model.backbone.region_features(model.pool(features, boxes))
+    other = model.predict(own, boxes, images.sizes, swapped)
     assert not torch.allclose(other[0].probabilities, found[0].probabilities)
 
 

@@ -223,7 +223,7 @@ def test_fast_rcnn_is_measured_on_the_proposals_of_a_file(
     trained: Path, data: Path, tmp_path: Path
 ) -> None:
     def detected(folder: Path, *overrides: str) -> list[dict[str, Any]]:
-        checkpoint = trained / "1_rpn" / "last.pt"  # two siblings as they began find something
+        checkpoint = trained / "1_rpn" / "last.pt"  # its head is untrained, and finds something
         measure(checkpoint, folder, f"data.root={data}", "score_threshold=0.0", *overrides)
         found = json.loads((folder / "detections.json").read_text())
         assert isinstance(found, list)

@@ -75,7 +75,7 @@ def _for_inference(model: FasterRCNN, device: torch.device) -> FasterRCNN:
 def _classifying(
     model: FasterRCNN, regions: int, height: int, width: int, seed: int
 ) -> Callable[[], object]:
-    """The head alone, on as many regions as are asked for."""
+    """The head alone, asked for so many regions; a CPU computes those that pool alike once."""
     device = next(model.parameters()).device
     network = _for_inference(model, device)
     batch = pictures(1, height, width, seed).to(device)

@@ -73,8 +73,8 @@ def spread_logits(model: FasterRCNN, images: ImageBatch) -> None:
     features, proposals = model.propose(images)
     boxes = [one.boxes[:16] for one in proposals]
     context = model.context(features, images.sizes)
-    found = [own(regions) for own, regions in zip(model.regions(features), boxes, strict=True)]
-    logits, _ = model._siblings(torch.cat(found), boxes, context)
+    region_features = model.backbone.region_features(model.pool(features, boxes))
+    logits, _ = model._siblings(region_features, boxes, context)
     model.roi_head.logits.weight.mul_(LOGITS_STD / logits.std())
 
 

@@ -81,7 +81,8 @@ constexpr int64_t kSmallestShare = 16;  // a cache line, never shared by two thr
 constexpr int64_t kForwardBlockBytes = 4096;
 // Channels at a time where channels are no neighbours: a tile of all bins is transposed in cache.
 constexpr int64_t kTileChannels = 64;
-// How much of a gradient is asked for ahead of its use.
+// How much of a gradient is asked for ahead of its use: a microsecond's work, several times what
+// memory takes to answer.  From 4 to 24 KiB it makes little difference.
 constexpr int64_t kPrefetchBytes = 8192;
 
 // Fresh memory costs a page fault and a cleared page on first touch: 0.13 s for the 240 MB of 300
