@@ -70,8 +70,8 @@ def main(config: DictConfig) -> None:
             raise ValueError("proposal_recall=true measures one model's RPN, not an ensemble's")
         dataset = dataset.with_class_names(detector.class_names)
         log.info("%s", dataset.report())
-        given = Path(config.proposals_file) if config.proposals_file else None
-        proposals = None if given is None else ProposalsFile(given, dataset)
+        given = config.proposals_file
+        proposals = ProposalsFile(Path(given), dataset) if given else None
         start = time.perf_counter()
         detections = detect_dataset(
             detector,

@@ -21,23 +21,6 @@ from detection.model.rpn import ProposalSelection
 from detection.structures import ImageBatch, Proposals
 
 
-def _batches(
-    detector: Detector, dataset: DetectionDataset, *, batch_size: int, workers: int
-) -> Iterator[tuple[list[Example], ImageBatch]]:
-    """The images of ``dataset``, resized, on the detector's device, and under its precision."""
-    resize = functools.partial(detector.resize, shorter=detector.resize.shorter_sides[0])
-    detector.model.eval()
-    with (
-        torch.inference_mode(),
-        torch.autocast(detector.device.type, torch.bfloat16, enabled=detector.precision == "bf16"),
-    ):
-        for examples, images in image_batches(
-            dataset, resize, batch_size=batch_size, workers=workers, what="proposing"
-        ):
-            sizes = [(image.shape[0], image.shape[1]) for image in images]
-            yield examples, ImageBatch(to_batch_pixels(images), sizes).to(detector.device)
-
-
 def propose_dataset(
     detector: Detector,
     dataset: DetectionDataset,
@@ -50,14 +33,23 @@ def propose_dataset(
 
     ``selection``: how many, in place of the model's own two selections.
     """
-    model = detector.model
-    for examples, images in _batches(detector, dataset, batch_size=batch_size, workers=workers):
-        features = model.features(images)
-        logits, deltas = model.rpn(features)
-        found = model.rpn.propose(logits, deltas, model.anchors(features), images.sizes, selection)
-        for example, size, proposals in zip(examples, images.sizes, found, strict=True):
-            boxes = box_ops.rescale(proposals.boxes, size, example.size)
-            yield example, Proposals(boxes.cpu(), proposals.logits.cpu())
+    model = detector.model.eval()
+    resize = functools.partial(detector.resize, shorter=detector.resize.shorter_sides[0])
+    with (
+        torch.inference_mode(),
+        torch.autocast(detector.device.type, torch.bfloat16, enabled=detector.precision == "bf16"),
+    ):
+        for examples, resized in image_batches(
+            dataset, resize, batch_size=batch_size, workers=workers, what="proposing"
+        ):
+            sizes = [(image.shape[0], image.shape[1]) for image in resized]
+            images = ImageBatch(to_batch_pixels(resized), sizes).to(detector.device)
+            features = model.features(images)
+            logits, deltas = model.rpn(features)
+            found = model.rpn.propose(logits, deltas, model.anchors(features), sizes, selection)
+            for example, size, proposals in zip(examples, sizes, found, strict=True):
+                boxes = box_ops.rescale(proposals.boxes, size, example.size)
+                yield example, Proposals(boxes.cpu(), proposals.logits.cpu())
 
 
 def write_proposals(
