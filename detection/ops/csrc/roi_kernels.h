@@ -102,13 +102,21 @@ ROI_TARGET inline void store_index(Index* to, const Lane& lanes) {
   }
 }
 
-template <typename Lane, int Count, typename Index>
-ROI_TARGET inline Lane load_index(const Index* from) {
+// Loads as many numbers as ``Lane`` has lanes, each widened to one.
+template <typename Lane, int Count, typename Narrow>
+ROI_TARGET inline Lane load_widened(const Narrow* from) {
   if constexpr (Count == 1) {
     return static_cast<Lane>(*from);
+#if defined(__x86_64__)
+    // One instruction, where GCC makes five of the general conversion.
+  } else if constexpr (ROI_VECTOR_BYTES == 32 && Count == 8 && sizeof(Narrow) == 2) {
+    return reinterpret_cast<Lane>(_mm256_cvtepu16_epi32(load<__m128i>(from)));
+  } else if constexpr (ROI_VECTOR_BYTES == 32 && Count == 8 && sizeof(Narrow) == 1) {
+    return reinterpret_cast<Lane>(_mm256_cvtepu8_epi32(_mm_cvtsi64_si128(load<int64_t>(from))));
+#endif
   } else {
-    typedef Index Narrow __attribute__((vector_size(Count * sizeof(Index))));
-    return __builtin_convertvector(load<Narrow>(from), Lane);
+    typedef Narrow Packed __attribute__((vector_size(Count * sizeof(Narrow))));
+    return __builtin_convertvector(load<Packed>(from), Lane);
   }
 }
 
@@ -216,8 +224,7 @@ ROI_TARGET inline Value load_as(const Bits* from) {
     return widened<float, uint32_t>(static_cast<uint32_t>(from->bits), Bits());
   } else {
     typedef typename Pack<uint32_t>::type Words;
-    typedef uint16_t Narrow __attribute__((vector_size(count * 2)));
-    return widened<Value, Words>(__builtin_convertvector(load<Narrow>(from), Words), Bits());
+    return widened<Value, Words>(load_widened<Words, count>(&from->bits), Bits());
   }
 }
 
@@ -352,7 +359,7 @@ ROI_TARGET inline void add_where_won(
     ROI_PREFETCH(argmax + channel, ahead, L::count * Repeat);
     for (int r = 0; r < Repeat; ++r) {
       values[r] = load_as<typename L::Value>(grad + channel + r * L::count);
-      where[r] = load_index<typename L::Index, L::count>(argmax + channel + r * L::count);
+      where[r] = load_widened<typename L::Index, L::count>(argmax + channel + r * L::count);
     }
     for (int y = rows.begin; y < rows.end; ++y) {
       int index = y * map_columns + columns.begin;
