@@ -51,7 +51,7 @@ def read_coco(
         size = (int(image["height"]), int(image["width"]))
         given = np.array([a["bbox"] for a in own], dtype=np.float64).reshape(-1, 4)
         where = [f"image {image['file_name']}, annotation {a.get('id')}" for a in own]
-        boxes, sound = check(box_ops.from_coco(given.astype(np.float32)), size, where)
+        boxes, kept = check(box_ops.from_coco(given.astype(np.float32)), size, where)
         areas = [a.get("area", a["bbox"][2] * a["bbox"][3]) for a in own]
         example = Example(
             image_id=int(image["id"]),
@@ -64,7 +64,7 @@ def read_coco(
             annotated=given,
             areas=np.array(areas, dtype=np.float64),
         )
-        examples.append(example.keep(sound))
+        examples.append(example.keep(kept))
     check.finish()
     return DetectionDataset(tuple(names), tuple(ids), examples, annotations, annotated)
 

@@ -25,7 +25,8 @@ class Example:
     """One image and its objects.
 
     ``image_id``: as in the annotations, or a number given in order.  ``size``: (height, width).
-    ``boxes``: float32 [G, 4] in pixels of the image as stored.  ``labels``: int64 [G], 1 ... C.
+    ``boxes``: float32 [G, 4] in pixels of the image as stored, cut to it.  ``labels``: int64 [G],
+    1 ... C.
     ``crowd``, ``difficult``: bool [G].
     ``annotated``: float64 [G, 4], (x, y, width, height) as annotated, neither cut nor rounded: what
     detections are measured against, for one box at the edge of a threshold changes the published
@@ -42,6 +43,15 @@ class Example:
     difficult: NDArray[np.bool_]
     annotated: NDArray[np.float64]
     areas: NDArray[np.float64]
+
+    @property
+    def has_area(self) -> NDArray[np.bool_]:
+        """bool [G]: the objects that there is a box of to learn from.
+
+        COCO has two of no height.  They are objects like the others where detections are measured.
+        """
+        sides: NDArray[np.float32] = self.boxes[:, 2:] - self.boxes[:, :2]
+        return np.logical_and.reduce(sides > 0, axis=1)
 
     def keep(self, index: NDArray[Any]) -> Example:
         """The example with only the objects that ``index`` picks."""
@@ -114,7 +124,7 @@ class DetectionDataset:
 
         detectron2 trains so; as background such images are worth keeping.
         """
-        examples = [e for e in self.examples if bool((~e.crowd).any())]
+        examples = [e for e in self.examples if bool((~e.crowd & e.has_area).any())]
         log.info(
             "%s: %d images without objects are left out of training",
             self.source,
@@ -218,8 +228,8 @@ class DetectionDataset:
 class BoxCheck:
     """Checks every box of a data set while it is read, and says all that is wrong at once.
 
-    ``on_invalid``: "error" raises after reading; "repair" cuts boxes to their image, drops what
-    has no area then, and reports how many.
+    ``on_invalid``: "error" raises after reading; "repair" cuts boxes to their image, drops those
+    that are no boxes at all, and reports how many.
     """
 
     shown = 10
@@ -234,7 +244,9 @@ class BoxCheck:
     def __call__(
         self, boxes: NDArray[np.float32], size: tuple[int, int], names: Sequence[str]
     ) -> tuple[NDArray[np.float32], NDArray[np.bool_]]:
-        """Boxes [G, 4] cut to an image of (height, width), and bool [G]: those that are sound.
+        """Boxes [G, 4] cut to an image of (height, width), and bool [G]: those that are kept.
+
+        Those that have no area, or none within the image, are kept: see ``Example.has_area``.
 
         ``names``: where each box stands, for the message.
         """
@@ -255,8 +267,8 @@ class BoxCheck:
             )
             x1, y1, x2, y2 = (f"{value:g}" for value in boxes[index])
             self.problems.append(f"{names[index]}: box ({x1}, {y1}, {x2}, {y2}) {rule}")
-        sound = finite & ~empty
-        return cut, sound if self.on_invalid == "repair" else np.ones_like(sound)
+        boxes_at_all = finite & np.logical_and.reduce(boxes[:, 2:] >= boxes[:, :2], axis=1)
+        return cut, boxes_at_all if self.on_invalid == "repair" else np.ones_like(finite)
 
     def finish(self) -> None:
         """Raises ValueError, or reports, once everything has been read."""
@@ -271,6 +283,7 @@ class BoxCheck:
         if self.on_invalid == "error":
             raise ValueError(
                 f"{message}\nMend the annotations, or let data.invalid_boxes=repair cut boxes to "
-                "their image and drop those without area"
+                "their image and train without those that have no area then; detections are "
+                "measured against all boxes as annotated"
             )
-        log.warning("%s\n(cut to the image; without area: dropped)", message)
+        log.warning("%s\n(cut to the image; without area: not trained on)", message)

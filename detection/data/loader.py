@@ -151,9 +151,9 @@ class TrainingImages(Dataset[tuple[np.ndarray, Target]]):
         check_size(image, example)
         ignored = (example.crowd & self.ignore_crowd) | (example.difficult & self.ignore_difficult)
         target = Target(
-            boxes=torch.from_numpy(example.boxes),
-            labels=torch.from_numpy(example.labels),
-            ignored=torch.from_numpy(ignored),
+            boxes=torch.from_numpy(example.boxes[example.has_area]),
+            labels=torch.from_numpy(example.labels[example.has_area]),
+            ignored=torch.from_numpy(ignored[example.has_area]),
             proposals=self.proposals.read(example).boxes if self.proposals else None,
         )
         random = np.random.default_rng((self.seed, epoch, index))

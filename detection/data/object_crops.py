@@ -32,7 +32,7 @@ def object_crops(
     crops, classes = [], []
     for example in dataset.examples:
         image = read_image(example.path)
-        wanted = ~(example.crowd | example.difficult)
+        wanted = ~(example.crowd | example.difficult) & example.has_area
         for box, label in zip(example.boxes[wanted], example.labels[wanted], strict=True):
             for _ in range(per_object):
                 crops.append(_crop(image, box, side, random.uniform(*context), random))

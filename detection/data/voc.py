@@ -90,7 +90,7 @@ def to_example(
         f"{annotation.name}.xml, object {i} ({name})"
         for i, name in enumerate(annotation.names, start=1)
     ]
-    boxes, sound = check(given, annotation.size, where)
+    boxes, kept = check(given, annotation.size, where)
     annotated = box_ops.to_coco(given).astype(np.float64)
     example = Example(
         image_id=image_id,
@@ -103,7 +103,7 @@ def to_example(
         annotated=annotated,
         areas=np.prod(annotated[:, 2:], axis=1),
     )
-    return example.keep(sound)
+    return example.keep(kept)
 
 
 def unannotated(path: Path) -> Annotation:

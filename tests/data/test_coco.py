@@ -13,6 +13,7 @@ import pytest
 
 from detection.data.coco import read_coco
 from detection.data.dataset import DetectionDataset
+from detection.evaluation.coco_ap import evaluate_coco
 
 Write = Callable[..., Path]
 Content = dict[str, Any]
@@ -196,7 +197,7 @@ def test_all_invalid_boxes_are_said_at_once_up_to_ten(
     assert "invalid_boxes=repair" in str(error.value)
 
 
-def test_repair_cuts_boxes_and_drops_those_without_area(
+def test_repair_cuts_boxes_and_leaves_out_those_without_area(
     tmp_path: Path, coco: Content, write_coco: Write, caplog: pytest.LogCaptureFixture
 ) -> None:
     coco["annotations"] = [
@@ -204,15 +205,35 @@ def test_repair_cuts_boxes_and_drops_those_without_area(
         {"id": 2, "image_id": 7, "category_id": 17, "bbox": [100, 0, 20, 30]},
         {"id": 3, "image_id": 7, "category_id": 90, "bbox": [1, 2, 3, 4]},
         {"id": 4, "image_id": 7, "category_id": 90, "bbox": [1, float("nan"), 3, 4]},
+        {"id": 5, "image_id": 7, "category_id": 90, "bbox": [9, 2, -3, 4]},
     ]
     dataset = read(write_coco(tmp_path, coco), invalid_boxes="repair")
     example = dataset.examples[1]
     # The image is 40 x 50: (30, 40, 50, 70) ends at its corner; the second box is beside it.
-    assert example.boxes.tolist() == [[30, 40, 40, 50], [1, 2, 4, 6]]
-    assert example.labels.tolist() == [1, 3]
-    assert example.crowd.tolist() == [True, False]
-    assert len(example.areas) == len(example.difficult) == 2
-    assert "3 invalid boxes" in caplog.text
+    learnt = example.keep(example.has_area)
+    assert learnt.boxes.tolist() == [[30, 40, 40, 50], [1, 2, 4, 6]]
+    assert learnt.labels.tolist() == [1, 3]
+    assert learnt.crowd.tolist() == [True, False]
+    assert len(learnt.areas) == len(learnt.difficult) == 2
+    assert "4 invalid boxes" in caplog.text
+    # What is a box, but not within the image, detections are measured against all the same.
+    assert example.annotated.tolist() == [[30, 40, 20, 30], [100, 0, 20, 30], [1, 2, 3, 4]]
+
+
+def test_repair_does_not_change_what_is_measured(
+    tmp_path: Path, coco: Content, write_coco: Write
+) -> None:
+    # As in COCO's own annotations: a box without height, of an object that has a mask.
+    coco["annotations"] = [
+        {"id": 1, "image_id": 7, "category_id": 3, "bbox": [5, 5, 20, 30], "area": 600.0},
+        {"id": 2, "image_id": 7, "category_id": 3, "bbox": [9.65, 38.33, 1.03, 0.0], "area": 0.5},
+    ]
+    dataset = read(write_coco(tmp_path, coco), invalid_boxes="repair")
+    assert dataset.examples[1].has_area.tolist() == [True, False]
+    found = [{"image_id": 7, "category_id": 3, "bbox": [5, 5, 20, 30], "score": 0.9}]
+    # One of two objects: the precision at 51 of the 101 values of recall.
+    scores = evaluate_coco(dataset.to_coco(), found)
+    assert scores.AP == pytest.approx(51 / 101)
 
 
 def test_a_box_that_sticks_out_by_rounding_is_cut_in_silence(

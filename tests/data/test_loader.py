@@ -162,6 +162,30 @@ def test_batches_are_uint8_and_targets_are_typed(images: Callable[..., TrainingI
             assert target.ignored.dtype == torch.bool
 
 
+def test_a_box_without_area_is_not_learnt(tmp_path: Path, coco: Content, write_coco: Write) -> None:
+    coco["annotations"] = [
+        {"id": 1, "image_id": 7, "category_id": 3, "bbox": [9, 8, 7, 0]},
+        {"id": 2, "image_id": 7, "category_id": 17, "bbox": [5, 5, 20, 30], "iscrowd": 1},
+    ]
+    dataset = read_coco(
+        annotations=write_coco(tmp_path, coco), images=tmp_path / "train", invalid_boxes="repair"
+    )
+    images = TrainingImages(
+        dataset,
+        augmentation=Augmentation(
+            resize=Resize(shorter_sides=[40], longest=100), flip_probability=0.0
+        ),
+        ignore_crowd=True,
+        ignore_difficult=True,
+        seed=0,
+    )
+    (_, target) = images[(0, 1)]
+    assert target.boxes.tolist() == [[5, 5, 25, 35]]
+    assert target.labels.tolist() == [2]
+    assert target.ignored.tolist() == [True]
+    assert len(dataset.without_empty()) == 0  # neither of the two is an object to learn
+
+
 @pytest.mark.parametrize(
     ("crowd", "difficult", "expected"),
     [

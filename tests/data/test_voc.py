@@ -161,7 +161,9 @@ def test_a_box_from_zero_is_taken_as_rounding(
     assert example.boxes.tolist() == [[0, 0, 8, 8]]
 
 
-def test_repair_cuts_and_drops(tmp_path: Path, write_voc: Write, voc_object: VocObject) -> None:
+def test_repair_cuts_and_leaves_out_what_has_no_area(
+    tmp_path: Path, write_voc: Write, voc_object: VocObject
+) -> None:
     objects = (
         voc_object("dog", (71, 1, 99, 8), difficult=1)
         + voc_object("cat", (91, 1, 99, 8))
@@ -169,9 +171,12 @@ def test_repair_cuts_and_drops(tmp_path: Path, write_voc: Write, voc_object: Voc
     )
     dataset = read(write_voc(tmp_path, {"one": objects}), invalid_boxes="repair")
     (example,) = dataset.examples
-    assert example.boxes.tolist() == [[70, 0, 80, 8], [0, 0, 8, 8]]
-    assert [dataset.class_names[label - 1] for label in example.labels] == ["dog", "cow"]
-    assert example.difficult.tolist() == [True, False]
+    learnt = example.keep(example.has_area)
+    assert learnt.boxes.tolist() == [[70, 0, 80, 8], [0, 0, 8, 8]]
+    assert [dataset.class_names[label - 1] for label in learnt.labels] == ["dog", "cow"]
+    assert learnt.difficult.tolist() == [True, False]
+    # VOC's boxes include their last pixel; detections are measured against what is in the file.
+    assert example.annotated[1].tolist() == [90, 0, 9, 8]
 
 
 def write_xml(root: Path, text: str) -> Path:
