@@ -94,13 +94,16 @@ def multi_scale_classifier(
 
     def region_features(boxes: list[Tensor]) -> Tensor:
         found = []
-        for image in zip(views, view_sizes, boxes, base_sizes, strict=True):
-            merged = _maxout(*image, rule.region_side)
-            if rule.maximum == "pooled":
-                merged = merged.contiguous(memory_format=torch.channels_last)
-                parts = model.in_chunks(merged)
-                merged = torch.cat([model.backbone.region_features(part) for part in parts])
-            found.append(merged)
+        for own_views, sizes, own, base_size in zip(
+            views, view_sizes, boxes, base_sizes, strict=True
+        ):
+            if rule.maximum == "region_features":
+                found.append(_maxout(own_views, sizes, own, base_size, rule.region_side))
+                continue
+            for part in model.in_chunks(own):
+                pooled = _maxout(own_views, sizes, part, base_size, rule.region_side)
+                pooled = pooled.contiguous(memory_format=torch.channels_last)
+                found.append(model.backbone.region_features(pooled))
         return torch.cat(found)
 
     # The whole image is a region like any other: it, too, is seen at two scales.

@@ -66,14 +66,6 @@ def test_every_model_classifies_the_proposals_of_all(
         assert 7 < regions <= 11
 
 
-def test_the_mirror_image_counts_half(
-    make: Callable[..., Detector], tiny: Callable[..., FasterRCNN]
-) -> None:
-    model = tiny()
-    plain, flipped = noise_detections(make(model)), noise_detections(make(model, flip=True))
-    assert not torch.equal(plain.scores, flipped.scores)
-
-
 MODEL: dict[str, Any] = {
     "_target_": "detection.model.faster_rcnn.FasterRCNN",
     "num_classes": 2,
