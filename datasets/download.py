@@ -4,7 +4,7 @@ python datasets/download.py voc2007 voc2012 coco2014 [--to datasets] [--list]
 
 An interrupted download goes on where it stopped; a file is taken only with the size that the server
 announces and, where one is recorded below, with its checksum.  What is there already is not
-fetched again.
+fetched again, even if the archive has been removed since.
 
 Not public, to be fetched with an account: the test images of VOC 2012
 (http://host.robots.ox.ac.uk:8080) and ImageNet DET (https://image-net.org).
@@ -179,7 +179,7 @@ def unpack(path: Path, folder: Path) -> None:
 
     Files that would lie outside ``folder`` are refused.
     """
-    done = folder / f".{path.name}.unpacked"
+    done = _mark(path.name, folder)
     if done.is_file():
         return
     working = folder / f".{path.name}.partial"
@@ -202,6 +202,11 @@ def unpack(path: Path, folder: Path) -> None:
     _merge(working, folder)
     shutil.rmtree(working)
     done.touch()
+
+
+def _mark(archive: str, folder: Path) -> Path:
+    """The file that says that an archive has been unpacked in ``folder``, wherever it is now."""
+    return folder / f".{archive}.unpacked"
 
 
 def _merge(source: Path, target: Path) -> None:
@@ -228,6 +233,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
         for archive in SOURCES[name]:
             print(f"{name}: {archive.url}  MD5 {archive.md5 or 'unknown'}  -> {folder}")
             if given.list:
+                continue
+            if _mark(archive.name, folder).is_file():
+                print("  unpacked before")
                 continue
             try:
                 unpack(fetch(archive, folder / "archives"), folder)

@@ -12,7 +12,7 @@ import importlib
 import pickle
 import re
 import zipfile
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, TypeVar
@@ -24,6 +24,9 @@ from detection import __version__
 from detection.whole_file import whole_file
 
 Kind = TypeVar("Kind", bound="_File")
+
+# The halves of a detector, each of which can be trained without the other.
+HALVES = ("rpn", "fast_rcnn")
 
 # What constructors did before they had these arguments: for checkpoints of that time.
 EARLIER: dict[str, dict[str, Any]] = {
@@ -84,11 +87,32 @@ class Checkpoint(_File):
     """A detector.  ``resize``, ``inference``: configurations of its input and of what it does.
 
     ``category_ids``: of the data set that it was trained on, for results files.
+    ``training["trained"]``: which of the HALVES are, where not both.
     """
 
     resize: dict[str, Any]
     inference: dict[str, Any]
     category_ids: list[int]
+
+    @property
+    def trained(self) -> tuple[str, ...]:
+        """Those of the HALVES that have been trained."""
+        return tuple(self.training.get("trained", HALVES))
+
+    def check_trained(self, halves: Sequence[str], *, source: Path) -> None:
+        """Raises ValueError if one of ``halves`` has not been trained yet."""
+        if "rpn" in halves and "rpn" not in self.trained:
+            raise ValueError(
+                f"{source}: Fast R-CNN alone, its RPN has not been trained (part=fast_rcnn): "
+                "test_net.py proposals_file= measures it on proposals of another; for a whole "
+                "detector go on from it with train_net.py init= part=rpn shared_fixed=true"
+            )
+        if "fast_rcnn" in halves and "fast_rcnn" not in self.trained:
+            raise ValueError(
+                f"{source}: an RPN alone, its Fast R-CNN has not been trained (part=rpn): "
+                "tools/propose.py writes its proposals and their recall, "
+                "tools/train_alternating.py trains both halves"
+            )
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -1,7 +1,7 @@
 """Compares settings of inference, or checkpoints, on one data set: a table as the paper's Table 9.
 
 python tools/compare.py data.root=/path/to/dataset checkpoint=outputs/train/best.pt \\
-    ~rows.full '+rows.refine_twice="inference=refine inference.refinement.passes=2"'
+    '~rows.full' '+rows.refine_twice="inference=refine inference.refinement.passes=2"'
 
 A row is tools/test_net.py under the row's overrides.  Prints the table and leaves in output_dir:
 table.md, table.json, and a folder for each row with what tools/test_net.py leaves.  A row that is
@@ -10,6 +10,7 @@ there already is not measured again: an interrupted comparison goes on where it 
 
 from __future__ import annotations
 
+import hashlib
 import json
 import logging
 import re
@@ -41,8 +42,9 @@ def main(config: DictConfig) -> None:
     dataset = test_net.open_dataset(first)
     if not dataset.annotated:
         raise ValueError(f"{dataset.source} is not annotated: there is nothing to compare with")
+    annotations = _digest(json.dumps(dataset.to_coco()).encode())
     for name, row_config in configs.items():
-        _measure(name, row_config)
+        _measure(name, row_config, annotations)
     rows = _rows(config, configs)
     table = as_markdown(rows, config.bootstrap.confidence)
     print(table)
@@ -55,7 +57,7 @@ def main(config: DictConfig) -> None:
 def _row_configs(config: DictConfig, folder: Path) -> dict[str, DictConfig]:
     """The configuration of tools/test_net.py for each row; all are composed before any is run."""
     if not config.rows:
-        raise ValueError('no rows to compare: give +rows.NAME="overrides of configs/test.yaml"')
+        raise ValueError("no rows to compare: give '+rows.NAME=\"overrides of configs/test.yaml\"'")
     configs, folders = {}, set()
     for name, line in config.rows.items():
         overrides = shlex.split(line)
@@ -80,20 +82,41 @@ def _row_configs(config: DictConfig, folder: Path) -> dict[str, DictConfig]:
     return configs
 
 
-def _measure(name: str, config: DictConfig) -> None:
+def _measure(name: str, config: DictConfig, annotations: str) -> None:
+    """One row, unless it is there; ``annotations``: the digest of what it is measured against."""
     folder = Path(config.output_dir)
-    wanted, done = as_plain(config), folder / "config.yaml"
+    done = folder / "config.yaml"
+    wanted = as_plain(config) | {"measured_of": {"annotations": annotations} | _inputs(config)}
     if done.is_file() and (folder / "metrics.json").is_file():
-        if OmegaConf.to_container(OmegaConf.load(done)) != wanted:
+        before = OmegaConf.to_container(OmegaConf.load(done))
+        assert isinstance(before, dict)
+        if before != wanted:
+            changed = [key for key in wanted if wanted[key] != before.get(key)]
             raise ValueError(
-                f"{folder} holds the row {name!r} measured under another configuration (see its "
-                "config.yaml): remove it, or choose another output_dir"
+                f"{folder} holds the row {name!r} measured otherwise, of another "
+                f"{', '.join(changed)} (see its config.yaml): remove it, or choose another "
+                "output_dir"
             )
         log.info("%s: measured before, in %s", name, folder)
         return
     log.info("\n%s", name)
     test_net.main(config)
     write_text(done, OmegaConf.to_yaml(OmegaConf.create(wanted)))
+
+
+def _inputs(config: DictConfig) -> dict[str, str]:
+    """Path -> digest of the files that a row is made of: a file may change and keep its name."""
+    given = config.detections if config.checkpoint is None else config.checkpoint
+    named = [*given] if OmegaConf.is_list(given) else [given]
+    paths = [Path(path) for path in (*named, config.proposals_file) if path is not None]
+    files = [
+        file for path in paths for file in (sorted(path.glob("*")) if path.is_dir() else [path])
+    ]
+    return {str(file): _digest(file.read_bytes()) for file in files if file.is_file()}
+
+
+def _digest(content: bytes) -> str:
+    return hashlib.sha256(content).hexdigest()
 
 
 def _rows(config: DictConfig, configs: dict[str, DictConfig]) -> list[dict[str, Any]]:

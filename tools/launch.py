@@ -18,11 +18,11 @@ from typing import Any, TypeVar
 
 import torch
 from hydra import compose, initialize_config_dir
-from hydra.errors import HydraException
+from hydra.errors import HydraException, OverrideParseException
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import MissingMandatoryValue, OmegaConfBaseException
 
-from detection.checkpoint import Checkpoint, ClassifierCheckpoint, build
+from detection.checkpoint import HALVES, Checkpoint, ClassifierCheckpoint, build
 from detection.data.transforms import Resize
 from detection.engine.runtime import Runtime
 from detection.inference.detector import Detector
@@ -66,9 +66,20 @@ def compose_config(config: str, overrides: list[str]) -> DictConfig:
             composed = compose(config, overrides=overrides)
         except HydraException as error:
             known = _with_groups(config, overrides) or plain
-            raise ValueError(_explain(str(error), config, overrides, known)) from None
+            message = str(error)
+            if isinstance(error, OverrideParseException):
+                message = _cannot_be_parsed(error.override, message)
+            raise ValueError(_explain(message, config, overrides, known)) from None
     _check_numbers(composed, plain, overrides)
     return composed
+
+
+def _cannot_be_parsed(override: str, message: str) -> str:
+    key, _, value = override.partition("=")
+    return (
+        f"{override}: cannot be read ({message.splitlines()[0]}); a value with spaces, commas or = "
+        f"needs quotes of its own within those of the shell: '{key}=\"{value}\"'"
+    )
 
 
 def _with_groups(config: str, overrides: list[str]) -> DictConfig | None:
@@ -123,8 +134,12 @@ def check_classes(
         )
 
 
-def load_detector(config: DictConfig, runtime: Runtime) -> Detector:
+def load_detector(
+    config: DictConfig, runtime: Runtime, *, halves: Sequence[str] = HALVES
+) -> Detector:
     """The detector of ``config.checkpoint`` (several: an ensemble).
+
+    ``halves``: those of it that will be asked.
 
     It does what ``config.inference`` says, or else the checkpoint, changed where the other values
     of the configuration are not null.
@@ -139,6 +154,7 @@ def load_detector(config: DictConfig, runtime: Runtime) -> Detector:
         winograd=runtime.winograd,
         inference=None if chosen is None else build(as_plain(chosen)),
         resize=None if None in (config.shorter_side, config.longest) else given,
+        halves=halves,
     )
     inference = detector.inference
     post_processing = _given(config, "score_threshold", "nms_iou", "per_image")

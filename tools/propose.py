@@ -29,6 +29,8 @@ log = logging.getLogger("propose")
 
 
 def main(config: DictConfig) -> None:
+    if not isinstance(config.checkpoint, str):
+        raise ValueError(f"proposals are of one RPN: give one checkpoint, not {config.checkpoint}")
     runtime = set_up_runtime(**config.runtime)
     dataset = open_folder(
         root=Path(config.data.root),
@@ -42,6 +44,7 @@ def main(config: DictConfig) -> None:
         device=runtime.device,
         precision=runtime.precision,
         winograd=runtime.winograd,
+        halves=["rpn"],
     )
     path = Path(config.output)
     write_proposals(

@@ -5,8 +5,8 @@ python tools/test_net.py data.root=/path/to/dataset detections=detections.json
 
 Leaves in output_dir: metrics.json, detections.json and comp4/, the files of the VOC server.
 A test set without annotations is detected in, not measured.  submission=voc or coco packs what the
-challenge's server takes.  proposal_recall=true measures the RPN by itself, too; proposals_file=
-measures Fast R-CNN on the proposals that tools/propose.py wrote.
+challenge's server takes, of saved detections too.  proposal_recall=true measures the RPN by itself,
+too; proposals_file= measures Fast R-CNN on the proposals that tools/propose.py wrote.
 """
 
 from __future__ import annotations
@@ -24,6 +24,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 from omegaconf import DictConfig
 
+from detection.checkpoint import HALVES
 from detection.data.dataset import DetectionDataset
 from detection.data.folder import open_folder
 from detection.data.proposals_file import ProposalsFile
@@ -32,6 +33,8 @@ from detection.engine.metrics_file import write_metrics
 from detection.engine.propose import measure_proposals
 from detection.engine.runtime import set_up_runtime
 from detection.evaluation.detections_file import (
+    check_method,
+    check_voc_names,
     read_detections,
     write_coco_results,
     write_coco_submission,
@@ -56,8 +59,15 @@ def main(config: DictConfig) -> None:
             "proposal_recall=true"
         )
     dataset = open_dataset(config)
-    if not dataset.annotated and (config.checkpoint is None or config.proposal_recall):
-        raise ValueError(f"{dataset.source} is not annotated: there is nothing to measure with")
+    submits = config.submission is not None
+    if not dataset.annotated and (
+        config.proposal_recall or (config.checkpoint is None and not submits)
+    ):
+        raise ValueError(
+            f"{dataset.source} is not annotated: there is nothing to measure with; submission= "
+            "packs saved detections for a challenge's server"
+        )
+    _check_submission(config, dataset)
     timing: dict[str, Any] = {}
     entries: dict[str, Any] = {}
     if config.checkpoint is None:
@@ -65,7 +75,8 @@ def main(config: DictConfig) -> None:
         detections = read_detections(Path(config.detections), dataset.to_coco())
     else:
         runtime = set_up_runtime(**config.runtime)
-        detector = load_detector(config, runtime)
+        halves = ["fast_rcnn"] if config.proposals_file else HALVES
+        detector = load_detector(config, runtime, halves=halves)
         if config.proposal_recall and len(detector.models) > 1:
             raise ValueError("proposal_recall=true measures one model's RPN, not an ensemble's")
         dataset = dataset.with_class_names(detector.class_names)
@@ -118,6 +129,33 @@ def open_dataset(config: DictConfig) -> DetectionDataset:
     return replace(dataset, examples=dataset.examples[: config.max_images])
 
 
+def _check_submission(config: DictConfig, dataset: DetectionDataset) -> None:
+    """Raises ValueError for what could not be packed in the end, before the work of detecting."""
+    if config.submission is None:
+        return
+    if config.max_images is not None:
+        raise ValueError(
+            f"max_images={config.max_images} with submission={config.submission}: a server takes "
+            "the detections in all images; leave one of them out"
+        )
+    if config.submission == "coco":
+        check_method(config.submission_name)
+    else:
+        check_voc_names(dataset.to_coco())
+        _voc_year(dataset)
+
+
+def _voc_year(dataset: DetectionDataset) -> str:
+    """The challenge, "VOC2012", from the folders that the data set lies in."""
+    years = re.findall(r"VOC20\d\d", str(dataset.source.resolve()))
+    if not years:
+        raise ValueError(
+            f"{dataset.source}: no folder VOC20xx in it says which challenge submission=voc is "
+            "for; keep the data set in one, as VOCdevkit does"
+        )
+    return str(years[-1])
+
+
 def _write_detections(
     config: DictConfig, dataset: DetectionDataset, detections: list[dict[str, Any]], folder: Path
 ) -> None:
@@ -136,13 +174,8 @@ def _write_detections(
             log.warning("no comp4/: %s", error)
     if config.submission == "voc":
         files = write_voc_detections(detections, dataset.to_coco(), folder / "comp4", image_set)
-        year = re.findall(r"VOC20\d\d", str(dataset.source))
-        if not year:
-            raise ValueError(
-                f"{dataset.source}: no folder VOC20xx in it says which challenge it is"
-            )
         path = folder / "results.tar.gz"
-        write_voc_submission(files, path, year=year[-1])
+        write_voc_submission(files, path, year=_voc_year(dataset))
         log.info("submission: %s", path)
 
 

@@ -7,10 +7,10 @@ python tools/train_alternating.py data.root=/path/to/data weights=resnet.safeten
 3_rpn        the RPN anew, on the layers of step 2, which are fixed but for its own; its proposals
 4_fast_rcnn  Fast R-CNN, the shared layers fixed, on the new proposals
 
-Takes every value that train_net.py takes; schedule.* holds for each step, but that the Fast R-CNN
-steps take schedule.fast_rcnn_batch times as many images.  Leaves a folder for each step in
-output_dir, and the detector as output_dir/best.pt.  resume=true goes on in the step, and at the
-iteration, where an earlier call stopped.
+Takes the values of train_net.py, but part= and what belongs to it; schedule.* holds for each step,
+but that the Fast R-CNN steps take schedule.fast_rcnn_batch times as many images.  Leaves a folder
+for each step in output_dir, and the detector as output_dir/best.pt.  resume=true goes on in the
+step, and at the iteration, where an earlier call stopped.
 """
 
 from __future__ import annotations
@@ -19,6 +19,7 @@ import logging
 import shutil
 import sys
 import time
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -54,10 +55,12 @@ class Step:
     def last(self) -> Path:
         return self.folder / "last.pt"
 
-    def is_trained(self, iterations: int) -> bool:
-        return self.last.is_file() and (
-            Checkpoint.load(self.last).training["iteration"] >= iterations
-        )
+    def is_finished(self, iterations: int) -> bool:
+        """Whether it has been trained for so long, and measured."""
+        if not self.last.is_file():
+            return False
+        training = Checkpoint.load(self.last).training
+        return bool(training["iteration"] >= iterations and training.get("measured", True))
 
 
 def main(config: DictConfig) -> None:
@@ -66,11 +69,12 @@ def main(config: DictConfig) -> None:
             logging.getLogger().setLevel(logging.WARNING)
         runtime = set_up_runtime(**config.runtime, local_rank=own.local_rank)
         steps = plan(Path(config.output_dir))
+        _check_values(config)
         _check_folder(steps, resume=config.resume)
         own.wait()
         for number, step in enumerate(steps, start=1):
             log.info("step %d of %d: %s", number, len(steps), step.folder)
-            _take(step, config, runtime, own)
+            _take(step, steps[number:], config, runtime, own)
         if own.is_first:
             _keep_result(steps[-1], Path(config.output_dir))
 
@@ -116,6 +120,25 @@ def step_config(step: Step, config: DictConfig) -> DictConfig:
     return merged
 
 
+def _check_values(config: DictConfig) -> None:
+    """What the steps decide is not for the command line."""
+    given = [
+        key
+        for key, value in (
+            ("part", "joint"),
+            ("shared_fixed", False),
+            ("proposals", None),
+            ("val_proposals", None),
+        )
+        if config[key] != value
+    ]
+    if given:
+        raise ValueError(
+            f"{', '.join(given)}: each of the four steps has its own; leave it out, or train one "
+            "half alone with train_net.py"
+        )
+
+
 def _check_folder(steps: tuple[Step, ...], *, resume: bool) -> None:
     begun = steps[0].folder
     if begun.exists() and not resume:
@@ -126,12 +149,32 @@ def _check_folder(steps: tuple[Step, ...], *, resume: bool) -> None:
         raise FileNotFoundError(f"{begun}: nothing to resume; leave out resume=true")
 
 
-def _take(step: Step, config: DictConfig, runtime: Runtime, own: Processes) -> None:
-    """Trains what is left of a step, and writes what proposals are missing."""
+def _take(
+    step: Step,
+    later: Sequence[Step],
+    config: DictConfig,
+    runtime: Runtime,
+    own: Processes,
+) -> None:
+    """Trains what is left of a step, and writes what proposals are missing.
+
+    Raises ValueError if something is left although a ``later`` step has been built on it.
+    """
     own_config = step_config(step, config)
-    if step.is_trained(own_config.schedule.rules.iterations):
+    iterations = own_config.schedule.rules.iterations
+    if step.is_finished(iterations):
         log.info("trained already")
     else:
+        built_on_it = [other.folder for other in later if other.last.is_file()]
+        if built_on_it:
+            raise ValueError(
+                f"{step.folder} is to be trained up to iteration {iterations:,}, and "
+                f"{built_on_it[0]} has been trained on what it was before: go on with as many "
+                "schedule.rules.iterations as at first, or choose another output_dir"
+            )
+        own.wait()  # nobody trains before all have looked
+        for path in step.proposals.values():
+            path.unlink(missing_ok=True)  # of the step as it was before
         train_net.run(own_config, runtime, own, time.perf_counter())
     own.wait()  # last.pt is written
     for key, path in step.proposals.items():
@@ -151,6 +194,7 @@ def _propose(
         device=runtime.device,
         precision=runtime.precision,
         winograd=runtime.winograd,
+        halves=["rpn"],
     )
     write_proposals(
         path,

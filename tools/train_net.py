@@ -23,7 +23,7 @@ import torch
 from hydra.utils import instantiate
 from omegaconf import DictConfig, OmegaConf
 
-from detection.checkpoint import Checkpoint, build, load_weights
+from detection.checkpoint import HALVES, Checkpoint, build, load_weights
 from detection.data.dataset import DetectionDataset
 from detection.data.folder import open_folder
 from detection.data.loader import BatchPlan, TrainingImages, training_loader
@@ -81,8 +81,11 @@ def run(config: DictConfig, runtime: Runtime, own: Processes, began: float) -> N
     if previous:
         check_classes(previous, train_set.class_names, folder=folder)
         load_weights(model, previous.weights, source=str(folder / "last.pt"))
+        trained = previous.trained
     else:
-        _initialise(model, config, train_set)
+        before = _initialise(model, config, train_set)
+        now = HALVES if config.part == "joint" else (config.part,)
+        trained = tuple(half for half in HALVES if half in before or half in now)
     model.to(runtime.device)
     use_winograd(model, runtime.winograd)
     optimizer = instantiate(config.schedule.optimizer, _convert_="all")(model)
@@ -101,7 +104,7 @@ def run(config: DictConfig, runtime: Runtime, own: Processes, began: float) -> N
     )
 
     validation = _Validation(config, model, model_config, val_set, val_proposals, runtime)
-    writer = _Writer(folder, validation, train_set, optimizer, best)
+    writer = _Writer(folder, validation, train_set, optimizer, trained, best)
     plan = BatchPlan(
         landscape=[example.size[1] >= example.size[0] for example in train_set.examples],
         batch_size=config.schedule.batch_size,
@@ -230,7 +233,10 @@ def _open_proposals(
     return train, None
 
 
-def _initialise(model: FasterRCNN, config: DictConfig, dataset: DetectionDataset) -> None:
+def _initialise(
+    model: FasterRCNN, config: DictConfig, dataset: DetectionDataset
+) -> tuple[str, ...]:
+    """Returns which of the detector's halves have been trained before."""
     if config.weights and config.init:
         raise ValueError("weights= (a backbone) and init= (a detector) exclude each other")
     if config.weights:
@@ -262,8 +268,11 @@ def _initialise(model: FasterRCNN, config: DictConfig, dataset: DetectionDataset
             backbone=model.backbone,
             source=config.init,
         )
+        new = ("fast_rcnn",) if config.init_new_classes else ()
+        return tuple(half for half in given.trained if half not in new)
     else:
         log.warning("no weights= given: training starts from random weights")
+    return ()
 
 
 @dataclass
@@ -355,6 +364,7 @@ class _Writer:
     validation: _Validation
     train_set: DetectionDataset
     optimizer: torch.optim.Optimizer
+    trained: tuple[str, ...]
     best: float
 
     def __call__(self, iteration: int, metrics: Metrics | None) -> None:
@@ -380,7 +390,7 @@ class _Writer:
             inference=self.validation.inference,
             class_names=list(self.train_set.class_names),
             category_ids=list(self.train_set.category_ids),
-            training=training,
+            training=training | {"trained": list(self.trained)},
         ).save(self.folder / name)
 
 

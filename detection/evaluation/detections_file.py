@@ -110,6 +110,7 @@ def write_voc_detections(
     float32 apart.  Raises ValueError for detections that the ground truth does not know, and for
     a class name that cannot be part of a file name.
     """
+    check_voc_names(ground_truth)
     objects = object_columns(ground_truth)
     columns = detection_columns(detections, objects)
     stems = {image_id: stem for stem, image_id in _image_ids(ground_truth).items()}
@@ -117,12 +118,6 @@ def write_voc_detections(
     continuous: NDArray[Any] = columns.boxes
     corners = boxes.to_voc(boxes.from_coco(continuous))
 
-    for name in objects.class_names:
-        if "/" in name or "\\" in name:
-            raise ValueError(
-                f"categories: class name {name!r} cannot be part of a file name; rename the class "
-                "or write COCO results"
-            )
     folder.mkdir(parents=True, exist_ok=True)
     written = []
     for number, name in enumerate(objects.class_names):
@@ -140,6 +135,18 @@ def write_voc_detections(
         path.write_text("".join(lines), encoding="utf-8")
         written.append(path)
     return written
+
+
+def check_voc_names(ground_truth: GroundTruth) -> None:
+    """Raises ValueError for classes and images whose names comp4 files cannot hold."""
+    for category in ground_truth["categories"]:
+        name = category["name"]
+        if "/" in name or "\\" in name:
+            raise ValueError(
+                f"categories: class name {name!r} cannot be part of a file name; rename the class "
+                "or write COCO results"
+            )
+    _image_ids(ground_truth)
 
 
 def write_voc_submission(files: Sequence[Path], path: Path, *, year: str) -> None:
@@ -160,10 +167,7 @@ def write_coco_submission(
 
     ``image_set``: as COCO names it, "test-dev2015".  ``method``: a name for the detector.
     """
-    if not re.fullmatch(r"[\w.-]+", method):
-        raise ValueError(
-            f"submission_name {method!r} becomes part of a file's name: letters, digits, - and _"
-        )
+    check_method(method)
     name = f"detections_{image_set}_{method}_results"
     records = json.dumps([dict(detection) for detection in detections], allow_nan=False)
     path = folder / f"{name}.zip"
@@ -173,6 +177,14 @@ def write_coco_submission(
     ):
         archive.writestr(f"{name}.json", records)
     return path
+
+
+def check_method(method: str) -> None:
+    """Raises ValueError for a name that COCO's submission file cannot have."""
+    if not re.fullmatch(r"[\w.-]+", method):
+        raise ValueError(
+            f"submission_name {method!r} becomes part of a file's name: letters, digits, - and _"
+        )
 
 
 def _image_ids(ground_truth: GroundTruth) -> dict[str, int]:

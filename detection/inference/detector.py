@@ -18,7 +18,7 @@ import torch
 from numpy.typing import NDArray
 
 from detection import boxes as box_ops
-from detection.checkpoint import Checkpoint, build
+from detection.checkpoint import HALVES, Checkpoint, build
 from detection.data.transforms import Resize, to_batch_pixels
 from detection.inference.ensemble import average, check_class_names, union
 from detection.inference.flip import mirror, mirrored
@@ -116,13 +116,15 @@ class Detector:
         winograd: bool = True,
         inference: Inference | None = None,
         resize: Resize | None = None,
+        halves: Sequence[str] = HALVES,
     ) -> Detector:
         """A detector from a checkpoint, which needs nothing else, or an ensemble of several.
 
-        ``inference``, ``resize``: in place of those stored in the (first) checkpoint.
+        ``inference``, ``resize``: in place of those stored in the checkpoint.
         ``winograd``: see :func:`detection.model.frozen_bn.use_winograd`.
-        Raises ValueError if the checkpoints' classes differ, or their ``resize`` while none is
-        given.
+        ``halves``: those that will be asked, "rpn" or "fast_rcnn".
+        Raises ValueError if one of them has not been trained, if the checkpoints' classes differ,
+        or their ``inference`` or ``resize`` while none is given.
         """
         files = [Path(path) for path in ([paths] if isinstance(paths, (str, Path)) else paths)]
         if not files:
@@ -132,6 +134,12 @@ class Detector:
         names = [checkpoint.class_names for checkpoint in checkpoints]
         check_class_names(names, [str(file) for file in files])
         for file, checkpoint in zip(files, checkpoints, strict=True):
+            checkpoint.check_trained(halves, source=file)
+            if inference is None and checkpoint.inference != first.inference:
+                raise ValueError(
+                    f"{file} was validated with other steps of inference than {files[0]}: say "
+                    "which ones the ensemble is to take, with inference="
+                )
             if resize is None and checkpoint.resize != first.resize:
                 raise ValueError(
                     f"{file} was trained on images of another size than {files[0]} "
@@ -150,6 +158,8 @@ class Detector:
 
     def __call__(self, images: Sequence[NDArray[np.uint8]]) -> list[Detections]:
         """Images uint8 [H, W, 3], BGR, upright -> detections in their pixels, on the CPU."""
+        if not images:
+            return []
         sizes = [(image.shape[0], image.shape[1]) for image in images]
         return self.detect_prepared([self.preparation(image) for image in images], sizes)
 

@@ -211,6 +211,18 @@ def test_the_command_fetches_and_unpacks(
     assert (tmp_path / "voc" / "VOCdevkit" / "VOC2007" / "JPEGImages" / "1.jpg").is_file()
 
 
+def test_what_is_unpacked_is_not_fetched_again_for_want_of_its_archive(
+    server: Server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(download.SOURCES, "voc2007", (download.Archive(server.url, MD5),))
+    assert download.main(["voc2007", "--to", str(tmp_path)]) == 0
+    (tmp_path / "voc" / "archives" / "voc.tar").unlink()
+    requests = len(server.ranges)
+    assert requests > 0
+    assert download.main(["voc2007", "--to", str(tmp_path)]) == 0
+    assert len(server.ranges) == requests
+
+
 def test_an_unknown_name_is_told_the_known_ones(capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit):
         download.main(["voc2008"])

@@ -98,6 +98,10 @@ def test_folding_bn_once_changes_nothing(
     torch.testing.assert_close(after.boxes, before.boxes, rtol=1e-4, atol=1e-2)
 
 
+def test_no_images_are_no_detections(make: Callable[..., Detector]) -> None:
+    assert make()([]) == []
+
+
 def test_testing_at_several_base_sizes_is_refused(make: Callable[..., Detector]) -> None:
     whole = make()
     with pytest.raises(ValueError, match=r"one shorter side, got \[96, 128\]"):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -163,6 +164,30 @@ def test_other_image_sizes_are_refused_unless_one_is_chosen(save: Any) -> None:
         Detector.load(paths)
     chosen = Detector.load(paths[0]).resize
     assert len(Detector.load(paths, resize=chosen).models) == 2
+
+
+def test_other_steps_of_inference_are_refused_unless_they_are_chosen(save: Any) -> None:
+    other = copy.deepcopy(SETTINGS["inference"])
+    other["refinement"]["passes"] = 0
+    paths = [save("a.pt"), save("b.pt", inference=other)]
+    with pytest.raises(
+        ValueError, match=r"b\.pt was validated with other steps .*a\.pt.*inference="
+    ):
+        Detector.load(paths)
+    chosen = Detector.load(paths[0]).inference
+    assert len(Detector.load(paths, inference=chosen).models) == 2
+
+
+@pytest.mark.parametrize(
+    ("trained", "missing"), [("fast_rcnn", "its RPN has"), ("rpn", "its Fast R-CNN has")]
+)
+def test_half_a_detector_is_not_taken_for_a_whole_one(
+    save: Any, trained: str, missing: str
+) -> None:
+    path = save("half.pt", training={"trained": [trained]})
+    with pytest.raises(ValueError, match=rf"half\.pt: .*{missing} not been trained"):
+        Detector.load(path)
+    assert len(Detector.load(path, halves=[trained]).models) == 1
 
 
 def test_no_checkpoint_at_all_is_refused() -> None:

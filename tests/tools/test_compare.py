@@ -93,8 +93,22 @@ def test_a_row_of_another_configuration_is_not_taken_for_this_one(
 ) -> None:
     main(config_of(data, saved, tmp_path, "bootstrap.resamples=5"))
     other = config_of(data, saved, tmp_path, "bootstrap.resamples=5", "max_images=3")
-    with pytest.raises(ValueError, match="'exact' measured under another configuration"):
+    with pytest.raises(ValueError, match="'exact' measured otherwise, of another max_images"):
         main(other)
+
+
+def test_a_row_of_a_file_that_has_changed_since_is_not_taken_for_this_one(
+    data: Path, saved: dict[str, Path], tmp_path: Path
+) -> None:
+    copies = {}
+    for name, path in saved.items():
+        copies[name] = tmp_path / path.name
+        copies[name].write_text(path.read_text())
+    config = config_of(data, copies, tmp_path / "out", "bootstrap.resamples=5")
+    main(config)
+    copies["poorer"].write_text(copies["exact"].read_text())
+    with pytest.raises(ValueError, match="'poorer' measured otherwise, of another measured_of"):
+        main(config)
 
 
 @pytest.mark.parametrize(

@@ -32,6 +32,11 @@ def choices(group: str) -> list[str]:
     return sorted(path.stem for path in (CONFIGS / group).glob("*.yaml"))
 
 
+def test_a_value_that_lost_its_quotes_in_the_shell_is_shown_with_them() -> None:
+    with pytest.raises(ValueError, match=r"'rows.single=\"inference=single shorter_side=400\"'"):
+        compose_config("compare", ["rows.single=inference=single shorter_side=400"])
+
+
 @pytest.mark.parametrize("name", TOOLS)
 def test_every_tool_composes(name: str) -> None:
     assert compose_config(name, [])
@@ -226,6 +231,7 @@ def test_modern_c4_differs_from_the_paper_in_these_values_and_no_others() -> Non
         "longest",
         "train_on_empty",
         "ignore_difficult",
+        "invalid_boxes",
     }
     assert modern["schedule"]["optimizer"] == {
         "_target_": "detection.engine.optim.sgd",

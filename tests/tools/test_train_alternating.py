@@ -14,6 +14,7 @@ import pytest
 import torch
 from torch import Tensor
 
+from detection.checkpoint import Checkpoint
 from detection.data.shapes import CLASS_NAMES, generate
 from detection.engine.log import read_log
 from detection.inference.detector import Detector
@@ -134,6 +135,72 @@ def test_a_killed_run_is_taken_up_in_its_step(
     assert equal(weights(tmp_path / "run" / "best.pt", ""), weights(trained / "best.pt", ""))
 
 
+def test_a_run_killed_while_it_measured_is_measured_when_it_is_resumed(
+    trained: Path, data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    measure_ap = train_net._Validation._ap
+
+    def dies(validation: Any, detector: Detector) -> Any:
+        if "4_fast_rcnn" in validation.config.output_dir:
+            raise KeyboardInterrupt
+        return measure_ap(validation, detector)
+
+    monkeypatch.setattr(train_net._Validation, "_ap", dies)
+    with pytest.raises(KeyboardInterrupt):
+        train(data, tmp_path / "run")
+    assert not (tmp_path / "run" / "metrics.json").exists()
+    monkeypatch.setattr(train_net._Validation, "_ap", measure_ap)
+    train(data, tmp_path / "run", "resume=true")
+    metrics, expected = (
+        json.loads((folder / "metrics.json").read_text())["coco"]
+        for folder in (tmp_path / "run", trained)
+    )
+    assert metrics == expected
+    assert equal(weights(tmp_path / "run" / "best.pt", ""), weights(trained / "best.pt", ""))
+
+
+def test_a_step_that_others_are_built_on_is_not_trained_on(
+    trained: Path, data: Path, tmp_path: Path
+) -> None:
+    shutil.copytree(trained, tmp_path / "run")
+    before = (tmp_path / "run" / "1_rpn" / "last.pt").read_bytes()
+    with pytest.raises(ValueError, match=r"1_rpn is to be .* iteration 2, and .*2_fast_rcnn has"):
+        train(data, tmp_path / "run", "resume=true", "schedule.rules.iterations=2")
+    assert (tmp_path / "run" / "1_rpn" / "last.pt").read_bytes() == before
+
+
+def test_a_step_that_is_trained_on_proposes_anew(trained: Path, data: Path, tmp_path: Path) -> None:
+    shutil.copytree(trained / "1_rpn", tmp_path / "run" / "1_rpn")
+    train(data, tmp_path / "run", "resume=true", "schedule.rules.iterations=2")
+    name = "1_rpn/train_proposals.safetensors"
+    assert (tmp_path / "run" / name).read_bytes() != (trained / name).read_bytes()
+
+
+@pytest.mark.parametrize("override", ["part=rpn", "shared_fixed=true", "proposals=x.safetensors"])
+def test_what_the_steps_decide_is_not_for_the_command_line(
+    data: Path, tmp_path: Path, override: str
+) -> None:
+    with pytest.raises(ValueError, match="each of the four steps has its own"):
+        train(data, tmp_path / "run", override)
+    assert not (tmp_path / "run").exists()
+
+
+def test_a_step_knows_which_half_it_has_trained(trained: Path, data: Path, tmp_path: Path) -> None:
+    halves = [Checkpoint.load(trained / step / "last.pt").trained for step in STEPS]
+    assert halves == [("rpn",), ("fast_rcnn",), ("rpn", "fast_rcnn"), ("rpn", "fast_rcnn")]
+    assert Checkpoint.load(trained / "best.pt").trained == ("rpn", "fast_rcnn")
+    with pytest.raises(ValueError, match="its Fast R-CNN has not been trained"):
+        measure(trained / "1_rpn" / "best.pt", tmp_path, f"data.root={data}")
+    with pytest.raises(ValueError, match="its RPN has not been trained"):
+        measure(trained / "2_fast_rcnn" / "best.pt", tmp_path, f"data.root={data}")
+    arguments = [*RUNTIME, f"data.root={data}", f"output={tmp_path / 'proposals'}"]
+    half = f"checkpoint={trained}/2_fast_rcnn/last.pt"
+    with pytest.raises(ValueError, match="its RPN has not been trained"):
+        propose.main(compose_config("propose", [*arguments, half]))
+    with pytest.raises(ValueError, match="proposals are of one RPN"):
+        propose.main(compose_config("propose", [*arguments, "checkpoint=[a.pt,b.pt]"]))
+
+
 def test_a_run_is_neither_overwritten_nor_resumed_from_nothing(
     trained: Path, data: Path, tmp_path: Path
 ) -> None:
@@ -223,8 +290,7 @@ def test_fast_rcnn_is_measured_on_the_proposals_of_a_file(
     trained: Path, data: Path, tmp_path: Path
 ) -> None:
     def detected(folder: Path, *overrides: str) -> list[dict[str, Any]]:
-        checkpoint = trained / "1_rpn" / "last.pt"  # its head is untrained, and finds something
-        measure(checkpoint, folder, f"data.root={data}", "score_threshold=0.0", *overrides)
+        measure(trained / "best.pt", folder, f"data.root={data}", "score_threshold=0.0", *overrides)
         found = json.loads((folder / "detections.json").read_text())
         assert isinstance(found, list)
         return found
@@ -256,6 +322,32 @@ def test_a_test_set_without_annotations_is_detected_in(
         assert members == [f"results/VOC2012/Main/comp4_det_test_{n}.txt" for n in CLASS_NAMES]
         lines = [line for m in members for line in archive.extractfile(m) or ()]
     assert {line.split()[0].decode() for line in lines} == set(names)
+    saved = ["checkpoint=null", f"detections={tmp_path / 'out' / 'detections.json'}"]
+    measure(
+        trained / "best.pt", tmp_path / "packed", *saved, f"data.root={tmp_path}",
+        "split=VOC2012/test", "submission=voc",
+    )  # fmt: skip
+    with tarfile.open(tmp_path / "packed" / "results.tar.gz") as archive:
+        # Of an unannotated set no more is known than that it is VOC's: its 20 classes, in order.
+        repacked = [line for m in archive.getnames() for line in archive.extractfile(m) or ()]
+        assert len(archive.getnames()) == 20
+    assert repacked == lines
     with pytest.raises(ValueError, match="is not annotated"):
         measure(trained / "best.pt", tmp_path / "out", f"data.root={tmp_path}",
                 "split=VOC2012/test", "proposal_recall=true")  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("overrides", "message"),
+    [
+        (["submission=voc"], "no folder VOC20xx"),
+        (["submission=coco", "submission_name='my net'"], "submission_name 'my net' becomes part"),
+        (["submission=coco", "max_images=1"], "max_images=1 with submission=coco"),
+    ],
+)
+def test_a_submission_that_cannot_be_packed_is_refused_before_detecting(
+    trained: Path, data: Path, tmp_path: Path, overrides: list[str], message: str
+) -> None:
+    with pytest.raises(ValueError, match=message):
+        measure(trained / "best.pt", tmp_path / "out", f"data.root={data}", *overrides)
+    assert not (tmp_path / "out").exists()
