@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Iterable, Iterator
+import hashlib
+import math
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import replace
 from pathlib import Path
 
@@ -19,6 +21,8 @@ from detection.evaluation.proposal_recall import TOPS, ImageProposals, proposal_
 from detection.inference.detector import Detector
 from detection.model.rpn import ProposalSelection
 from detection.structures import ImageBatch, Proposals
+
+IMAGES_OF_A_PART = 4000  # what an interruption costs at most
 
 
 def propose_dataset(
@@ -63,39 +67,53 @@ def write_proposals(
 ) -> None:
     """Writes the proposals that Fast R-CNN trains on, as many as in joint training.
 
-    The processes share the images between them; all must call this.
+    Part by part, which are joined in the end: what an interrupted call has written beside ``path``
+    is not done again.  The processes share the parts between them; all must call this.
     """
     selection = detector.model.rpn.training_proposals
-    share = replace(dataset, examples=dataset.examples[own.rank :: own.world_size])
-    writer = ProposalsWriter()
-    for example, proposals in propose_dataset(
-        detector, share, selection=selection, batch_size=batch_size, workers=workers
-    ):
-        writer.add(example, proposals)
-    if own.world_size == 1:
-        writer.save(path)
-        return
-    writer.save(_share_path(path, own.rank))
+    rounds = max(1, math.ceil(len(dataset) / (IMAGES_OF_A_PART * own.world_size)))
+    count = rounds * own.world_size
+    mark = _mark(detector, selection, dataset)
+    parts = {
+        path.with_name(f"{path.stem}.{mark}.{number}of{count}{path.suffix}"): replace(
+            dataset, examples=dataset.examples[number - 1 :: count]
+        )
+        for number in range(1, count + 1)
+    }
+    for part, share in list(parts.items())[own.rank :: own.world_size]:
+        if part.is_file():
+            continue
+        writer = ProposalsWriter()
+        for example, proposals in propose_dataset(
+            detector, share, selection=selection, batch_size=batch_size, workers=workers
+        ):
+            writer.add(example, proposals)
+        writer.save(part)
     own.wait()
     if own.is_first:
-        _join(path, dataset, own.world_size)
+        _join(path, parts)
     own.wait()
 
 
-def _share_path(path: Path, rank: int) -> Path:
-    return path.with_name(f"{path.stem}.{rank}{path.suffix}")
+def _mark(detector: Detector, selection: ProposalSelection, dataset: DetectionDataset) -> str:
+    """Tells apart the parts of one detector and data set from those of others."""
+    digest = hashlib.sha256(repr((selection, detector.resize)).encode())
+    for example in dataset.examples:
+        digest.update(f"{example.image_id} {example.path}\n".encode())
+    for tensor in detector.model.state_dict().values():
+        digest.update(tensor.detach().cpu().contiguous().numpy().tobytes())
+    return digest.hexdigest()[:12]
 
 
-def _join(path: Path, dataset: DetectionDataset, shares: int) -> None:
+def _join(path: Path, parts: Mapping[Path, DetectionDataset]) -> None:
     writer = ProposalsWriter()
-    for rank in range(shares):
-        share = replace(dataset, examples=dataset.examples[rank::shares])
-        proposals = ProposalsFile(_share_path(path, rank), share)
+    for part, share in parts.items():
+        proposals = ProposalsFile(part, share)
         for example in share.examples:
             writer.add(example, proposals.read(example))
     writer.save(path)
-    for rank in range(shares):
-        _share_path(path, rank).unlink()
+    for part in parts:
+        part.unlink()
 
 
 def measure_proposals(

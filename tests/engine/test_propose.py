@@ -13,7 +13,7 @@ import torch
 
 from detection.data.dataset import DetectionDataset
 from detection.data.folder import open_folder
-from detection.data.proposals_file import ProposalsFile
+from detection.data.proposals_file import ProposalsFile, ProposalsWriter
 from detection.data.shapes import generate
 from detection.data.transforms import Resize
 from detection.engine import propose
@@ -116,6 +116,45 @@ def test_the_processes_shares_are_joined(
         torch.testing.assert_close(
             joined.read(example).boxes, whole.read(example).boxes, atol=0.05, rtol=0
         )
+
+
+def test_an_interrupted_call_goes_on_with_the_parts_that_are_there(
+    trained: Detector,
+    dataset: DetectionDataset,
+    written: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(propose, "IMAGES_OF_A_PART", 2)  # three parts of the five images
+    path = tmp_path / "parts" / "proposals.safetensors"
+    save, saved = ProposalsWriter.save, []
+
+    def dies_at_the_second(writer: ProposalsWriter, to: Path) -> None:
+        saved.append(to.name)
+        if len(saved) == 2:
+            raise KeyboardInterrupt
+        save(writer, to)
+
+    monkeypatch.setattr(ProposalsWriter, "save", dies_at_the_second)
+    call = functools.partial(propose.write_proposals, path, own=Processes(0, 1, 0), **HOW)
+    with pytest.raises(KeyboardInterrupt):
+        call(trained, dataset)
+    assert not path.exists()
+    call(trained, dataset)
+    first, second, *later = saved
+    assert later[0] == second  # and not the first one again
+    assert later[1:] == [second.replace("2of3", "3of3"), path.name]
+    assert [entry.name for entry in path.parent.iterdir()] == [path.name]
+    whole, joined = ProposalsFile(written, dataset), ProposalsFile(path, dataset)
+    for example in dataset.examples:
+        torch.testing.assert_close(
+            joined.read(example).boxes, whole.read(example).boxes, atol=0.05, rtol=0
+        )
+    # Another detector's parts have other names.
+    with torch.no_grad():
+        trained.model.rpn.objectness.bias.add_(1)
+    call(trained, dataset)
+    assert first not in saved[5:]
 
 
 def test_recall_of_the_rpn_and_of_its_file(
