@@ -13,7 +13,7 @@ import pickle
 import re
 import zipfile
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -43,7 +43,7 @@ EARLIER: dict[str, dict[str, Any]] = {
 class _File:
     """``model_config``: ``_target_`` trees of plain values that :func:`build` turns into the model.
 
-    ``training``: what resuming needs besides (optimizer, iteration); empty in a final model.
+    ``training``: what else its training says of it, and what resuming needs (optimizer, iteration).
     """
 
     weights: dict[str, Tensor]
@@ -74,6 +74,11 @@ class _File:
                 "of other packages' files; backbones and classifiers go into train_net.py weights="
             )
         return cls(**content)
+
+    def without_training(self: Kind) -> Kind:
+        """For detecting alone: without what resuming needs."""
+        kept = {key: value for key, value in self.training.items() if key == "trained"}
+        return replace(self, training=kept)
 
     def build_model(self) -> nn.Module:
         """The model with its weights, in evaluation mode on the CPU."""

@@ -91,17 +91,27 @@ def _measure(name: str, config: DictConfig, annotations: str) -> None:
         before = OmegaConf.to_container(OmegaConf.load(done))
         assert isinstance(before, dict)
         if before != wanted:
-            changed = [key for key in wanted if wanted[key] != before.get(key)]
             raise ValueError(
-                f"{folder} holds the row {name!r} measured otherwise, of another "
-                f"{', '.join(changed)} (see its config.yaml): remove it, or choose another "
-                "output_dir"
+                f"{folder} holds the row {name!r} measured otherwise, with another "
+                f"{', '.join(_differing(before, wanted))} (see its config.yaml): remove it, or "
+                "choose another output_dir"
             )
         log.info("%s: measured before, in %s", name, folder)
         return
     log.info("\n%s", name)
     test_net.main(config)
     write_text(done, OmegaConf.to_yaml(OmegaConf.create(wanted)))
+
+
+def _differing(before: dict[Any, Any], wanted: dict[str, Any]) -> list[str]:
+    """The keys whose values differ; of the files that a row was measured of, their names."""
+    found = [
+        str(key) for key in before.keys() | wanted.keys() if before.get(key) != wanted.get(key)
+    ]
+    if "measured_of" in found and before.get("measured_of"):
+        found.remove("measured_of")
+        found += _differing(before["measured_of"], wanted["measured_of"])
+    return sorted(found)
 
 
 def _inputs(config: DictConfig) -> dict[str, str]:

@@ -14,7 +14,6 @@ from __future__ import annotations
 import logging
 import sys
 from collections.abc import Callable
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -27,6 +26,7 @@ from torchvision.models import ResNet50_Weights
 from torchvision.models.detection import FasterRCNN_ResNet50_FPN_Weights
 
 from detection.checkpoint import (
+    HALVES,
     Checkpoint,
     ClassifierCheckpoint,
     build,
@@ -63,10 +63,12 @@ def main(config: DictConfig) -> None:
         raise ValueError(f"to must be ours or detectron2, got {config.to!r}")
     checkpoint = _own(path) if is_checkpoint(path) else _imported(config, path)
     if config.to == "detectron2":
+        if isinstance(checkpoint, Checkpoint):
+            checkpoint.check_trained(HALVES, source=path)
         _export(checkpoint, output)
         return
     checkpoint.build_model()
-    replace(checkpoint, training={}).save(output)
+    checkpoint.without_training().save(output)
     log.info("%s -> %s", path, output)
 
 

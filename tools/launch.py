@@ -76,10 +76,10 @@ def compose_config(config: str, overrides: list[str]) -> DictConfig:
 
 def _cannot_be_parsed(override: str, message: str) -> str:
     key, _, value = override.partition("=")
-    return (
-        f"{override}: cannot be read ({message.splitlines()[0]}); a value with spaces, commas or = "
-        f"needs quotes of its own within those of the shell: '{key}=\"{value}\"'"
-    )
+    said = f"{override}: cannot be read ({message.splitlines()[0]})"
+    if "=" not in value or value.startswith(("[", "{", "'", '"')):
+        return said
+    return f"{said}; a value with = in it needs quotes within the shell's: '{key}=\"{value}\"'"
 
 
 def _with_groups(config: str, overrides: list[str]) -> DictConfig | None:

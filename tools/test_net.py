@@ -5,7 +5,8 @@ python tools/test_net.py data.root=/path/to/dataset detections=detections.json
 
 Leaves in output_dir: metrics.json, detections.json and comp4/, the files of the VOC server.
 A test set without annotations is detected in, not measured.  submission=voc or coco packs what the
-challenge's server takes, of saved detections too.  proposal_recall=true measures the RPN by itself,
+challenge's server takes, of saved detections too (of a VOC test set the classes are VOC's, unless
+data.classes names others).  proposal_recall=true measures the RPN by itself,
 too; proposals_file= measures Fast R-CNN on the proposals that tools/propose.py wrote.
 """
 
@@ -80,6 +81,7 @@ def main(config: DictConfig) -> None:
         if config.proposal_recall and len(detector.models) > 1:
             raise ValueError("proposal_recall=true measures one model's RPN, not an ensemble's")
         dataset = dataset.with_class_names(detector.class_names)
+        _check_submission(config, dataset)
         log.info("%s", dataset.report())
         given = config.proposals_file
         proposals = ProposalsFile(Path(given), dataset) if given else None
@@ -147,7 +149,7 @@ def _check_submission(config: DictConfig, dataset: DetectionDataset) -> None:
 
 def _voc_year(dataset: DetectionDataset) -> str:
     """The challenge, "VOC2012", from the folders that the data set lies in."""
-    years = re.findall(r"VOC20\d\d", str(dataset.source.resolve()))
+    years = re.findall(r"VOC20\d\d", str(dataset.source.absolute()))
     if not years:
         raise ValueError(
             f"{dataset.source}: no folder VOC20xx in it says which challenge submission=voc is "

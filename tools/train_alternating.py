@@ -22,7 +22,7 @@ import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
@@ -55,12 +55,12 @@ class Step:
     def last(self) -> Path:
         return self.folder / "last.pt"
 
-    def is_finished(self, iterations: int) -> bool:
-        """Whether it has been trained for so long, and measured."""
-        if not self.last.is_file():
-            return False
-        training = Checkpoint.load(self.last).training
-        return bool(training["iteration"] >= iterations and training.get("measured", True))
+    def state(self, iterations: int) -> Literal["to_train", "to_measure", "finished"]:
+        """What is left to do until it has been trained for so long, and measured."""
+        training = Checkpoint.load(self.last).training if self.last.is_file() else {}
+        if training.get("iteration", 0) < iterations:
+            return "to_train"
+        return "finished" if training.get("measured", True) else "to_measure"
 
 
 def main(config: DictConfig) -> None:
@@ -162,10 +162,11 @@ def _take(
     """
     own_config = step_config(step, config)
     iterations = own_config.schedule.rules.iterations
-    if step.is_finished(iterations):
+    built_on_it = [other.folder for other in later if other.last.is_file()]
+    state = step.state(iterations)
+    if state == "finished" or (state == "to_measure" and built_on_it):
         log.info("trained already")
     else:
-        built_on_it = [other.folder for other in later if other.last.is_file()]
         if built_on_it:
             raise ValueError(
                 f"{step.folder} is to be trained up to iteration {iterations:,}, and "

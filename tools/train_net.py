@@ -84,8 +84,12 @@ def run(config: DictConfig, runtime: Runtime, own: Processes, began: float) -> N
         trained = previous.trained
     else:
         before = _initialise(model, config, train_set)
-        now = HALVES if config.part == "joint" else (config.part,)
-        trained = tuple(half for half in HALVES if half in before or half in now)
+        if config.part == "joint":
+            trained = HALVES
+        elif config.shared_fixed:
+            trained = tuple(half for half in HALVES if half in before or half == config.part)
+        else:  # the layers that the other half was trained on change under it
+            trained = (config.part,)
     model.to(runtime.device)
     use_winograd(model, runtime.winograd)
     optimizer = instantiate(config.schedule.optimizer, _convert_="all")(model)

@@ -43,7 +43,11 @@ def open_folder(
         raise ValueError(f"{root}: no split is named")
     parts = [_read(*_place(root, name), invalid_boxes, check_images) for name in splits]
     dataset = parts[0] if len(parts) == 1 else DetectionDataset.union(parts)
-    return dataset if classes is None else dataset.select_classes(classes)
+    if classes is None:
+        return dataset
+    # An image set of VOC's without annotations does not say what its classes are.
+    unnamed = not dataset.annotated and not set(classes) & set(dataset.class_names)
+    return dataset.with_class_names(classes) if unnamed else dataset.select_classes(classes)
 
 
 def _place(root: Path, split: str) -> tuple[Path, str]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import functools
 import hashlib
 import math
+import re
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import replace
 from pathlib import Path
@@ -92,12 +93,18 @@ def write_proposals(
     own.wait()
     if own.is_first:
         _join(path, parts)
+        # Those of a call that nobody has gone on with, too.
+        left = re.compile(rf"{re.escape(path.stem)}\.\w{{12}}\.\d+of\d+{re.escape(path.suffix)}")
+        for other in path.parent.iterdir():
+            if left.fullmatch(other.name):
+                other.unlink()
     own.wait()
 
 
 def _mark(detector: Detector, selection: ProposalSelection, dataset: DetectionDataset) -> str:
     """Tells apart the parts of one detector and data set from those of others."""
-    digest = hashlib.sha256(repr((selection, detector.resize)).encode())
+    rules = (selection, detector.resize, detector.precision, repr(detector.model))
+    digest = hashlib.sha256(repr(rules).encode())
     for example in dataset.examples:
         digest.update(f"{example.image_id} {example.path}\n".encode())
     for tensor in detector.model.state_dict().values():
@@ -112,8 +119,6 @@ def _join(path: Path, parts: Mapping[Path, DetectionDataset]) -> None:
         for example in share.examples:
             writer.add(example, proposals.read(example))
     writer.save(path)
-    for part in parts:
-        part.unlink()
 
 
 def measure_proposals(

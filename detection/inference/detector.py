@@ -135,7 +135,8 @@ class Detector:
         check_class_names(names, [str(file) for file in files])
         for file, checkpoint in zip(files, checkpoints, strict=True):
             checkpoint.check_trained(halves, source=file)
-            if inference is None and checkpoint.inference != first.inference:
+            # Built: what an older file leaves unsaid is what a newer one says.
+            if inference is None and build(checkpoint.inference) != build(first.inference):
                 raise ValueError(
                     f"{file} was validated with other steps of inference than {files[0]}: say "
                     "which ones the ensemble is to take, with inference="

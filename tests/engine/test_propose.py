@@ -154,6 +154,17 @@ def test_an_interrupted_call_goes_on_with_the_parts_that_are_there(
     assert first not in saved[5:]
 
 
+def test_parts_that_nobody_goes_on_with_are_removed(
+    trained: Detector, dataset: DetectionDataset, tmp_path: Path
+) -> None:
+    others = ("proposals.0123456789ab.1of3.safetensors", "other.0123456789ab.1of3.safetensors")
+    for name in others:
+        (tmp_path / name).touch()
+    path = tmp_path / "proposals.safetensors"
+    propose.write_proposals(path, trained, dataset, own=Processes(0, 1, 0), **HOW)
+    assert {entry.name for entry in tmp_path.iterdir()} == {path.name, others[1]}
+
+
 def test_recall_of_the_rpn_and_of_its_file(
     trained: Detector, dataset: DetectionDataset, written: Path
 ) -> None:

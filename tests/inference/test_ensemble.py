@@ -174,6 +174,9 @@ def test_other_steps_of_inference_are_refused_unless_they_are_chosen(save: Any) 
         ValueError, match=r"b\.pt was validated with other steps .*a\.pt.*inference="
     ):
         Detector.load(paths)
+    older = copy.deepcopy(SETTINGS["inference"])
+    older["refinement"]["minimum_score"] = 0.0  # which the others leave unsaid
+    assert len(Detector.load([paths[0], save("c.pt", inference=older)]).models) == 2
     chosen = Detector.load(paths[0]).inference
     assert len(Detector.load(paths, inference=chosen).models) == 2
 

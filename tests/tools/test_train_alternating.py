@@ -7,6 +7,7 @@ import shutil
 import tarfile
 import zipfile
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +19,7 @@ from detection.checkpoint import Checkpoint
 from detection.data.shapes import CLASS_NAMES, generate
 from detection.engine.log import read_log
 from detection.inference.detector import Detector
-from tools import propose, test_net, train_alternating, train_net
+from tools import import_weights, propose, test_net, train_alternating, train_net
 from tools.launch import compose_config
 
 RUNTIME = ["runtime=exact", "runtime.workers=0", "runtime.device=cpu"]
@@ -201,6 +202,35 @@ def test_a_step_knows_which_half_it_has_trained(trained: Path, data: Path, tmp_p
         propose.main(compose_config("propose", [*arguments, "checkpoint=[a.pt,b.pt]"]))
 
 
+def test_half_a_detector_stays_one_when_it_is_made_smaller(trained: Path, tmp_path: Path) -> None:
+    arguments = [f"source={trained}/1_rpn/last.pt", f"output={tmp_path}/slim.pt"]
+    import_weights.main(compose_config("import_weights", arguments))
+    assert Checkpoint.load(tmp_path / "slim.pt").training == {"trained": ["rpn"]}
+    with pytest.raises(ValueError, match="its Fast R-CNN has not been trained"):
+        import_weights.main(compose_config("import_weights", [*arguments, "to=detectron2"]))
+
+
+def test_what_was_trained_before_counts_only_on_layers_that_stay(
+    trained: Path, data: Path, tmp_path: Path
+) -> None:
+    for fixed, halves in (("true", ("rpn", "fast_rcnn")), ("false", ("rpn",))):
+        arguments = [*SMALL, f"data.root={data}", f"output_dir={tmp_path / fixed}", "part=rpn",
+                     f"init={trained}/best.pt", f"shared_fixed={fixed}"]  # fmt: skip
+        train_net.main(compose_config("train", arguments))
+        assert Checkpoint.load(tmp_path / fixed / "last.pt").trained == halves
+
+
+def test_a_step_without_its_measurement_is_no_obstacle_to_those_built_on_it(
+    trained: Path, data: Path, tmp_path: Path
+) -> None:
+    shutil.copytree(trained, tmp_path / "run")
+    last = tmp_path / "run" / "1_rpn" / "last.pt"
+    checkpoint = Checkpoint.load(last)
+    replace(checkpoint, training=checkpoint.training | {"measured": False}).save(last)
+    train(data, tmp_path / "run", "resume=true")
+    assert not Checkpoint.load(last).training["measured"]
+
+
 def test_a_run_is_neither_overwritten_nor_resumed_from_nothing(
     trained: Path, data: Path, tmp_path: Path
 ) -> None:
@@ -325,13 +355,11 @@ def test_a_test_set_without_annotations_is_detected_in(
     saved = ["checkpoint=null", f"detections={tmp_path / 'out' / 'detections.json'}"]
     measure(
         trained / "best.pt", tmp_path / "packed", *saved, f"data.root={tmp_path}",
-        "split=VOC2012/test", "submission=voc",
+        "split=VOC2012/test", "submission=voc", f"data.classes=[{','.join(CLASS_NAMES)}]",
     )  # fmt: skip
     with tarfile.open(tmp_path / "packed" / "results.tar.gz") as archive:
-        # Of an unannotated set no more is known than that it is VOC's: its 20 classes, in order.
-        repacked = [line for m in archive.getnames() for line in archive.extractfile(m) or ()]
-        assert len(archive.getnames()) == 20
-    assert repacked == lines
+        assert archive.getnames() == members
+        assert [line for m in members for line in archive.extractfile(m) or ()] == lines
     with pytest.raises(ValueError, match="is not annotated"):
         measure(trained / "best.pt", tmp_path / "out", f"data.root={tmp_path}",
                 "split=VOC2012/test", "proposal_recall=true")  # fmt: skip

@@ -105,6 +105,7 @@ ROI_TARGET inline void store_index(Index* to, const Lane& lanes) {
 // Loads as many numbers as ``Lane`` has lanes, each widened to one.
 template <typename Lane, int Count, typename Narrow>
 ROI_TARGET inline Lane load_widened(const Narrow* from) {
+  static_assert(sizeof(Narrow) > 2 || Narrow(-1) > Narrow(0), "narrow numbers have no sign");
   if constexpr (Count == 1) {
     return static_cast<Lane>(*from);
 #if defined(__x86_64__)
