@@ -42,10 +42,11 @@ def main(config: DictConfig) -> None:
     dataset = test_net.open_dataset(first)
     if not dataset.annotated:
         raise ValueError(f"{dataset.source} is not annotated: there is nothing to compare with")
-    annotations = _digest(json.dumps(dataset.to_coco()).encode())
+    ground_truth = dataset.to_coco()
+    annotations = _digest(json.dumps(ground_truth).encode())
     for name, row_config in configs.items():
         _measure(name, row_config, annotations)
-    rows = _rows(config, configs)
+    rows = _rows(config, configs, ground_truth)
     table = as_markdown(rows, config.bootstrap.confidence)
     print(table)
     write_text(folder / "table.md", table + "\n")
@@ -129,10 +130,10 @@ def _digest(content: bytes) -> str:
     return hashlib.sha256(content).hexdigest()
 
 
-def _rows(config: DictConfig, configs: dict[str, DictConfig]) -> list[dict[str, Any]]:
+def _rows(
+    config: DictConfig, configs: dict[str, DictConfig], ground_truth: dict[str, Any]
+) -> list[dict[str, Any]]:
     """For each row its name, APs, seconds per image, and its difference to the first row."""
-    first, *_ = configs.values()
-    ground_truth = test_net.open_dataset(first).to_coco()
     detections = {name: _detections(row, ground_truth) for name, row in configs.items()}
     baseline, *_ = detections.values()
     rows: list[dict[str, Any]] = []

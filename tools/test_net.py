@@ -6,8 +6,8 @@ python tools/test_net.py data.root=/path/to/dataset detections=detections.json
 Leaves in output_dir: metrics.json, detections.json and comp4/, the files of the VOC server.
 A test set without annotations is detected in, not measured.  submission=voc or coco packs what the
 challenge's server takes, of saved detections too (of a VOC test set the classes are VOC's, unless
-data.classes names others).  proposal_recall=true measures the RPN by itself,
-too; proposals_file= measures Fast R-CNN on the proposals that tools/propose.py wrote.
+data.classes names others).  proposal_recall=true measures the RPN by itself, too; proposals_file=
+measures Fast R-CNN on the proposals that tools/propose.py wrote.
 """
 
 from __future__ import annotations
@@ -68,10 +68,10 @@ def main(config: DictConfig) -> None:
             f"{dataset.source} is not annotated: there is nothing to measure with; submission= "
             "packs saved detections for a challenge's server"
         )
-    _check_submission(config, dataset)
     timing: dict[str, Any] = {}
     entries: dict[str, Any] = {}
     if config.checkpoint is None:
+        _check_submission(config, dataset)
         log.info("%s", dataset.report())
         detections = read_detections(Path(config.detections), dataset.to_coco())
     else:

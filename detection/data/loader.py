@@ -149,11 +149,12 @@ class TrainingImages(Dataset[tuple[np.ndarray, Target]]):
         example = self.dataset.examples[index]
         image = read_image(example.path)
         check_size(image, example)
-        ignored = (example.crowd & self.ignore_crowd) | (example.difficult & self.ignore_difficult)
+        learnt = example.keep(example.has_area)
+        ignored = (learnt.crowd & self.ignore_crowd) | (learnt.difficult & self.ignore_difficult)
         target = Target(
-            boxes=torch.from_numpy(example.boxes[example.has_area]),
-            labels=torch.from_numpy(example.labels[example.has_area]),
-            ignored=torch.from_numpy(ignored[example.has_area]),
+            boxes=torch.from_numpy(learnt.boxes),
+            labels=torch.from_numpy(learnt.labels),
+            ignored=torch.from_numpy(ignored),
             proposals=self.proposals.read(example).boxes if self.proposals else None,
         )
         random = np.random.default_rng((self.seed, epoch, index))
