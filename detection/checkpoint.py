@@ -21,7 +21,7 @@ import torch
 from torch import Tensor, nn
 
 from detection import __version__
-from detection.whole_file import whole_file
+from detection.atomic_write import atomic_write
 
 Kind = TypeVar("Kind", bound="_File")
 
@@ -54,7 +54,7 @@ class _File:
 
     def save(self, path: Path) -> None:
         """An interrupted save leaves the old file whole."""
-        with whole_file(path) as partial:
+        with atomic_write(path) as partial:
             torch.save(dict(vars(self)), partial)
 
     @classmethod

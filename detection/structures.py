@@ -14,6 +14,9 @@ from typing import Any
 import torch
 from torch import Tensor
 
+# What a validation measured, by name, in [0, 1]; None where it is not defined.
+Metrics = dict[str, float | None]
+
 
 @dataclass(frozen=True)
 class ImageBatch:

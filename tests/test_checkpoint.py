@@ -164,7 +164,7 @@ def test_weights_of_another_package_are_sent_to_the_right_option(tmp_path: Path)
         "detection",
         "torch.nn.Linear",
         # Imported by a module of ours, but not ours: both could touch files.
-        "detection.data.voc.Path",
+        "detection.data.formats.voc.Path",
         "detection.data.loader.DataLoader",
         # A function and not a class.
         "detection.checkpoint.load_weights",

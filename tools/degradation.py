@@ -1,68 +1,12 @@
-"""The degradation problem, seen and solved: python tools/degradation.py data.root=/path/to/cifar10
+"""See detection/cli/degradation.py, or --help."""
 
-Trains a shallow and a deep plain network and their residual twins, one after the other, all alike
-(He et al. 2015, figures 1 and 6): the deeper plain net is the worse one, in training too; with
-shortcuts it is not.  Leaves in output_dir: a folder for each, degradation.png, metrics.json.
-A run that is there already is gone on with, or kept.
-"""
-
-from __future__ import annotations
-
-import json
-import logging
 import sys
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
-from omegaconf import DictConfig
-
-from detection.engine.curves import plot_error_curves
-from detection.engine.log import read_log
-from detection.engine.metrics_file import write_metrics
-from tools import train_classifier
-from tools.launch import compose_config, launch
-
-log = logging.getLogger("degradation")
-
-
-def main(config: DictConfig) -> None:
-    folder = Path(config.output_dir)
-    runs = {name: folder / name for name in config.runs}
-    for name, run in runs.items():
-        if (run / "metrics.json").exists():
-            log.info("%s: there already", name)
-            continue
-        log.info("\n%s", name)
-        train_classifier.main(
-            compose_config(
-                "classifier",
-                [
-                    *config.common,
-                    *config.runs[name],
-                    f"data.root={config.data.root}",
-                    f"output_dir={run}",
-                    f"seed={config.seed}",
-                    f"resume={str((run / 'last.pt').exists()).lower()}",
-                    *(f"runtime.{key}={value}" for key, value in config.runtime.items()),
-                ],
-            )
-        )
-    plot_error_curves(runs, folder / "degradation.png")
-    errors = {name: _errors(run) for name, run in runs.items()}
-    write_metrics(folder / "metrics.json", runs=errors)
-    for name, values in errors.items():
-        log.info("%-12s training error %5.1f %%, test error %5.1f %%", name,
-                 100 * values["training"], 100 * values["test"])  # fmt: skip
-    log.info("%s", folder / "degradation.png")
-
-
-def _errors(run: Path) -> dict[str, float]:
-    """At the end: of the last logged stretch of training, and on the test set."""
-    last = [line for line in read_log(run / "log.jsonl") if line["kind"] == "train"][-1]
-    test = json.loads((run / "metrics.json").read_text())["error"]
-    return {"training": last["error"], "test": test}
-
+from detection.cli.degradation import main
+from detection.cli.launch import launch
 
 if __name__ == "__main__":
     launch(main, config="degradation")

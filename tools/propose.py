@@ -1,64 +1,12 @@
-"""Writes the RPN's proposals in a data set to a file, and says how many objects they find.
+"""See detection/cli/propose.py, or --help."""
 
-python tools/propose.py checkpoint=outputs/rpn/best.pt data.root=/path/to/dataset split=train \\
-    output=outputs/rpn/train.safetensors
-
-The file is what train_net.py part=fast_rcnn proposals=... learns from.
-"""
-
-from __future__ import annotations
-
-import logging
 import sys
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
-from omegaconf import DictConfig
-
-from detection.data.folder import open_folder
-from detection.data.proposals_file import ProposalsFile
-from detection.engine.distributed import Processes
-from detection.engine.propose import measure_file, write_proposals
-from detection.engine.runtime import set_up_runtime
-from detection.evaluation.table import recall_line
-from detection.inference.detector import Detector
-from tools.launch import launch
-
-log = logging.getLogger("propose")
-
-
-def main(config: DictConfig) -> None:
-    if not isinstance(config.checkpoint, str):
-        raise ValueError(f"proposals are of one RPN: give one checkpoint, not {config.checkpoint}")
-    runtime = set_up_runtime(**config.runtime)
-    dataset = open_folder(
-        root=Path(config.data.root),
-        split=config.split,
-        classes=config.data.classes,
-        invalid_boxes=config.data.invalid_boxes,
-    )
-    log.info("%s", dataset.report())
-    detector = Detector.load(
-        Path(config.checkpoint),
-        device=runtime.device,
-        precision=runtime.precision,
-        winograd=runtime.winograd,
-        halves=["rpn"],
-    )
-    path = Path(config.output)
-    write_proposals(
-        path,
-        detector,
-        dataset,
-        batch_size=config.batch_size,
-        workers=runtime.workers,
-        own=Processes(0, 1, 0),
-    )
-    if dataset.annotated:
-        log.info("\n%s", recall_line(measure_file(ProposalsFile(path, dataset), dataset)))
-    log.info("proposals: %s", path)
-
+from detection.cli.launch import launch
+from detection.cli.propose import main
 
 if __name__ == "__main__":
     launch(main, config="propose")

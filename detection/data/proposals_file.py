@@ -22,9 +22,9 @@ from numpy.typing import NDArray
 from safetensors import SafetensorError, safe_open
 from safetensors.numpy import save_file
 
+from detection.atomic_write import atomic_write
 from detection.data.dataset import DetectionDataset, Example
 from detection.structures import Proposals
-from detection.whole_file import whole_file
 
 STEPS = 65535
 
@@ -100,7 +100,7 @@ class ProposalsWriter:
             "image_ids": np.array([image_id for image_id, _ in self._examples], np.int64),
             "names": np.frombuffer(names.encode(), dtype=np.uint8),
         }
-        with whole_file(path) as partial:
+        with atomic_write(path) as partial:
             partial.touch()
             mode = partial.stat().st_mode
             save_file(content, partial)

@@ -6,15 +6,9 @@ import json
 from pathlib import Path
 from typing import Any
 
-import matplotlib
-
-matplotlib.use("Agg")
-import matplotlib.pyplot as plt
 from torch.utils.tensorboard import SummaryWriter
 
-LOSSES = ("total", "rpn_objectness", "rpn_box", "head_class", "head_box")
-# Of a validation, drawn in percent on the right.
-MEASURES = {"AP50": "s--", "AP": "o--", "AR1000": "s--", "AR300": "o--", "error": "o-"}
+from detection.visualization.curves import plot_training
 
 
 class TrainingLog:
@@ -43,7 +37,7 @@ class TrainingLog:
 
     def close(self) -> None:
         self._tensorboard.close()
-        plot_training(self.path, self.path.with_name("loss.png"))
+        plot_training(read_log(self.path), self.path.with_name("loss.png"))
 
 
 def read_log(path: Path) -> list[dict[str, Any]]:
@@ -55,43 +49,3 @@ def read_log(path: Path) -> list[dict[str, Any]]:
         except json.JSONDecodeError:
             continue
     return lines
-
-
-def plot_training(log: Path, picture: Path) -> None:
-    """Draws the losses, and AP, proposal recall or error where measured, over the iterations."""
-    lines = read_log(log)
-    train = [line for line in lines if line["kind"] == "train"]
-    validation = [line for line in lines if line["kind"] == "validation"]
-    figure, axes = plt.subplots(figsize=(8, 5), layout="constrained")
-    for name in LOSSES:
-        there = [line for line in train if name in line]
-        if not there:
-            continue
-        axes.plot(
-            [line["iteration"] for line in there],
-            [line[name] for line in there],
-            label=name.replace("_", " "),
-            linewidth=2 if name == "total" else 1,
-            color="black" if name == "total" else None,
-        )
-    axes.set(xlabel="iteration", ylabel="loss")
-    axes.set_ylim(bottom=0)
-    axes.grid(alpha=0.3)
-    measured = [name for name in MEASURES if any(name in line for line in validation)]
-    if measured:
-        right = axes.twinx()
-        for name in measured:
-            right.plot(
-                [line["iteration"] for line in validation],
-                [100 * (line[name] or 0) for line in validation],
-                MEASURES[name],
-                color="tab:gray",
-                label=f"{name} (val)",
-            )
-        what = "error" if "error" in measured else measured[-1][:2]
-        right.set(ylabel=f"{what} in %", ylim=(0, 100))
-        right.legend(loc="center right")
-    if train:
-        axes.legend(loc="upper right")
-    figure.savefig(picture, dpi=100)
-    plt.close(figure)

@@ -14,7 +14,7 @@ import torch
 import torchvision
 
 from detection import __version__
-from detection.whole_file import write_text
+from detection.atomic_write import write_text
 
 
 def write_metrics(path: Path, **entries: Any) -> None:

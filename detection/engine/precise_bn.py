@@ -15,8 +15,8 @@ from torch import nn
 from tqdm import tqdm
 
 from detection.data.loader import Batch
-from detection.inference.detector import Precision
 from detection.model.faster_rcnn import FasterRCNN
+from detection.precision import Precision, autocast
 
 
 @torch.no_grad()
@@ -40,7 +40,7 @@ def average_statistics(
     model.train()
     for batch in tqdm(batches, desc="BN statistics", unit="it", disable=not show):
         own = batch.to(device)
-        with torch.autocast(device.type, torch.bfloat16, enabled=precision == "bf16"):
+        with autocast(device, precision):
             model(own.images, own.targets)
     for layer, momentum in zip(layers, momenta, strict=True):
         layer.momentum = momentum

@@ -21,6 +21,7 @@ from detection.engine.evaluate import image_batches
 from detection.evaluation.proposal_recall import TOPS, ImageProposals, proposal_recall
 from detection.inference.detector import Detector
 from detection.model.rpn import ProposalSelection
+from detection.precision import autocast
 from detection.structures import ImageBatch, Proposals
 
 IMAGES_OF_A_PART = 4000  # what an interruption costs at most
@@ -42,7 +43,7 @@ def propose_dataset(
     resize = functools.partial(detector.resize, shorter=detector.resize.shorter_sides[0])
     with (
         torch.inference_mode(),
-        torch.autocast(detector.device.type, torch.bfloat16, enabled=detector.precision == "bf16"),
+        autocast(detector.device, detector.precision),
     ):
         for examples, resized in image_batches(
             dataset, resize, batch_size=batch_size, workers=workers, what="proposing"

@@ -10,7 +10,7 @@ from typing import Literal
 import torch
 
 from detection.engine.distributed import resolve_device
-from detection.inference.detector import Precision
+from detection.precision import Precision
 
 
 @dataclass(frozen=True)

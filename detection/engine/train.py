@@ -16,8 +16,10 @@ from tqdm import tqdm
 
 from detection.engine.distributed import Processes
 from detection.engine.log import TrainingLog
-from detection.engine.optim import Metrics, Schedule, set_rate
-from detection.inference.detector import Precision
+from detection.engine.optimizers import set_rate
+from detection.engine.schedules import Schedule
+from detection.precision import Precision, autocast
+from detection.structures import Metrics
 
 
 class TrainingLosses(Protocol):
@@ -81,7 +83,7 @@ def train(
     """Trains ``model`` from iteration ``start`` to the end.
 
     ``model``: takes the images and targets of a mini-batch, returns :class:`TrainingLosses`: a
-    detector, a part of one (:mod:`detection.model.parts`) or a classifier.
+    detector, a part of one (:mod:`detection.model.alternating`) or a classifier.
     ``evaluate``: measures the model as it is; called in the first process alone.
     ``save``: keeps a checkpoint after that many iterations, with the metrics if just measured.
     ``settle``: makes the model ready to be measured (BN statistics); called in every process.
@@ -121,7 +123,7 @@ def train(
         parts = batch.to(device).split(rules.accumulate)
         for number, part in enumerate(parts, start=1):
             with _without_exchange(network, number < len(parts)):
-                with torch.autocast(device.type, torch.bfloat16, enabled=precision == "bf16"):
+                with autocast(device, precision):
                     losses: TrainingLosses = network(part.images, part.targets)
                 share = len(part) / len(batch)
                 (losses.total() * share).backward()

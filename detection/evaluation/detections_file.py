@@ -23,6 +23,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from detection import boxes
+from detection.atomic_write import atomic_write, write_text
 from detection.evaluation.records import (
     Detection,
     GroundTruth,
@@ -30,7 +31,6 @@ from detection.evaluation.records import (
     detection_columns,
     object_columns,
 )
-from detection.whole_file import whole_file, write_text
 
 _log = logging.getLogger(__name__)
 
@@ -155,7 +155,7 @@ def write_voc_submission(files: Sequence[Path], path: Path, *, year: str) -> Non
     ``year``: the challenge, "VOC2012"; the files lie in results/<year>/Main/ (development kit,
     section 4).
     """
-    with whole_file(path) as partial, tarfile.open(partial, "w:gz") as archive:
+    with atomic_write(path) as partial, tarfile.open(partial, "w:gz") as archive:
         for file in files:
             archive.add(file, f"results/{year}/Main/{file.name}")
 
@@ -172,7 +172,7 @@ def write_coco_submission(
     records = json.dumps([dict(detection) for detection in detections], allow_nan=False)
     path = folder / f"{name}.zip"
     with (
-        whole_file(path) as partial,
+        atomic_write(path) as partial,
         zipfile.ZipFile(partial, "w", zipfile.ZIP_DEFLATED) as archive,
     ):
         archive.writestr(f"{name}.json", records)

@@ -28,6 +28,7 @@ from detection.inference.vote import vote
 from detection.model.faster_rcnn import FasterRCNN
 from detection.model.frozen_bn import fold, use_winograd
 from detection.ops.nms import class_wise_nms
+from detection.precision import autocast
 from detection.structures import Detections, ImageBatch, Proposals, RegionPredictions
 
 Precision = Literal["fp32", "bf16"]
@@ -192,7 +193,7 @@ class Detector:
             raise ValueError(f"{len(images)} images, but proposals of {len(proposals)}")
         scales = [self._batch(scale) for scale in zip(*images, strict=True)]
         sizes = scales[0].sizes
-        with torch.autocast(self.device.type, torch.bfloat16, enabled=self.precision == "bf16"):
+        with autocast(self.device, self.precision):
             # All features are computed here, and nowhere below.
             views = [self._look(model, scales, propose=proposals is None) for model in self.models]
             if proposals is None:

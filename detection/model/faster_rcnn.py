@@ -14,8 +14,8 @@ from typing import Protocol
 import torch
 from torch import Tensor, nn
 
-from detection.model.distinct_regions import DistinctRegions
 from detection.model.pixels import PixelFormat
+from detection.model.region_cache import DistinctRegions
 from detection.model.roi_head import RoIHead
 from detection.model.rpn import RPN
 from detection.ops.roi_pool import roi_align, roi_cells, roi_pool

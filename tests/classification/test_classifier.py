@@ -16,7 +16,7 @@ from detection.classification.bn_statistics import freeze_statistics
 from detection.classification.classifier import Classifier
 from detection.model.pixels import PerPixelMean, PixelFormat
 from detection.model.resnet import ResNet
-from detection.weights.backbone import check_backbone_input, initialise_backbone
+from detection.weights.initialise import check_backbone_input, initialise_backbone
 
 
 def build_resnet(norm: str, shortcut: str = "B") -> ResNet:

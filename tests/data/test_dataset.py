@@ -9,8 +9,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from detection.data.coco import read_coco
 from detection.data.dataset import DetectionDataset, Example
+from detection.data.formats.coco import read_coco
 
 
 def example(image_id: int, labels: list[int]) -> Example:

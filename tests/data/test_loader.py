@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 import torch
 
-from detection.data.coco import read_coco
+from detection.data.formats.coco import read_coco
 from detection.data.loader import Batch, BatchPlan, TrainingImages, training_loader
 from detection.data.transforms import Augmentation, Resize
 from detection.structures import ImageBatch, Target

@@ -10,8 +10,8 @@ from typing import Any
 import pytest
 import torch
 
-from detection.data.coco import read_coco
 from detection.data.dataset import DetectionDataset
+from detection.data.formats.coco import read_coco
 from detection.data.proposals_file import STEPS, ProposalsFile, ProposalsWriter
 from detection.structures import Proposals
 

@@ -12,9 +12,8 @@ import pytest
 import torch
 
 from detection.data.dataset import DetectionDataset
-from detection.data.folder import open_folder
+from detection.data.formats.open import open_folder
 from detection.data.proposals_file import ProposalsFile, ProposalsWriter
-from detection.data.shapes import generate
 from detection.data.transforms import Resize
 from detection.engine import propose
 from detection.engine.distributed import Processes
@@ -23,6 +22,7 @@ from detection.inference.detector import Detector, Inference, PostProcessing
 from detection.inference.multi_scale import MultiScale
 from detection.inference.refine import Refinement
 from detection.model.faster_rcnn import FasterRCNN
+from detection.shapes.dataset import generate
 
 HOW: dict[str, Any] = {"batch_size": 2, "workers": 0}
 

@@ -12,16 +12,17 @@ from torch import Tensor, nn
 
 from detection.classification.cifar import CifarResNet
 from detection.classification.classifier import Classifier
-from detection.data.labelled_loader import LabelledBatch
+from detection.classification.loader import LabelledBatch
 from detection.data.loader import Batch
 from detection.engine.distributed import Processes
 from detection.engine.log import TrainingLog, read_log
-from detection.engine.optim import DivideOnPlateau, LearningRate, Metrics, Schedule, sgd
+from detection.engine.optimizers import sgd
+from detection.engine.schedules import DivideOnPlateau, LearningRate, Schedule
 from detection.engine.train import MiniBatch, TrainingRules, _distribute, train
 from detection.model.faster_rcnn import FasterRCNN
 from detection.model.pixels import PerPixelMean
 from detection.model.resnet import ResNet
-from detection.structures import ImageBatch, Target
+from detection.structures import ImageBatch, Metrics, Target
 
 ITERATIONS = 4
 

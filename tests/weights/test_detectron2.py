@@ -17,6 +17,7 @@ from torch import Tensor
 from torchvision.ops import batched_nms, nms, roi_align
 
 from detection.checkpoint import build
+from detection.cli.launch import as_plain, compose_config
 from detection.model.faster_rcnn import FasterRCNN
 from detection.structures import ImageBatch, Target
 from detection.weights.detectron2 import (
@@ -24,7 +25,6 @@ from detection.weights.detectron2 import (
     from_detectron2,
     to_detectron2,
 )
-from tools.launch import as_plain, compose_config
 
 Weights = dict[str, Tensor]
 

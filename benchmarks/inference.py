@@ -1,0 +1,192 @@
+"""Suite `inference`: from the pixels of a batch to its detections, beside torchvision's parts.
+
+Equal first: features, and probabilities of the same regions, may differ by rounding alone.
+Detections are compared too, but where two scores or overlaps are alike, rounding decides.
+"""
+
+from __future__ import annotations
+
+import copy
+import json
+import tempfile
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+import torch
+from hydra.utils import instantiate
+from omegaconf import DictConfig
+from torch import Tensor
+
+from benchmarks.measuring import Case, gflop
+from benchmarks.networks import (
+    Peer,
+    agreement,
+    build_model,
+    inference,
+    our_stages,
+    peer_inference,
+    peers,
+    pictures,
+    relative_difference,
+    training_config,
+    write_pictures,
+)
+from detection.data.image import read_image
+from detection.data.transforms import Resize
+from detection.engine.detect import detect_images
+from detection.engine.evaluate import to_results
+from detection.inference.detector import Detector, PostProcessing
+from detection.model.faster_rcnn import FasterRCNN
+from detection.model.frozen_bn import fold, use_winograd
+from detection.structures import ImageBatch
+
+# Of the largest number: some hundred layers of float32 rounding.
+TOLERANCE = 1e-3
+
+
+def cases(
+    *,
+    device: torch.device,
+    overrides: Sequence[str],
+    images: int,
+    height: int,
+    width: int,
+    classes: int,
+    dtypes: Sequence[str],
+    compiled: bool,
+    folder_images: int,
+    seed: int,
+) -> Iterator[list[Case]]:
+    """The peer and our network, direct and Winograd's (and compiled), in each of ``dtypes``.
+
+    Then ``folder_images`` pictures from JPEG files to JSON, beside the network alone.
+    """
+    config = training_config(overrides)
+    post_processing = instantiate(config.inference.post_processing, _convert_="all")
+    model = build_model(config, classes=classes, seed=seed).to(device)
+    batch = pictures(images, height, width, seed).to(device)
+    others = {name: peer.to(device) for name, peer in peers(model, post_processing).items()}
+    exact, fast = (_for_inference(model, winograd=winograd) for winograd in (False, True))
+    networks = {"this": exact}
+    if device.type == "cpu":
+        networks["this, winograd"] = fast
+    for network in networks.values():
+        for peer in others.values():
+            _compare(network, peer, batch)
+    if compiled:
+        networks["this, compiled"] = _compiled(_for_inference(model, winograd=False))
+    group: list[Case] = []
+    for dtype in dtypes:
+        group += _of_type(networks, others, batch, post_processing, dtype)
+    yield group
+    if folder_images:
+        with tempfile.TemporaryDirectory() as folder:
+            paths = write_pictures(Path(folder), folder_images, height, width, seed)
+            network = networks.get("this, winograd", exact)
+            yield _folder_cases(network, config, paths, device, batch_size=images)
+
+
+def _of_type(
+    networks: dict[str, FasterRCNN],
+    others: dict[str, Peer],
+    batch: ImageBatch,
+    post_processing: PostProcessing,
+    dtype: str,
+) -> list[Case]:
+    reference = others["torchvision as C4"]
+    expected = peer_inference(reference, batch, "float32")()
+    operations = gflop(peer_inference(reference, batch, dtype))
+    result = [
+        Case(
+            name, dtype, peer_inference(peer, batch, dtype), peer=True, gflop=operations,
+            items=len(batch), stages=peer.stages(),
+        )
+        for name, peer in others.items()
+    ]  # fmt: skip
+    for name, network in networks.items():
+        if dtype != "float32" and name == "this, winograd":
+            continue
+        run = inference(network, batch, post_processing, dtype)
+        found = run()
+        facts = {
+            "detections": sum(map(len, found)),
+            "agreement_with_torchvision_float32": agreement(found, expected),
+        }
+        result.append(
+            Case(
+                name, dtype, run, gflop=operations, items=len(batch),
+                stages=our_stages(network), facts=facts,
+            )
+        )  # fmt: skip
+    return result
+
+
+def _folder_cases(
+    network: FasterRCNN,
+    config: DictConfig,
+    paths: list[Path],
+    device: torch.device,
+    *,
+    batch_size: int,
+) -> list[Case]:
+    """The ratio is the part of the network's own throughput that is left, in [0, 1]."""
+    shorter = min(read_image(paths[0]).shape[:2])
+    detector = Detector(
+        models=[network],
+        class_names=[f"class {i}" for i in range(network.roi_head.num_classes)],
+        category_ids=range(1, network.roi_head.num_classes + 1),
+        resize=Resize(shorter_sides=[shorter], longest=10 * shorter),
+        inference=instantiate(config.inference, _convert_="all"),
+        device=device,
+        precision="fp32",
+    )
+    images = [read_image(path) for path in paths]
+
+    def alone() -> None:
+        for i in range(0, len(images), batch_size):
+            detector(images[i : i + batch_size])
+
+    def to_json() -> str:
+        results = []
+        photos = detect_images(detector, paths, batch_size=batch_size, readers=2)
+        for number, photo in enumerate(photos):
+            results += list(to_results(photo.detections, number, detector.category_ids))
+        return json.dumps(results)
+
+    return [
+        Case("network alone, pictures in memory", "float32", alone, peer=True, items=len(paths)),
+        Case("folder, JPEG to JSON", "float32", to_json, items=len(paths)),
+    ]
+
+
+def _for_inference(model: FasterRCNN, *, winograd: bool) -> FasterRCNN:
+    network = copy.deepcopy(model)
+    use_winograd(network, winograd)
+    fold(network)
+    return network
+
+
+def _compiled(network: FasterRCNN) -> FasterRCNN:
+    """Features and conv5 compiled, each once for its shapes."""
+    backbone = network.backbone
+    for name in ("features", "region_features"):
+        vars(backbone)[name] = torch.compile(getattr(backbone, name), dynamic=False)
+    return network
+
+
+@torch.inference_mode()
+def _compare(network: FasterRCNN, peer: Peer, batch: ImageBatch) -> None:
+    """Raises AssertionError if they differ from a peer's by more than rounding."""
+    features, proposals = network.propose(batch)
+    theirs = peer.features(batch)
+    _check("features", features, theirs)
+    regions = [one.boxes[:8] for one in proposals]
+    ours = network.classify(theirs, regions, batch.sizes)
+    expected = peer.probabilities(theirs, regions)
+    _check("probabilities", torch.cat([own.probabilities for own in ours]), expected)
+
+
+def _check(name: str, ours: Tensor, theirs: Tensor) -> None:
+    difference = relative_difference(ours, theirs)
+    if not difference <= TOLERANCE:
+        raise AssertionError(f"{name} are off the peer's by {difference:.2g} of the largest")

@@ -1,0 +1,63 @@
+"""Runs a classifier over a data set, and measures its error."""
+
+from __future__ import annotations
+
+import time
+
+import torch
+from tqdm import tqdm
+
+from detection.classification.classifier import Classifier
+from detection.classification.crops import Views
+from detection.classification.images import LabelledImages
+from detection.classification.loader import by_shape, view_loader
+from detection.precision import Precision, autocast
+from detection.structures import Metrics
+
+
+@torch.inference_mode()
+def measure_error(
+    classifier: Classifier,
+    dataset: LabelledImages,
+    views: Views,
+    *,
+    batch_size: int,
+    workers: int,
+    device: torch.device,
+    precision: Precision,
+) -> Metrics:
+    """``error``, ``error_top5``: the parts of ``dataset`` whose class is not (among) the best.
+
+    The softmax scores of all views of an image are averaged.  ``error_top5`` is there with more
+    than five classes.  Puts ``classifier`` into evaluation mode.
+    """
+    began = time.perf_counter()
+    classifier.eval()
+    top = min(5, classifier.num_classes)
+    first = within = done = 0
+    loader = view_loader(dataset, views, batch_size=batch_size, workers=workers)
+    with tqdm(total=len(dataset), unit="img", desc="testing", leave=False) as bar:
+        for images in loader:
+            scores = torch.zeros(len(images), classifier.num_classes, device=device)
+            for batch, numbers in by_shape(images):
+                with autocast(device, precision):
+                    logits = classifier.logits(batch.to(device))
+                probabilities = logits.float().softmax(dim=1)
+                share = torch.tensor([1 / _views_of(images[n]) for n in numbers], device=device)
+                index = torch.tensor(numbers, device=device)
+                scores.index_add_(0, index, probabilities * share[:, None])
+            classes = torch.from_numpy(dataset.classes[done : done + len(images)]).to(device)
+            right = scores.topk(top, dim=1).indices == classes[:, None]
+            first += int(right[:, 0].sum())
+            within += int(right.sum())
+            done += len(images)
+            bar.update(len(images))
+    metrics: Metrics = {"error": 1 - first / done}
+    if classifier.num_classes > 5:
+        metrics["error_top5"] = 1 - within / done
+    metrics["seconds_per_image"] = round((time.perf_counter() - began) / done, 5)
+    return metrics
+
+
+def _views_of(views: list) -> int:
+    return sum(len(view) for view in views)

@@ -1,0 +1,134 @@
+"""Mini-batches for training a classifier; randomness is a function of (seed, epoch, image)."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch.utils.data import DataLoader, Dataset
+
+from detection.classification.crops import Image, RandomCrop, Views
+from detection.classification.images import LabelledImages
+from detection.data.loader import BatchPlan, Key, single_threaded
+
+
+@dataclass(frozen=True)
+class LabelledBatch:
+    """``images``: uint8 [N, H, W, 3], BGR.  ``targets``: int64 [N], the classes."""
+
+    images: Tensor
+    targets: Tensor
+
+    def __len__(self) -> int:
+        return len(self.targets)
+
+    def split(self, parts: int) -> list[LabelledBatch]:
+        """At most ``parts`` batches of as many images each as can be."""
+        size = -(-len(self) // parts)
+        pairs = zip(self.images.split(size), self.targets.split(size), strict=True)
+        return [LabelledBatch(*pair) for pair in pairs]
+
+    def to(self, device: torch.device) -> LabelledBatch:
+        return LabelledBatch(
+            self.images.to(device, non_blocking=True), self.targets.to(device, non_blocking=True)
+        )
+
+    def pin_memory(self) -> LabelledBatch:
+        return LabelledBatch(self.images.pin_memory(), self.targets.pin_memory())
+
+
+class TrainingCrops(Dataset[LabelledBatch]):
+    """Mini-batches of random crops, asked for by (epoch, index) keys."""
+
+    def __init__(self, dataset: LabelledImages, *, crop: RandomCrop, seed: int) -> None:
+        self.dataset = dataset
+        self.crop = crop
+        self.seed = seed
+
+    def __len__(self) -> int:
+        return len(self.dataset)
+
+    def __getitem__(self, key: Key) -> LabelledBatch:
+        return self.__getitems__([key])
+
+    def __getitems__(self, keys: list[Key]) -> LabelledBatch:
+        """One array for all, written once: what a DataLoader asks for if it is there."""
+        side = self.crop.side
+        images = np.empty((len(keys), side, side, 3), dtype=np.uint8)
+        for place, (epoch, index) in zip(images, keys, strict=True):
+            random = np.random.default_rng((self.seed, epoch, index))
+            place[:] = self.crop(self.dataset.images[index], random)
+        classes = self.dataset.classes[[index for _, index in keys]]
+        return LabelledBatch(torch.from_numpy(images), torch.from_numpy(classes))
+
+
+def crop_loader(
+    crops: TrainingCrops, plan: BatchPlan, *, workers: int, pin_memory: bool
+) -> DataLoader[LabelledBatch]:
+    """Mini-batches in the order of ``plan``, made by ``workers`` processes (0: by this one)."""
+    return DataLoader(
+        crops,
+        batch_sampler=plan,
+        num_workers=workers,
+        collate_fn=_as_it_is,
+        pin_memory=pin_memory,
+        worker_init_fn=single_threaded,
+        prefetch_factor=4 if workers else None,
+        persistent_workers=workers > 0,
+    )
+
+
+class _TestViews(Dataset[list[Image]]):
+    def __init__(self, dataset: LabelledImages, views: Views) -> None:
+        self.dataset = dataset
+        self.views = views
+
+    def __len__(self) -> int:
+        return len(self.dataset)
+
+    def __getitem__(self, index: int) -> list[Image]:
+        return self.views(self.dataset.images[index])
+
+
+def view_loader(
+    dataset: LabelledImages, views: Views, *, batch_size: int, workers: int
+) -> DataLoader[list[list[Image]]]:
+    """The views of ``batch_size`` images at a time, in order."""
+    return DataLoader(
+        _TestViews(dataset, views),  # type: ignore[arg-type]
+        batch_size=batch_size,
+        num_workers=workers,
+        collate_fn=_as_it_is,
+        worker_init_fn=single_threaded,
+    )
+
+
+@dataclass(frozen=True)
+class ViewBatches:
+    """Mini-batches uint8 [N, h, w, 3] of all views of a data set, as often as iterated over."""
+
+    loader: DataLoader[list[list[Image]]]
+
+    def __iter__(self) -> Iterator[Tensor]:
+        for images in self.loader:
+            for batch, _ in by_shape(images):
+                yield batch
+
+
+def by_shape(images: Sequence[Sequence[Image]]) -> Iterator[tuple[Tensor, list[int]]]:
+    """Views of one shape together: ([n, h, w, 3], the number of the image of each view)."""
+    groups: dict[tuple[int, ...], tuple[list[Image], list[int]]] = {}
+    for number, views in enumerate(images):
+        for view in views:
+            arrays, numbers = groups.setdefault(view.shape[1:], ([], []))
+            arrays.append(view)
+            numbers += [number] * len(view)
+    for arrays, numbers in groups.values():
+        yield torch.from_numpy(np.concatenate(arrays)), numbers
+
+
+def _as_it_is(batch: object) -> object:
+    return batch

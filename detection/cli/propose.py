@@ -1,0 +1,56 @@
+"""Writes the RPN's proposals in a data set to a file, and says how many objects they find.
+
+python tools/propose.py checkpoint=outputs/rpn/best.pt data.root=/path/to/dataset split=train \\
+    output=outputs/rpn/train.safetensors
+
+The file is what train_net.py part=fast_rcnn proposals=... learns from.
+"""
+
+from __future__ import annotations
+
+import logging
+from pathlib import Path
+
+from omegaconf import DictConfig
+
+from detection.data.formats.open import open_folder
+from detection.data.proposals_file import ProposalsFile
+from detection.engine.distributed import Processes
+from detection.engine.propose import measure_file, write_proposals
+from detection.engine.runtime import set_up_runtime
+from detection.evaluation.table import recall_line
+from detection.inference.detector import Detector
+
+log = logging.getLogger("propose")
+
+
+def main(config: DictConfig) -> None:
+    if not isinstance(config.checkpoint, str):
+        raise ValueError(f"proposals are of one RPN: give one checkpoint, not {config.checkpoint}")
+    runtime = set_up_runtime(**config.runtime)
+    dataset = open_folder(
+        root=Path(config.data.root),
+        split=config.split,
+        classes=config.data.classes,
+        invalid_boxes=config.data.invalid_boxes,
+    )
+    log.info("%s", dataset.report())
+    detector = Detector.load(
+        Path(config.checkpoint),
+        device=runtime.device,
+        precision=runtime.precision,
+        winograd=runtime.winograd,
+        halves=["rpn"],
+    )
+    path = Path(config.output)
+    write_proposals(
+        path,
+        detector,
+        dataset,
+        batch_size=config.batch_size,
+        workers=runtime.workers,
+        own=Processes(0, 1, 0),
+    )
+    if dataset.annotated:
+        log.info("\n%s", recall_line(measure_file(ProposalsFile(path, dataset), dataset)))
+    log.info("proposals: %s", path)

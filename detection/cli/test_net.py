@@ -1,0 +1,185 @@
+"""Evaluates a detector, or saved detections, with COCO's and VOC's metrics.
+
+python tools/test_net.py data.root=/path/to/dataset checkpoint=outputs/train/best.pt
+python tools/test_net.py data.root=/path/to/dataset detections=detections.json
+
+Leaves in output_dir: metrics.json, detections.json and comp4/, the files of the VOC server.
+A test set without annotations is detected in, not measured.  submission=voc or coco packs what the
+challenge's server takes, of saved detections too (of a VOC test set the classes are VOC's, unless
+data.classes names others).  proposal_recall=true measures the RPN by itself, too; proposals_file=
+measures Fast R-CNN on the proposals that tools/propose.py wrote.
+"""
+
+from __future__ import annotations
+
+import logging
+import re
+import time
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from omegaconf import DictConfig
+
+from detection.checkpoint import HALVES
+from detection.cli.launch import load_detector
+from detection.data.dataset import DetectionDataset
+from detection.data.formats.open import open_folder
+from detection.data.proposals_file import ProposalsFile
+from detection.engine.evaluate import detect_dataset, measure
+from detection.engine.metrics_file import write_metrics
+from detection.engine.propose import measure_proposals
+from detection.engine.runtime import set_up_runtime
+from detection.evaluation.detections_file import (
+    check_method,
+    check_voc_names,
+    read_detections,
+    write_coco_results,
+    write_coco_submission,
+    write_voc_detections,
+    write_voc_submission,
+)
+from detection.evaluation.table import recall_line
+
+log = logging.getLogger("test")
+
+
+def main(config: DictConfig) -> None:
+    began = time.perf_counter()
+    if (config.checkpoint is None) == (config.detections is None):
+        raise ValueError("give either checkpoint=<.pt> or detections=<.json or comp4 folder>")
+    if config.submission not in (None, "voc", "coco"):
+        raise ValueError(f"submission must be voc, coco or null, got {config.submission!r}")
+    if config.proposals_file and (config.checkpoint is None or config.proposal_recall):
+        raise ValueError(
+            "proposals_file= takes the place of a checkpoint's RPN: leave out detections= and "
+            "proposal_recall=true"
+        )
+    dataset = open_dataset(config)
+    submits = config.submission is not None
+    if not dataset.annotated and (
+        config.proposal_recall or (config.checkpoint is None and not submits)
+    ):
+        raise ValueError(
+            f"{dataset.source} is not annotated: there is nothing to measure with; submission= "
+            "packs saved detections for a challenge's server"
+        )
+    timing: dict[str, Any] = {}
+    entries: dict[str, Any] = {}
+    if config.checkpoint is None:
+        _check_submission(config, dataset)
+        log.info("%s", dataset.report())
+        detections = read_detections(Path(config.detections), dataset.to_coco())
+    else:
+        runtime = set_up_runtime(**config.runtime)
+        halves = ["fast_rcnn"] if config.proposals_file else HALVES
+        detector = load_detector(config, runtime, halves=halves)
+        if config.proposal_recall and len(detector.models) > 1:
+            raise ValueError("proposal_recall=true measures one model's RPN, not an ensemble's")
+        dataset = dataset.with_class_names(detector.class_names)
+        _check_submission(config, dataset)
+        log.info("%s", dataset.report())
+        given = config.proposals_file
+        proposals = ProposalsFile(Path(given), dataset) if given else None
+        start = time.perf_counter()
+        detections = detect_dataset(
+            detector,
+            dataset,
+            batch_size=config.batch_size,
+            workers=runtime.workers,
+            proposals=proposals,
+        )
+        timing["seconds_per_image"] = round((time.perf_counter() - start) / len(dataset), 4)
+        if config.proposal_recall:
+            entries["proposals"] = measure_proposals(
+                detector, dataset, batch_size=config.batch_size, workers=runtime.workers
+            )
+            log.info("\n%s", recall_line(entries["proposals"]))
+    folder = Path(config.output_dir)
+    folder.mkdir(parents=True, exist_ok=True)
+    _write_detections(config, dataset, detections, folder)
+    if dataset.annotated:
+        scores = measure(dataset.to_coco(), detections, backend=config.backend)
+        log.info("\n%s", scores.table())
+        entries |= {"coco": scores.coco.as_dict(), "voc": scores.voc.as_dict()}
+    else:
+        log.info("%s is not annotated: nothing to measure", dataset.source)
+    write_metrics(
+        folder / "metrics.json",
+        **entries,
+        seconds=round(time.perf_counter() - began, 1),
+        **timing,
+    )
+    log.info("\nmetrics: %s", folder / "metrics.json")
+
+
+def open_dataset(config: DictConfig) -> DetectionDataset:
+    """What is measured on, under its own labels."""
+    dataset = open_folder(
+        root=Path(config.data.root),
+        split=config.split,
+        classes=config.data.classes,
+        invalid_boxes=config.data.invalid_boxes,
+        check_images=config.checkpoint is not None,
+    )
+    if config.max_images is None:
+        return dataset
+    return replace(dataset, examples=dataset.examples[: config.max_images])
+
+
+def _check_submission(config: DictConfig, dataset: DetectionDataset) -> None:
+    """Raises ValueError for what could not be packed in the end, before the work of detecting."""
+    if config.submission is None:
+        return
+    if config.max_images is not None:
+        raise ValueError(
+            f"max_images={config.max_images} with submission={config.submission}: a server takes "
+            "the detections in all images; leave one of them out"
+        )
+    if config.submission == "coco":
+        check_method(config.submission_name)
+    else:
+        check_voc_names(dataset.to_coco())
+        _voc_year(dataset)
+
+
+def _voc_year(dataset: DetectionDataset) -> str:
+    """The challenge, "VOC2012", from the folders that the data set lies in."""
+    years = re.findall(r"VOC20\d\d", str(dataset.source.absolute()))
+    if not years:
+        raise ValueError(
+            f"{dataset.source}: no folder VOC20xx in it says which challenge submission=voc is "
+            "for; keep the data set in one, as VOCdevkit does"
+        )
+    return str(years[-1])
+
+
+def _write_detections(
+    config: DictConfig, dataset: DetectionDataset, detections: list[dict[str, Any]], folder: Path
+) -> None:
+    image_set = _image_set(config.split)
+    if config.checkpoint is not None:
+        write_coco_results(detections, folder / "detections.json")
+    if config.submission == "coco":
+        path = write_coco_submission(
+            detections, folder, image_set=image_set, method=config.submission_name
+        )
+        log.info("submission: %s", path)
+    if config.submission != "voc" and config.checkpoint is not None:
+        try:
+            write_voc_detections(detections, dataset.to_coco(), folder / "comp4", image_set)
+        except ValueError as error:  # names that VOC's files cannot hold
+            log.warning("no comp4/: %s", error)
+    if config.submission == "voc":
+        files = write_voc_detections(detections, dataset.to_coco(), folder / "comp4", image_set)
+        path = folder / "results.tar.gz"
+        write_voc_submission(files, path, year=_voc_year(dataset))
+        log.info("submission: %s", path)
+
+
+def _image_set(split: str | Sequence[str]) -> str:
+    """ "VOC2012/test" -> "test"; of several, their names with their folders."""
+    if isinstance(split, str):
+        return split.rpartition("/")[2]
+    return "+".join(name.replace("/", "-") for name in split)

@@ -1,0 +1,242 @@
+"""The tools as a user calls them: train, resume, test, detect, on a few generated pictures."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+import pytest
+import torch
+
+from detection.engine.log import read_log
+from detection.inference.detector import Detector
+from detection.shapes.dataset import generate
+from detection.shapes.scenes import CLASS_NAMES
+
+ROOT = Path(__file__).resolve().parents[2]
+SMALL = [
+    "experiment=demo",
+    # At a rate that does not fall a run of two iterations is the first half of one of four; and by
+    # AdamW's first steps any two gradients of one sign are alike.
+    "schedule=paper2015",
+    "schedule/optimizer=caffe_sgd",
+    "schedule.learning_rate.reference=0.01",
+    "data.shorter_sides=[96]",
+    "model.roi_head.sampling.per_image=8",
+    "schedule.learning_rate.warmup_iterations=0",
+    "schedule.rules.log_every=1",
+    "runtime=exact",
+    "runtime.workers=0",
+    "runtime.device=cpu",
+]
+
+
+def run(tool: str, *arguments: str, fails: bool = False, processes: int = 1) -> str:
+    """The tool's stderr; ``fails``: whether it has to."""
+    command = [sys.executable]
+    if processes > 1:
+        command += ["-m", "torch.distributed.run", f"--nproc-per-node={processes}"]
+        command += ["--rdzv-backend=c10d", "--rdzv-endpoint=localhost:0"]
+    done = subprocess.run(
+        [*command, str(ROOT / "tools" / tool), *arguments],
+        capture_output=True,
+        text=True,
+        check=False,
+        env=os.environ | {"OMP_NUM_THREADS": "1"},
+    )
+    assert (done.returncode != 0) == fails, done.stderr[-3000:]
+    if fails:
+        assert "Traceback" not in done.stderr, done.stderr[-3000:]
+    return done.stderr
+
+
+@pytest.fixture(scope="module")
+def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    root = tmp_path_factory.mktemp("shapes") / "data"
+    return generate(root=root, splits={"train": 12, "val": 4}, seed=3, image_side=160)
+
+
+@pytest.fixture(scope="module")
+def trained(data: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The folder of a training of four iterations."""
+    folder = tmp_path_factory.mktemp("runs") / "whole"
+    run("train_net.py", *SMALL, f"data.root={data}", f"output_dir={folder}",
+        "schedule.rules.iterations=4", "schedule.rules.checkpoint_every=2")  # fmt: skip
+    return folder
+
+
+def read_json(path: Path) -> Any:
+    return json.loads(path.read_text())
+
+
+def test_training_leaves_what_programs_read(trained: Path) -> None:
+    metrics = read_json(trained / "metrics.json")
+    assert set(metrics["coco"]) >= {"AP", "AP50", "AP75", "APs", "APm", "APl", "AR1", "AR100"}
+    assert set(metrics["voc"]["per_class"]) == set(CLASS_NAMES)
+    assert metrics["versions"]["torch"] == torch.__version__
+    assert "train_net.py" in metrics["command"]
+    kinds = [(line["iteration"], line["kind"]) for line in read_log(trained / "log.jsonl")]
+    assert kinds == [*((i, "train") for i in (1, 2, 3, 4)), (4, "validation")]
+    for name in ("best.pt", "last.pt", "config.yaml", "loss.png", "tensorboard"):
+        assert (trained / name).exists(), name
+
+
+def test_a_killed_and_resumed_training_ends_with_the_same_weights(
+    trained: Path, data: Path, tmp_path: Path
+) -> None:
+    arguments = [*SMALL, f"data.root={data}", f"output_dir={tmp_path / 'run'}"]
+    run("train_net.py", *arguments, "schedule.rules.iterations=2")
+    shutil.rmtree(tmp_path / "run" / "tensorboard")
+    run("train_net.py", *arguments, "schedule.rules.iterations=4", "resume=true")
+    whole, resumed = (
+        torch.load(folder / "last.pt", weights_only=True)["weights"]
+        for folder in (trained, tmp_path / "run")
+    )
+    for name, value in whole.items():
+        assert torch.equal(resumed[name], value), name
+
+
+def write_squares(root: Path) -> Path:
+    """Four pictures of one size: beside a larger one, a picture's edge borders on padding."""
+    random = np.random.default_rng(0)
+    for split in ("train", "val"):
+        (root / split).mkdir(parents=True)
+        images, annotations = [], []
+        for i in range(1, 5):
+            picture = random.integers(0, 120, (96, 96, 3), dtype=np.uint8)
+            picture[20:60, 8 * i : 8 * i + 48] = 255
+            cv2.imwrite(str(root / split / f"{i}.png"), picture)
+            images.append({"id": i, "file_name": f"{i}.png", "width": 96, "height": 96})
+            box = [8 * i, 20, 48, 40]
+            annotations.append({"id": i, "image_id": i, "category_id": 5, "bbox": box})
+        content = {
+            "images": images,
+            "annotations": annotations,
+            "categories": [{"id": 5, "name": "square"}],
+        }
+        (root / f"instances_{split}.json").write_text(json.dumps(content))
+    return root
+
+
+def test_two_processes_equal_one(tmp_path: Path) -> None:
+    # Everything is sampled, so that nothing depends on which process draws the random numbers.
+    everything = [
+        *SMALL,
+        f"data.root={write_squares(tmp_path / 'data')}",
+        "schedule.rules.iterations=2",
+        "model.rpn.sampling.per_image=100000",
+        "model.roi_head.sampling.per_image=100000",
+        "model.roi_head.sampling.foreground_fraction=1.0",
+        "model.rpn.training_proposals.after_nms=8",
+    ]
+    weights = []
+    for processes in (1, 2):
+        folder = tmp_path / str(processes)
+        run("train_net.py", *everything, f"output_dir={folder}", processes=processes)
+        weights.append(torch.load(folder / "last.pt", weights_only=True)["weights"])
+    one, two = weights
+    for name, value in one.items():
+        torch.testing.assert_close(two[name], value, rtol=1e-3, atol=1e-5, msg=name)
+
+
+def test_a_finished_run_is_not_overwritten(trained: Path, data: Path) -> None:
+    before = (trained / "last.pt").stat().st_mtime
+    error = run("train_net.py", *SMALL, f"data.root={data}", f"output_dir={trained}", fails=True)
+    assert "resume=true" in error
+    assert (trained / "last.pt").stat().st_mtime == before
+
+
+def test_testing_repeats_the_numbers_of_training(trained: Path, data: Path, tmp_path: Path) -> None:
+    run("test_net.py", f"data.root={data}", f"checkpoint={trained / 'last.pt'}",
+        f"output_dir={tmp_path / 'a'}", "runtime=exact", "runtime.workers=0")  # fmt: skip
+    again = read_json(tmp_path / "a" / "metrics.json")["coco"]["AR100"]
+    assert again == pytest.approx(read_json(trained / "metrics.json")["coco"]["AR100"], abs=2e-3)
+    # Both kinds of saved detections give the same numbers once more.
+    for saved in ("detections.json", "comp4"):
+        run("test_net.py", f"data.root={data}", f"detections={tmp_path / 'a' / saved}",
+            f"output_dir={tmp_path / saved}")  # fmt: skip
+        numbers = read_json(tmp_path / saved / "metrics.json")["coco"]
+        assert numbers["AR100"] == pytest.approx(again, abs=1e-6)
+
+
+def test_voc_format_works_by_changing_only_the_path(
+    trained: Path, data: Path, tmp_path: Path
+) -> None:
+    run("test_net.py", f"data.root={data / 'VOC'}", f"checkpoint={trained / 'last.pt'}",
+        f"output_dir={tmp_path}", "runtime=exact", "runtime.workers=0")  # fmt: skip
+    assert read_json(tmp_path / "metrics.json")["voc"]["per_class"].keys() == set(CLASS_NAMES)
+
+
+def test_detecting_in_a_folder(trained: Path, data: Path, tmp_path: Path) -> None:
+    folder = tmp_path / "photos"
+    shutil.copytree(data / "val", folder)
+    (folder / "broken.jpg").write_bytes(b"\xff\xd8 no photo")
+    error = run(
+        "detect.py", f"checkpoint={trained / 'last.pt'}", f"images={folder}", "batch_size=3",
+        f"output_dir={tmp_path / 'out'}", "score_threshold=0.0", "per_image=5", "runtime=exact",
+        fails=True,
+    )  # fmt: skip
+    assert "broken.jpg" in error  # ... and nothing else was lost:
+    results = read_json(tmp_path / "out" / "detections.json")
+    names = {path.name for path in (data / "val").iterdir()}
+    assert {entry["file_name"] for entry in results} == names
+    assert len(results) == 5 * len(names)
+    assert all(entry["class_name"] in CLASS_NAMES for entry in results)
+    for name in names:
+        drawn = cv2.imread(str(tmp_path / "out" / "drawn" / name))
+        assert drawn.shape == cv2.imread(str(folder / name)).shape
+
+
+def test_an_ensemble_with_every_step_detects_and_draws(
+    trained: Path, data: Path, tmp_path: Path
+) -> None:
+    checkpoints = f"[{trained / 'best.pt'},{trained / 'last.pt'}]"
+    run(
+        "detect.py", f"checkpoint={checkpoints}", f"images={data / 'val'}", "inference=full",
+        "inference.multi_scale.shorter_sides=[64,96]", f"output_dir={tmp_path}", "per_image=5",
+        "score_threshold=0.0", "proposals=10", "runtime=exact",
+    )  # fmt: skip
+    results = read_json(tmp_path / "detections.json")
+    names = {path.name for path in (data / "val").iterdir()}
+    assert {entry["file_name"] for entry in results} == names
+    assert len(results) == 5 * len(names)
+    assert {path.name for path in (tmp_path / "drawn").iterdir()} == names
+
+
+def test_a_detector_needs_nothing_but_its_checkpoint(trained: Path, data: Path) -> None:
+    detector = Detector.load(trained / "best.pt")
+    assert detector.class_names == CLASS_NAMES
+    image = cv2.imread(str(next((data / "val").iterdir())))
+    (found,) = detector([image])
+    height, width = image.shape[:2]
+    assert (found.boxes >= 0).all()
+    assert (found.boxes <= torch.tensor([width, height, width, height])).all()
+
+
+@pytest.mark.parametrize(
+    ("tool", "arguments", "message"),
+    [
+        ("train_net.py", ["data.root=/nowhere"], "/nowhere: no such folder"),
+        ("train_net.py", ["data.root={data}", "data.train_split=x"], "There are train, val"),
+        ("train_net.py", ["data.root={data}", "data.classes=[cirle]"], "no class 'cirle'"),
+        ("train_net.py", ["data.root={data}", "runtime.device=cuda:77"], "device='cuda:77'"),
+        ("train_net.py", ["data.root={data}", "weights={trained}/last.pt"], "goes into init="),
+        ("train_net.py", ["data.root={data}", "init={trained}/last.pt"], "another architecture"),
+        ("test_net.py", ["data.root={data}"], "give either checkpoint"),
+        ("test_net.py", ["data.root={data}", "checkpoint=x.pt"], "x.pt: no such checkpoint"),
+        ("detect.py", ["checkpoint={trained}/best.pt", "images=/nowhere"], "no images there"),
+        ("detect.py", ["checkpoint={data}/shapes.json", "images={data}/val"], "not a readable"),
+    ],
+)
+def test_wrong_input_is_named_without_a_traceback(
+    trained: Path, data: Path, tmp_path: Path, tool: str, arguments: list[str], message: str
+) -> None:
+    filled = [argument.format(data=data, trained=trained) for argument in arguments]
+    assert message in run(tool, *filled, f"output_dir={tmp_path / 'out'}", fails=True)
