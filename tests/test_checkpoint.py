@@ -12,7 +12,8 @@ import pytest
 import torch
 
 from detection import checkpoint as checkpoint_module
-from detection.checkpoint import Checkpoint, build, load_weights
+from detection.build import build
+from detection.checkpoint import Checkpoint, load_weights
 from detection.data.transforms import Resize
 from detection.model.frozen_bn import ConvBN
 

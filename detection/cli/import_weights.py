@@ -23,18 +23,18 @@ from torchvision.models import ResNet50_Weights
 from torchvision.models.detection import FasterRCNN_ResNet50_FPN_Weights
 
 from detection.atomic_write import atomic_write
+from detection.build import build
 from detection.checkpoint import (
-    HALVES,
+    NETWORKS,
     Checkpoint,
     ClassifierCheckpoint,
-    build,
     check_weights,
     is_checkpoint,
     is_classifier,
     load_plain,
 )
 from detection.classification.classifier import Classifier
-from detection.cli.launch import as_plain, compose_config
+from detection.cli.compose import as_plain, compose_config
 from detection.data.formats.voc import VOC_CLASSES
 from detection.data.transforms import Resize
 from detection.model.faster_rcnn import FasterRCNN
@@ -61,7 +61,7 @@ def main(config: DictConfig) -> None:
     checkpoint = _own(path) if is_checkpoint(path) else _imported(config, path)
     if config.to == "detectron2":
         if isinstance(checkpoint, Checkpoint):
-            checkpoint.check_trained(HALVES, source=path)
+            checkpoint.check_trained(NETWORKS, source=path)
         _export(checkpoint, output)
         return
     checkpoint.build_model()

@@ -18,7 +18,8 @@ import torch
 from numpy.typing import NDArray
 
 from detection import boxes as box_ops
-from detection.checkpoint import HALVES, Checkpoint, build
+from detection.build import build
+from detection.checkpoint import NETWORKS, Checkpoint
 from detection.data.transforms import Resize, to_batch_pixels
 from detection.inference.ensemble import average, check_class_names, union
 from detection.inference.flip import mirror, mirrored
@@ -117,13 +118,15 @@ class Detector:
         winograd: bool = True,
         inference: Inference | None = None,
         resize: Resize | None = None,
-        halves: Sequence[str] = HALVES,
+        networks: Sequence[str] = NETWORKS,
+        trust: Sequence[str] = (),
     ) -> Detector:
         """A detector from a checkpoint, which needs nothing else, or an ensemble of several.
 
         ``inference``, ``resize``: in place of those stored in the checkpoint.
         ``winograd``: see :func:`detection.model.frozen_bn.use_winograd`.
-        ``halves``: those that will be asked, "rpn" or "fast_rcnn".
+        ``networks``: those that will be asked, "rpn" or "fast_rcnn".
+        ``trust``: other packages that their classes may come from, see :mod:`detection.build`.
         Raises ValueError if one of them has not been trained, if the checkpoints' classes differ,
         or their ``inference`` or ``resize`` while none is given.
         """
@@ -132,12 +135,18 @@ class Detector:
             raise ValueError("no checkpoint given: name one, or several for an ensemble")
         checkpoints = [Checkpoint.load(file) for file in files]
         first = checkpoints[0]
+
+        def inference_of(checkpoint: Checkpoint) -> Inference:
+            built = build(checkpoint.inference, trust=trust)
+            assert isinstance(built, Inference)
+            return built
+
         names = [checkpoint.class_names for checkpoint in checkpoints]
         check_class_names(names, [str(file) for file in files])
         for file, checkpoint in zip(files, checkpoints, strict=True):
-            checkpoint.check_trained(halves, source=file)
+            checkpoint.check_trained(networks, source=file)
             # Built: what an older file leaves unsaid is what a newer one says.
-            if inference is None and build(checkpoint.inference) != build(first.inference):
+            if inference is None and inference_of(checkpoint) != inference_of(first):
                 raise ValueError(
                     f"{file} was validated with other steps of inference than {files[0]}: say "
                     "which ones the ensemble is to take, with inference="
@@ -149,11 +158,11 @@ class Detector:
                     "see, with shorter_side= and longest="
                 )
         return cls(
-            models=[_folded(checkpoint, winograd).to(device) for checkpoint in checkpoints],
+            models=[_folded(checkpoint, winograd, trust).to(device) for checkpoint in checkpoints],
             class_names=first.class_names,
             category_ids=first.category_ids,
             resize=resize or build(first.resize),
-            inference=inference or build(first.inference),
+            inference=inference or inference_of(first),
             device=torch.device(device),
             precision=precision,
         )
@@ -275,8 +284,8 @@ class _View:
     classify: Classify
 
 
-def _folded(checkpoint: Checkpoint, winograd: bool) -> FasterRCNN:
-    model = checkpoint.build_model()
+def _folded(checkpoint: Checkpoint, winograd: bool, trust: Sequence[str]) -> FasterRCNN:
+    model = checkpoint.build_model(trust=trust)
     assert isinstance(model, FasterRCNN)
     use_winograd(model, winograd)
     fold(model)

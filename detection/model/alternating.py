@@ -54,7 +54,7 @@ def trained_part(detector: FasterRCNN, *, part: Part, shared_fixed: bool) -> nn.
     gradients.  ``shared_fixed``: so are the layers that both halves use.
     """
     if part not in ("joint", "rpn", "fast_rcnn"):
-        raise ValueError(f"part must be joint, rpn or fast_rcnn, got {part!r}")
+        raise ValueError(f"train_only must be rpn, fast_rcnn or null, got {part!r}")
     backbone = detector.backbone
     assert isinstance(backbone, nn.Module)
     if part != "joint" and any(isinstance(layer, _BatchNorm) for layer in backbone.modules()):

@@ -13,7 +13,7 @@ import torch
 
 from benchmarks.benchmark import main
 from benchmarks.measuring import Case, Row, as_markdown, measure
-from detection.cli.launch import compose_config
+from detection.cli.compose import compose_config
 
 CPU = torch.device("cpu")
 ROOT = Path(__file__).resolve().parents[2]

@@ -10,7 +10,7 @@ import pytest
 
 from detection.cli import test_net
 from detection.cli.compare import as_markdown, main
-from detection.cli.launch import compose_config
+from detection.cli.compose import compose_config
 from detection.shapes.dataset import generate
 
 

@@ -190,7 +190,7 @@ def test_half_a_detector_is_not_taken_for_a_whole_one(
     path = save("half.pt", training={"trained": [trained]})
     with pytest.raises(ValueError, match=rf"half\.pt: .*{missing} not been trained"):
         Detector.load(path)
-    assert len(Detector.load(path, halves=[trained]).models) == 1
+    assert len(Detector.load(path, networks=[trained]).models) == 1
 
 
 def test_no_checkpoint_at_all_is_refused() -> None:
