@@ -52,7 +52,7 @@ class ConfigFile:
 
 
 def read(path: Path) -> ConfigFile:
-    """Reads the block style that configs/ is written in: two spaces of indentation, one key a line."""
+    """Reads the style that configs/ is written in: indented blocks, one key a line."""
     found = ConfigFile()
     parents: list[tuple[int, str]] = []  # (indentation, key)
     above: list[str] = []  # comment lines that wait for their key
