@@ -114,3 +114,18 @@ def test_the_graph_of_imports_is_seen_at_all() -> None:
 def test_the_configuration_ends_at_the_door(name: str) -> None:
     packages = {imported.split(".")[0] for imported in imported_names(FILES[name])}
     assert not packages & {"hydra", "omegaconf", "tools", "benchmarks"}
+
+
+# A file is one noun.  What is longer than this holds two of them, but for kernels and tables.
+LONGEST = 250
+LONGER = {
+    "detection/data/formats/imagenet_det_classes.py",  # a table
+}
+
+
+@pytest.mark.parametrize("package", ["detection", "benchmarks", "tools", "datasets", "examples"])
+def test_a_file_is_short_enough_to_be_read_at_once(package: str) -> None:
+    files = [path.relative_to(ROOT).as_posix() for path in (ROOT / package).rglob("*.py")]
+    assert files
+    lines = {file: len((ROOT / file).read_text().splitlines()) for file in files}
+    assert not {file: n for file, n in lines.items() if n > LONGEST and file not in LONGER}
