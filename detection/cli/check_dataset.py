@@ -13,7 +13,7 @@ from omegaconf import DictConfig
 from tqdm import tqdm
 
 from detection.data.dataset import Example
-from detection.data.formats.open import available_splits, open_folder
+from detection.data.formats.open import available_splits, open_dataset
 from detection.data.image import read_image
 from detection.data.loader import check_size
 
@@ -26,7 +26,7 @@ def main(config: DictConfig) -> None:
     problems: list[str] = []
     for split in splits or [config.data.train_split]:
         try:
-            dataset = open_folder(
+            dataset = open_dataset(
                 root=root,
                 split=split,
                 classes=config.data.classes,

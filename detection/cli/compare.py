@@ -36,7 +36,7 @@ def main(config: DictConfig) -> None:
     folder = Path(config.output_dir)
     configs = _row_configs(config, folder)
     first, *_ = configs.values()
-    dataset = test_net.open_dataset(first)
+    dataset = test_net.open_test_set(first)
     if not dataset.annotated:
         raise ValueError(f"{dataset.source} is not annotated: there is nothing to compare with")
     ground_truth = dataset.to_coco()

@@ -25,7 +25,7 @@ from detection.classification.object_crops import write_object_crops
 from detection.cli import bn_statistics, detect, train_classifier, train_net
 from detection.cli.launch import compose_config
 from detection.data.dataset import DetectionDataset
-from detection.data.formats.open import open_folder
+from detection.data.formats.open import open_dataset
 from detection.engine.metrics_file import write_metrics
 from detection.shapes.dataset import generate
 from detection.visualization.draw import contact_sheet
@@ -50,7 +50,7 @@ def main(config: DictConfig) -> None:
         image_side=config.shapes.image_side,
     )
     train_set, val_set = (
-        open_folder(root=data, split=split, classes=None, invalid_boxes="error")
+        open_dataset(root=data, split=split, classes=None, invalid_boxes="error")
         for split in ("train", "val")
     )
 

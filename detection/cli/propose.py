@@ -13,7 +13,7 @@ from pathlib import Path
 
 from omegaconf import DictConfig
 
-from detection.data.formats.open import open_folder
+from detection.data.formats.open import open_dataset
 from detection.data.proposals_file import ProposalsFile
 from detection.engine.distributed import Processes
 from detection.engine.propose import measure_file, write_proposals
@@ -28,7 +28,7 @@ def main(config: DictConfig) -> None:
     if not isinstance(config.checkpoint, str):
         raise ValueError(f"proposals are of one RPN: give one checkpoint, not {config.checkpoint}")
     runtime = set_up_runtime(**config.runtime)
-    dataset = open_folder(
+    dataset = open_dataset(
         root=Path(config.data.root),
         split=config.split,
         classes=config.data.classes,

@@ -25,7 +25,7 @@ from omegaconf import DictConfig
 from detection.checkpoint import HALVES
 from detection.cli.launch import load_detector
 from detection.data.dataset import DetectionDataset
-from detection.data.formats.open import open_folder
+from detection.data.formats.open import open_dataset
 from detection.data.proposals_file import ProposalsFile
 from detection.engine.evaluate import detect_dataset, measure
 from detection.engine.metrics_file import write_metrics
@@ -56,7 +56,7 @@ def main(config: DictConfig) -> None:
             "proposals_file= takes the place of a checkpoint's RPN: leave out detections= and "
             "proposal_recall=true"
         )
-    dataset = open_dataset(config)
+    dataset = open_test_set(config)
     submits = config.submission is not None
     if not dataset.annotated and (
         config.proposal_recall or (config.checkpoint is None and not submits)
@@ -114,9 +114,9 @@ def main(config: DictConfig) -> None:
     log.info("\nmetrics: %s", folder / "metrics.json")
 
 
-def open_dataset(config: DictConfig) -> DetectionDataset:
+def open_test_set(config: DictConfig) -> DetectionDataset:
     """What is measured on, under its own labels."""
-    dataset = open_folder(
+    dataset = open_dataset(
         root=Path(config.data.root),
         split=config.split,
         classes=config.data.classes,

@@ -28,7 +28,7 @@ from omegaconf import DictConfig, OmegaConf
 from detection.checkpoint import Checkpoint
 from detection.cli import train_net
 from detection.cli.launch import device_type
-from detection.data.formats.open import open_folder
+from detection.data.formats.open import open_dataset
 from detection.engine.distributed import Processes, processes
 from detection.engine.propose import write_proposals
 from detection.engine.runtime import Runtime, set_up_runtime
@@ -184,7 +184,7 @@ def _propose(
     step: Step, config: DictConfig, split: Any, path: Path, runtime: Runtime, own: Processes
 ) -> None:
     data = config.data
-    dataset = open_folder(
+    dataset = open_dataset(
         root=Path(data.root), split=split, classes=data.classes, invalid_boxes=data.invalid_boxes
     )
     detector = Detector.load(

@@ -23,7 +23,7 @@ from omegaconf import DictConfig, OmegaConf
 from detection.checkpoint import HALVES, Checkpoint, build, load_weights
 from detection.cli.launch import as_plain, check_classes, device_type, previous_run
 from detection.data.dataset import DetectionDataset
-from detection.data.formats.open import open_folder
+from detection.data.formats.open import open_dataset
 from detection.data.loader import BatchPlan, TrainingImages, training_loader
 from detection.data.proposals_file import ProposalsFile
 from detection.data.transforms import Augmentation, Resize
@@ -190,7 +190,7 @@ def _settle(
 def _open_data(config: DictConfig) -> tuple[DetectionDataset, DetectionDataset]:
     """The training and the validation set, both with the training set's labels."""
     train_set, val_set = (
-        open_folder(
+        open_dataset(
             root=Path(config.root),
             split=split,
             classes=config.classes,
