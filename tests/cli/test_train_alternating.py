@@ -20,7 +20,8 @@ from detection.cli import import_weights, propose, test_net, train_alternating, 
 from detection.cli.launch import compose_config
 from detection.engine.log import read_log
 from detection.inference.detector import Detector
-from detection.shapes.dataset import CLASS_NAMES, generate
+from detection.shapes.dataset import generate
+from detection.shapes.outlines import CLASS_NAMES
 
 RUNTIME = ["runtime=exact", "runtime.workers=0", "runtime.device=cpu"]
 SMALL = [
