@@ -9,7 +9,7 @@ The tree as of ILSVRC 2015::
     root/devkit/data/map_det.txt                       <synset> <id> <name>; may be absent
 
 The split ``train`` has every image that is positive (1) in one of the 200 lists; images marked 0
-are annotated only in part and are left out.  Any other list, for example val1 and val2 of R-CNN, is
+are annotated incompletely and are left out.  Any other list, for example val1 and val2 of R-CNN, is
 a split as it is; its name must begin with the name of the folder of its pictures.
 
 Boxes are 0-based and inclusive, unlike VOC's: xmin = 0, xmax = 499 spans an image 500 pixels wide.
@@ -112,17 +112,17 @@ def read_classes(root: Path) -> dict[str, str]:
 
 def _read_lists(root: Path, split: str) -> list[str]:
     folder = root / "ImageSets" / "DET"
-    whole = folder / f"{split}.txt"
-    if whole.is_file():
-        lines = whole.read_text().splitlines()
+    path = folder / f"{split}.txt"
+    if path.is_file():
+        lines = path.read_text().splitlines()
         names = [line.split()[0] for line in lines if line.strip()]
     else:
         lists = sorted(folder.glob(f"{split}_*.txt"))
-        rows = [line.split() for path in lists for line in path.read_text().splitlines()]
+        rows = [line.split() for file in lists for line in file.read_text().splitlines()]
         # An image is positive in the lists of all the classes that it shows; it is taken once.
         names = list(dict.fromkeys(row[0] for row in rows if row and row[-1] == "1"))
     if not names:
-        raise ValueError(f"{whole}: the image set is empty")
+        raise ValueError(f"{path}: the image set is empty")
     return names
 
 
