@@ -21,7 +21,8 @@ from benchmarks import detectron2_c4
 from benchmarks.detectron2_c4 import Detectron2C4
 from benchmarks.torchvision_c4 import TorchvisionC4
 from detection import boxes as box_ops
-from detection.cli.compose import as_plain, compose_config
+from detection.cli.compose import compose_config
+from detection.cli.objects import as_plain
 from detection.inference.detector import PostProcessing
 from detection.model.faster_rcnn import FasterRCNN
 from detection.model.frozen_bn import FrozenBN

@@ -14,7 +14,7 @@ from omegaconf import DictConfig
 
 from benchmarks import measuring
 from detection.atomic_write import write_text
-from detection.cli.compose import as_plain
+from detection.cli.objects import as_plain
 from detection.ops import extension
 
 

@@ -6,7 +6,11 @@ from collections.abc import Mapping
 from typing import Any
 
 # Classes that have moved: the name in the file -> the name now.
-MOVED: dict[str, str] = {}
+MOVED = {
+    "detection.data.crops.CentreCrop": "detection.classification.crops.CentreCrop",
+    "detection.data.crops.TenCrop": "detection.classification.crops.TenCrop",
+    "detection.data.crops.MultiScale": "detection.classification.crops.FullyConvolutionalViews",
+}
 
 # Arguments that a constructor did not have then, with the value that it behaved by; by new names.
 ADDED_ARGUMENTS: dict[str, dict[str, Any]] = {

@@ -12,7 +12,7 @@ from pathlib import Path
 from omegaconf import DictConfig
 from tqdm import tqdm
 
-from detection.cli.objects import open_split
+from detection.cli.objects import formats, open_split
 from detection.data.dataset import Example
 from detection.data.formats.open import available_splits
 from detection.data.image import read_image
@@ -23,7 +23,7 @@ log = logging.getLogger("check")
 
 def main(config: DictConfig) -> None:
     root = Path(config.data.root)
-    splits = list(config.splits) if config.splits else available_splits(root)
+    splits = list(config.splits) if config.splits else available_splits(root, formats(config.data))
     problems: list[str] = []
     for split in splits or [config.data.train_split]:
         try:

@@ -22,8 +22,7 @@ from detection.classification.loader import (
     view_loader,
 )
 from detection.classification.validation import ErrorValidation
-from detection.cli.compose import as_plain
-from detection.cli.objects import make
+from detection.cli.objects import as_plain, make
 from detection.data.loader import BatchPlan
 from detection.engine.distributed import Processes
 from detection.engine.runtime import Runtime

@@ -22,7 +22,8 @@ from omegaconf import DictConfig, OmegaConf
 
 from detection.atomic_write import write_text
 from detection.cli import test_net
-from detection.cli.compose import as_plain, compose_config
+from detection.cli.compose import compose_config
+from detection.cli.objects import as_plain
 from detection.evaluation.bootstrap import compare
 from detection.evaluation.detections_file import read_detections
 
@@ -36,7 +37,7 @@ def main(config: DictConfig) -> None:
     folder = Path(config.output_dir)
     configs = _row_configs(config, folder)
     first, *_ = configs.values()
-    dataset = test_net.open_dataset(first)
+    dataset = test_net.open_test_set(first)
     if not dataset.annotated:
         raise ValueError(f"{dataset.source} is not annotated: there is nothing to compare with")
     ground_truth = dataset.to_coco()

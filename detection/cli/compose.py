@@ -11,7 +11,6 @@ import logging
 import re
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 from hydra import compose, initialize_config_dir
 from hydra.errors import HydraException, OverrideParseException
@@ -98,13 +97,6 @@ def _check_numbers(composed: DictConfig, plain: DictConfig, overrides: list[str]
         if isinstance(default, (int, float)) and not isinstance(given, (int, float, type(None))):
             kind = "true or false" if isinstance(default, bool) else "a number"
             raise ValueError(f"{override}: {key} must be {kind}, as {default} is")
-
-
-def as_plain(config: DictConfig) -> dict[str, Any]:
-    """The resolved configuration as plain containers."""
-    plain = OmegaConf.to_container(config, resolve=True, throw_on_missing=True)
-    assert isinstance(plain, dict)
-    return {str(key): value for key, value in plain.items()}
 
 
 def groups_of(config: str) -> dict[str, list[str]]:

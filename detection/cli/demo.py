@@ -21,7 +21,7 @@ from detection.cli import bn_statistics, detect, train_classifier, train_net
 from detection.cli.compose import compose_config
 from detection.cli.demo_report import read_metrics, write_report
 from detection.data.dataset import DetectionDataset
-from detection.data.formats.open import open_folder
+from detection.data.formats.open import open_dataset
 from detection.shapes.dataset import generate
 
 log = logging.getLogger("demo")
@@ -42,7 +42,7 @@ def main(config: DictConfig) -> None:
         image_side=config.shapes.image_side,
     )
     train_set, val_set = (
-        open_folder(root=data, split=split, classes=None, invalid_boxes="error")
+        open_dataset(root=data, split=split, classes=None, invalid_boxes="error")
         for split in ("train", "val")
     )
 

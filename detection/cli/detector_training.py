@@ -13,8 +13,7 @@ from hydra.utils import instantiate
 from omegaconf import DictConfig, OmegaConf
 
 from detection.checkpoint import Checkpoint, trained_networks
-from detection.cli.compose import as_plain
-from detection.cli.objects import make, open_split
+from detection.cli.objects import as_plain, make, open_split
 from detection.data.dataset import DetectionDataset
 from detection.data.loader import Batch, BatchPlan, TrainingImages, training_loader
 from detection.data.proposals_file import ProposalsFile

@@ -34,7 +34,8 @@ from detection.checkpoint import (
     load_plain,
 )
 from detection.classification.classifier import Classifier
-from detection.cli.compose import as_plain, compose_config
+from detection.cli.compose import compose_config
+from detection.cli.objects import as_plain
 from detection.data.formats.voc import VOC_CLASSES
 from detection.data.transforms import Resize
 from detection.model.faster_rcnn import FasterRCNN

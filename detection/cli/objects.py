@@ -11,12 +11,19 @@ from omegaconf import DictConfig, OmegaConf
 
 from detection.build import build, packages_of
 from detection.checkpoint import NETWORKS
-from detection.cli.compose import as_plain
 from detection.data.dataset import DetectionDataset
-from detection.data.formats.open import open_folder
+from detection.data.formats.format import Format
+from detection.data.formats.open import FORMATS, open_dataset
 from detection.data.transforms import Resize
 from detection.engine.runtime import Runtime
 from detection.inference.detector import Detector
+
+
+def as_plain(config: DictConfig) -> dict[str, Any]:
+    """The resolved configuration as plain containers."""
+    plain = OmegaConf.to_container(config, resolve=True, throw_on_missing=True)
+    assert isinstance(plain, dict)
+    return {str(key): value for key, value in plain.items()}
 
 
 def make(config: DictConfig | Mapping[str, Any]) -> Any:
@@ -29,13 +36,19 @@ def open_split(
     data: DictConfig, split: str | Sequence[str], *, check_images: bool = True
 ) -> DetectionDataset:
     """A split of ``data.root``, or several as one data set."""
-    return open_folder(
+    return open_dataset(
         root=Path(data.root),
         split=split,
         classes=data.classes,
         invalid_boxes=data.invalid_boxes,
         check_images=check_images,
+        formats=formats(data),
     )
+
+
+def formats(data: DictConfig) -> tuple[Format, ...]:
+    """The formats that ``data.root`` may have: the one that ``data.format`` names, or all."""
+    return FORMATS if data.format._target_ is None else (make(data.format),)
 
 
 def detector(

@@ -16,7 +16,7 @@ from detection.checkpoint import ClassifierCheckpoint
 from detection.classification.classifier import Classifier
 from detection.classification.evaluate import measure_error
 from detection.classification.images import open_labelled
-from detection.cli.compose import as_plain
+from detection.cli.objects import as_plain
 from detection.engine.metrics_file import write_metrics
 from detection.engine.runtime import set_up_runtime
 

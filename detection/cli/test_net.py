@@ -56,7 +56,7 @@ def main(config: DictConfig) -> None:
             "proposals_file= takes the place of a checkpoint's RPN: leave out detections= and "
             "proposal_recall=true"
         )
-    dataset = open_dataset(config)
+    dataset = open_test_set(config)
     submits = config.submission is not None
     if not dataset.annotated and (
         config.proposal_recall or (config.checkpoint is None and not submits)
@@ -114,7 +114,7 @@ def main(config: DictConfig) -> None:
     log.info("\nmetrics: %s", folder / "metrics.json")
 
 
-def open_dataset(config: DictConfig) -> DetectionDataset:
+def open_test_set(config: DictConfig) -> DetectionDataset:
     """What is measured on, under its own labels."""
     check_images = config.checkpoint is not None
     dataset = open_split(config.data, config.split, check_images=check_images)

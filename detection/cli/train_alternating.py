@@ -21,10 +21,9 @@ from pathlib import Path
 from omegaconf import DictConfig, OmegaConf
 
 from detection.build import packages_of
-from detection.cli.compose import as_plain
 from detection.cli.detector_training import detector_training
 from detection.cli.launch import started
-from detection.cli.objects import open_split
+from detection.cli.objects import as_plain, open_split
 from detection.engine.alternating_training import AlternatingTraining, Split, Step
 from detection.engine.distributed import Processes
 from detection.engine.propose import write_proposals

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from detection.cli.compose import as_plain, compose_config
+from detection.cli.compose import compose_config
+from detection.cli.objects import as_plain
 
 
 def test_a_new_class_takes_the_settings_of_the_command_line_alone() -> None:

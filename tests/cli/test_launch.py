@@ -14,8 +14,9 @@ from torch import nn
 from detection.build import build
 from detection.checkpoint import ClassifierCheckpoint
 from detection.classification.classifier import Classifier
-from detection.cli.compose import CONFIGS, as_plain, compose_config
+from detection.cli.compose import CONFIGS, compose_config
 from detection.cli.launch import launch
+from detection.cli.objects import as_plain
 from detection.cli.train_alternating import step_config
 from detection.engine.alternating_training import four_steps
 from detection.engine.checkpoints import find_previous

@@ -23,7 +23,8 @@ from detection.engine.log import read_log
 from detection.engine.training_run import TrainingRun
 from detection.engine.validation import DetectionValidation
 from detection.inference.detector import Detector
-from detection.shapes.dataset import CLASS_NAMES, generate
+from detection.shapes.dataset import generate
+from detection.shapes.outlines import CLASS_NAMES
 
 RUNTIME = ["runtime=exact", "runtime.workers=0", "runtime.device=cpu"]
 SMALL = [

@@ -12,7 +12,7 @@ import pytest
 import torch
 
 from detection.data.dataset import DetectionDataset
-from detection.data.formats.open import open_folder
+from detection.data.formats.open import open_dataset
 from detection.data.proposals_file import ProposalsFile, ProposalsWriter
 from detection.data.transforms import Resize
 from detection.engine import propose
@@ -35,7 +35,7 @@ def dataset(tmp_path_factory: pytest.TempPathFactory) -> DetectionDataset:
         seed=1,
         image_side=128,
     )
-    return open_folder(root=root, split="train", classes=None, invalid_boxes="error")
+    return open_dataset(root=root, split="train", classes=None, invalid_boxes="error")
 
 
 @pytest.fixture

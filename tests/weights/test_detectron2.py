@@ -17,7 +17,8 @@ from torch import Tensor
 from torchvision.ops import batched_nms, nms, roi_align
 
 from detection.build import build
-from detection.cli.compose import as_plain, compose_config
+from detection.cli.compose import compose_config
+from detection.cli.objects import as_plain
 from detection.model.faster_rcnn import FasterRCNN
 from detection.structures import ImageBatch, Target
 from detection.weights.detectron2 import (
