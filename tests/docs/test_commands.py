@@ -17,7 +17,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from detection.cli.launch import compose_config
+from detection.cli.compose import compose_config
 from detection.model.resnet import ResNet
 from detection.shapes.dataset import generate
 

@@ -1,7 +1,7 @@
-"""Suite `train`: one step (losses, gradients, SGD), beside torchvision's parts.
+"""Suite `train`: one training step (losses, gradients, SGD), compared with the peers.
 
-Equal first: with nothing drawn at random, because every anchor and region takes part, the four
-losses and the gradients of both must be the same.
+Compared first: the four losses and the gradients.  For this comparison all anchors and regions take
+part, so that nothing is sampled at random.
 """
 
 from __future__ import annotations
@@ -15,37 +15,31 @@ import torch
 from hydra.utils import instantiate
 from torch import Tensor
 
-from benchmarks.measuring import Case, Stages, gflop
-from benchmarks.networks import (
-    Peer,
-    autocast,
-    build_model,
-    objects,
-    our_stages,
-    peers,
-    pictures,
-    training_config,
-)
-from benchmarks.torchvision_c4 import TorchvisionC4
+from benchmarks.arithmetic import gflop
+from benchmarks.measurement import Case
+from benchmarks.networks import Peer, autocast, build_model, our_stages, peers, training_config
+from benchmarks.peers.torchvision_c4 import TorchvisionC4
+from benchmarks.pictures import objects, pictures
+from benchmarks.stages import Stages
 from detection.engine.optimizers import set_rate
 from detection.inference.detector import PostProcessing
 from detection.model.faster_rcnn import FasterRCNN
 from detection.model.frozen_bn import use_winograd
 from detection.structures import ImageBatch, Target
 
-# Of losses, and of the length of gradients.  Of several anchors that overlap an object equally most
-# (all that contain it), rounding decides which are positive: one of them moves the RPN's gradient
-# by a percent in a small image.
+# Relative to a loss, and to the norm of a gradient.  If several anchors have the highest IoU with
+# an object (all that contain it), rounding decides which are positive.  In a small image, one of
+# them changes the RPN's gradient by a percent.
 TOLERANCE = 5e-2
-# torchvision's smooth L1 knows no other.
+# The only one that torchvision's smooth L1 has.
 SIGMA = 3.0
-# How many regions go through conv5 when everything takes part.
+# The number of regions that go through conv5 when everything takes part.
 COMPARED_PROPOSALS = 16
 
 
 @dataclass
 class _Step:
-    """A training step in its parts; ``losses`` computes the sum of the four."""
+    """A training step, with a method for each stage.  ``losses`` computes the sum of the four."""
 
     losses: Callable[[], Tensor]
     optimizer: torch.optim.Optimizer
@@ -78,9 +72,10 @@ def cases(
     dtypes: Sequence[str],
     seed: int,
 ) -> Iterator[list[Case]]:
-    """One group: the peer and our network, direct and Winograd's, in each of ``dtypes``.
+    """One group: the peers and our network in each of ``dtypes``.
 
-    Sizes, batch, sampling and SGD are those of the training configuration; images are 4:3.
+    Our network runs with direct convolutions, on a CPU also with Winograd's.  The image size, batch
+    size, sampling and SGD are those of the training configuration; images are 4:3.
     """
     config = training_config(overrides)
     height = min(config.data.shorter_sides[0], config.data.longest * 3 // 4)
@@ -134,7 +129,7 @@ def _our_step(
     dtype: str,
     optimizer: torch.optim.Optimizer,
 ) -> _Step:
-    set_rate(optimizer, 0.0)  # the same work, and the same network in every round
+    set_rate(optimizer, 0.0)  # a step changes nothing, so every round does the same work
     return _Step(lambda: model(batch, targets).total(), optimizer, batch.pixels.device, dtype)
 
 

@@ -1,8 +1,7 @@
-"""Suite `data`: from JPEG files to resized pixels, beside what other projects read with.
+"""Suite `data`: from JPEG files to resized pixels, compared with the readers of other projects.
 
-Equal first: the decoded pixels, which come out of the same library in all of them, up to a few
-levels.  (What the interpolations make of them differs: PIL's and torchvision's blur before they
-shrink, OpenCV's does not.)
+Compared first: the decoded pixels, which may differ by a few levels.  Resized pixels differ,
+because PIL's and torchvision's interpolation blurs before it shrinks and OpenCV's does not.
 """
 
 from __future__ import annotations
@@ -18,12 +17,12 @@ from numpy.typing import NDArray
 from PIL import Image, ImageOps
 from torchvision.transforms import functional
 
-from benchmarks.measuring import Case
-from benchmarks.networks import write_pictures
+from benchmarks.measurement import Case
+from benchmarks.pictures import write_pictures
 from detection.data.image import SUFFIXES, read_image
 from detection.data.transforms import Resize
 
-# Levels out of 255, on average, between decoders.
+# The mean absolute difference between decoders, in levels of 255.
 TOLERANCE = 2.0
 
 
@@ -38,7 +37,7 @@ def cases(
     longest: int,
     seed: int,
 ) -> Iterator[list[Case]]:
-    """One group, of ``images`` files in ``folder`` or as many generated ones."""
+    """One group: the first ``images`` files in ``folder``, or as many synthetic ones."""
     resize = Resize(shorter_sides=[shorter_side], longest=longest)
     with tempfile.TemporaryDirectory() as temporary:
         if folder is None:
@@ -87,7 +86,7 @@ def _with_torchvision(path: Path, resize: Resize) -> torch.Tensor:
 
 
 def _compare(path: Path) -> None:
-    """Raises AssertionError if the decoders see different pictures."""
+    """Raises AssertionError if our decoder and PIL's differ."""
     ours = read_image(path).astype(float)
     theirs = np.asarray(ImageOps.exif_transpose(Image.open(path)).convert("RGB"))[:, :, ::-1]
     difference = np.abs(ours - theirs).mean()

@@ -1,6 +1,6 @@
-"""Suite `growth`: how time and memory of one detector grow, one size changed at a time.
+"""Suite `growth`: how the time and memory of one detector grow with one size at a time.
 
-Rows carry ``facts``: ``of``, what grows, and ``value``, how large it is.
+``facts`` of a row: ``of``, the size that grows, and ``value``, how large it is in this row.
 """
 
 from __future__ import annotations
@@ -12,14 +12,9 @@ from typing import Any
 import torch
 from hydra.utils import instantiate
 
-from benchmarks.measuring import Case
-from benchmarks.networks import (
-    build_model,
-    inference,
-    objects,
-    pictures,
-    training_config,
-)
+from benchmarks.measurement import Case
+from benchmarks.networks import build_model, inference, training_config
+from benchmarks.pictures import objects, pictures
 from detection.inference.detector import PostProcessing
 from detection.model.faster_rcnn import FasterRCNN
 from detection.model.frozen_bn import fold, use_winograd
@@ -38,7 +33,7 @@ def cases(
     images: Sequence[int],
     objects_per_image: Sequence[int],
 ) -> Iterator[list[Case]]:
-    """A group for each of the five sizes; the others stay at their first value."""
+    """A group for each of the five sizes; the other sizes stay at their first value."""
     config = training_config(overrides)
     rule: PostProcessing = instantiate(config.inference.post_processing, _convert_="all")
     model = build_model(config, classes=classes[0], seed=seed).to(device)
@@ -75,7 +70,7 @@ def _for_inference(model: FasterRCNN, device: torch.device) -> FasterRCNN:
 def _classifying(
     model: FasterRCNN, regions: int, height: int, width: int, seed: int
 ) -> Callable[[], object]:
-    """The head alone, asked for so many regions; a CPU computes those that pool alike once."""
+    """The head alone, on ``regions`` boxes; a CPU computes boxes that pool the same cells once."""
     device = next(model.parameters()).device
     network = _for_inference(model, device)
     batch = pictures(1, height, width, seed).to(device)
@@ -93,7 +88,7 @@ def _classifying(
 def _training(
     model: FasterRCNN, number: int, height: int, width: int, seed: int
 ) -> Callable[[], object]:
-    """Losses and gradients, no update."""
+    """A training step on ``number`` objects: losses and gradients, no update."""
     device = next(model.parameters()).device
     network = copy.deepcopy(model).train()
     use_winograd(network, True)

@@ -1,7 +1,7 @@
-"""detectron2's C4 detector as a peer, where it is installed: configured and filled as the model.
+"""detectron2's C4 detector as a peer, if it is installed, with the model's sizes and weights.
 
-Nothing depends on detectron2; its names are those of its releases since 0.5.  Its features and
-probabilities are compared with ours before anything is timed, as torchvision's are.
+Nothing else depends on detectron2; its names here are those of its releases since 0.5.  Like
+torchvision's, its features and probabilities are compared with ours before anything is timed.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from typing import Any
 
 from torch import Tensor, nn
 
-from benchmarks.measuring import Stages
+from benchmarks.stages import Stages
 from detection.inference.detector import PostProcessing
 from detection.model.faster_rcnn import FasterRCNN
 from detection.model.resnet import BLOCKS, STAGES, Bottleneck, ResNet
@@ -35,7 +35,7 @@ class Detectron2C4(nn.Module):
             raise ValueError("detectron2's C4 network is compared with bottleneck ResNets alone")
         self.network = build_model(_configuration(model, backbone, post_processing))
         generator = self.network.proposal_generator.anchor_generator
-        generator.offset = 0.0  # our anchors already are where they belong
+        generator.offset = 0.0  # our anchors are centred already
         generator.cell_anchors.register_buffer("0", model.rpn.anchors.at_origin.clone())
         missing, unknown = self.network.load_state_dict(_weights(model), strict=False)
         wrong = [name for name in missing if "cell_anchors" not in name and "pixel_" not in name]
@@ -49,11 +49,11 @@ class Detectron2C4(nn.Module):
         return features
 
     def probabilities(self, features: Tensor, boxes: list[Tensor]) -> Tensor:
-        """[R, C + 1] of the given regions, background first as ours."""
+        """Class probabilities [R, C + 1] of the regions, background first as in ours."""
         from detectron2.structures import Boxes  # type: ignore[import-not-found]
 
         heads = self.network.roi_heads
-        regions = heads._shared_roi_transform([features], [Boxes(own) for own in boxes])
+        regions = heads._shared_roi_transform([features], [Boxes(of_image) for of_image in boxes])
         logits = heads.box_predictor(regions.mean(dim=[2, 3]))[0]
         probabilities: Tensor = logits.softmax(dim=1).roll(1, dims=1)
         return probabilities
@@ -65,7 +65,7 @@ class Detectron2C4(nn.Module):
         return [Detections(f.pred_boxes.tensor, f.scores, f.pred_classes + 1) for f in found]
 
     def losses(self, images: ImageBatch, targets: list[Target]) -> dict[str, Tensor]:
-        """detectron2 divides by other numbers than ours where few anchors or regions are drawn."""
+        """Divided by other numbers than ours where fewer anchors or regions than wanted exist."""
         from detectron2.structures import Boxes, Instances
         from detectron2.utils.events import EventStorage  # type: ignore[import-not-found]
 
@@ -103,7 +103,7 @@ def _configuration(model: FasterRCNN, backbone: ResNet, rule: PostProcessing) ->
     cfg.MODEL.DEVICE = "cpu"
     blocks = tuple(len(backbone.get_submodule(s)) for s in STAGES[1:])  # type: ignore[arg-type]
     cfg.MODEL.RESNETS.DEPTH = next(
-        depth for depth, own in BLOCKS.items() if own == blocks and depth >= 50
+        depth for depth, numbers in BLOCKS.items() if numbers == blocks and depth >= 50
     )
     first = backbone.conv3[0].get_submodule("conv_a.conv")
     cfg.MODEL.RESNETS.STRIDE_IN_1X1 = first.stride == (2, 2)
@@ -111,7 +111,7 @@ def _configuration(model: FasterRCNN, backbone: ResNet, rule: PostProcessing) ->
         all(not p.requires_grad for p in backbone.get_submodule(s).parameters()) for s in STAGES
     ]
     cfg.MODEL.BACKBONE.FREEZE_AT = ([*frozen[:4], False]).index(False)
-    # As many as ours; their shapes are taken over afterwards.
+    # Only their number counts: ours replace them afterwards.
     cfg.MODEL.ANCHOR_GENERATOR.SIZES = [[float(i + 1) for i in range(rpn.anchors.per_position)]]
     cfg.MODEL.ANCHOR_GENERATOR.ASPECT_RATIOS = [[1.0]]
     cfg.MODEL.RPN.CONV_DIMS = [rpn.conv.out_channels]

@@ -1,7 +1,8 @@
-"""Suite `inference`: from the pixels of a batch to its detections, beside torchvision's parts.
+"""Suite `inference`: from the pixels of a batch to its detections, compared with the peers.
 
-Equal first: features, and probabilities of the same regions, may differ by rounding alone.
-Detections are compared too, but where two scores or overlaps are alike, rounding decides.
+Compared first: the features, and the probabilities of the same regions, which may differ only by
+rounding.  How many detections agree is a fact of the row: rounding decides between two scores, or
+two overlaps, that are nearly equal.
 """
 
 from __future__ import annotations
@@ -17,20 +18,19 @@ from hydra.utils import instantiate
 from omegaconf import DictConfig
 from torch import Tensor
 
-from benchmarks.measuring import Case, gflop
+from benchmarks.agreement import agreement, relative_difference
+from benchmarks.arithmetic import gflop
+from benchmarks.measurement import Case
 from benchmarks.networks import (
     Peer,
-    agreement,
     build_model,
     inference,
     our_stages,
     peer_inference,
     peers,
-    pictures,
-    relative_difference,
     training_config,
-    write_pictures,
 )
+from benchmarks.pictures import pictures, write_pictures
 from detection.data.image import read_image
 from detection.data.transforms import Resize
 from detection.engine.detect import detect_images
@@ -40,7 +40,7 @@ from detection.model.faster_rcnn import FasterRCNN
 from detection.model.frozen_bn import fold, use_winograd
 from detection.structures import ImageBatch
 
-# Of the largest number: some hundred layers of float32 rounding.
+# Relative to the largest value: float32 rounding in some hundred layers.
 TOLERANCE = 1e-3
 
 
@@ -57,9 +57,11 @@ def cases(
     folder_images: int,
     seed: int,
 ) -> Iterator[list[Case]]:
-    """The peer and our network, direct and Winograd's (and compiled), in each of ``dtypes``.
+    """A group of the peers and our network in each of ``dtypes``.
 
-    Then ``folder_images`` pictures from JPEG files to JSON, beside the network alone.
+    Our network runs with direct convolutions, on a CPU also with Winograd's, and with
+    ``compiled`` also under torch.compile.  A second group reads ``folder_images`` JPEG files and
+    makes JSON of their detections; its peer is the network without reading.
     """
     config = training_config(overrides)
     post_processing = instantiate(config.inference.post_processing, _convert_="all")
@@ -129,7 +131,7 @@ def _folder_cases(
     *,
     batch_size: int,
 ) -> list[Case]:
-    """The ratio is the part of the network's own throughput that is left, in [0, 1]."""
+    """The ratio is the fraction of the network's throughput that remains, in [0, 1]."""
     shorter = min(read_image(paths[0]).shape[:2])
     detector = Detector(
         models=[network],
@@ -167,7 +169,7 @@ def _for_inference(model: FasterRCNN, *, winograd: bool) -> FasterRCNN:
 
 
 def _compiled(network: FasterRCNN) -> FasterRCNN:
-    """Features and conv5 compiled, each once for its shapes."""
+    """With the features and conv5 compiled, each for fixed shapes."""
     backbone = network.backbone
     for name in ("features", "region_features"):
         vars(backbone)[name] = torch.compile(getattr(backbone, name), dynamic=False)
@@ -176,14 +178,14 @@ def _compiled(network: FasterRCNN) -> FasterRCNN:
 
 @torch.inference_mode()
 def _compare(network: FasterRCNN, peer: Peer, batch: ImageBatch) -> None:
-    """Raises AssertionError if they differ from a peer's by more than rounding."""
+    """Raises AssertionError if features or probabilities differ by more than rounding."""
     features, proposals = network.propose(batch)
     theirs = peer.features(batch)
     _check("features", features, theirs)
     regions = [one.boxes[:8] for one in proposals]
     ours = network.classify(theirs, regions, batch.sizes)
     expected = peer.probabilities(theirs, regions)
-    _check("probabilities", torch.cat([own.probabilities for own in ours]), expected)
+    _check("probabilities", torch.cat([prediction.probabilities for prediction in ours]), expected)
 
 
 def _check(name: str, ours: Tensor, theirs: Tensor) -> None:

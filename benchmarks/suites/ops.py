@@ -1,4 +1,4 @@
-"""Suite ops: RoI pooling and RoIAlign, forward and backward, beside torchvision's."""
+"""Suite `ops`: RoI pooling and RoIAlign, forward and backward, compared with torchvision's."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import torch
 import torchvision
 from torch import Tensor
 
-from benchmarks.measuring import Case
+from benchmarks.measurement import Case
 from detection.ops.roi_pool import roi_align, roi_pool
 
 
@@ -27,11 +27,11 @@ def cases(
     layouts: Sequence[str],
     seed: int,
 ) -> Iterator[list[Case]]:
-    """RoI pooling and RoIAlign, forward and backward, beside torchvision's (float32).
+    """A group for each operator, layout, bin step and direction; torchvision's run in float32.
 
-    With a bin step of 2, torchvision pools everything and its result is subsampled.  A group is
-    made when it is asked for: together they hold gigabytes, which the machine would begin to swap.
-    Each run comes straight after one that is not timed, see :class:`Case`.
+    With a bin step of 2, torchvision pools all bins and its result is subsampled.  A group is
+    made only when it is asked for, because all groups together hold gigabytes.  All cases are
+    ``rehearsed``, see :class:`Case`.
     """
     generator = torch.Generator().manual_seed(seed)
     size = torch.tensor([width, height]) * float(stride)
@@ -57,7 +57,7 @@ def _layout(name: str) -> torch.memory_format:
 
 @dataclass(frozen=True)
 class _Operator:
-    """One of the two operators with everything but features and bin step."""
+    """One of the two operators with all its arguments but features and bin step."""
 
     name: str
     boxes: Tensor
@@ -81,12 +81,12 @@ class _Operator:
 def _groups(
     call: _Operator, features: Tensor, layout: str, step: int, dtypes: Sequence[str]
 ) -> Iterator[list[Case]]:
-    place = f"{layout}, " + ("every bin" if step == 1 else "every second bin")
+    where = f"{layout}, " + ("every bin" if step == 1 else "every second bin")
     theirs = _runs(lambda x: call.torchvisions(x, step), features)
     groups = {
         kind: [
             Case(
-                f"torchvision {call.name}, {kind} ({place})",
+                f"torchvision {call.name}, {kind} ({where})",
                 "float32",
                 run,
                 peer=True,
@@ -98,20 +98,20 @@ def _groups(
     for dtype in dtypes:
         given = features.to(getattr(torch, dtype))
         ours = _runs(lambda x: call.ours(x, step), given)
-        # Rounding the features changes which of two cells wins, so torchvision gets them rounded.
+        # Rounding can change which of two cells is the maximum: torchvision gets rounded features.
         same = _runs(lambda x: call.torchvisions(x, step), given.float())
         pooled = ours["inference"]()
-        _compare(f"{call.name} ({place})", pooled, same["inference"]())
-        _compare(f"{call.name}'s gradient ({place})", ours["backward"]()[0], same["backward"]()[0])
+        _compare(f"{call.name} ({where})", pooled, same["inference"]())
+        _compare(f"{call.name}'s gradient ({where})", ours["backward"]()[0], same["backward"]()[0])
         for kind, run in ours.items():
             traffic = _traffic(call.name, kind, given, pooled.numel())
-            name = f"{call.name}, {kind} ({place})"
+            name = f"{call.name}, {kind} ({where})"
             groups[kind].append(Case(name, dtype, run, traffic=traffic, rehearsed=True))
     yield from groups.values()
 
 
 def _runs(pool: Callable[[Tensor], Tensor], features: Tensor) -> dict[str, Callable[[], Any]]:
-    """Pooling for inference, pooling for training, and the gradient."""
+    """Functions by kind: pooling for inference, pooling for training, and the gradient."""
     differentiable = features.detach().clone().requires_grad_()
     kept = pool(differentiable)
     generator = torch.Generator().manual_seed(0)
@@ -133,7 +133,7 @@ def _runs(pool: Callable[[Tensor], Tensor], features: Tensor) -> dict[str, Calla
 
 
 def _compare(name: str, ours: Tensor, expected: Tensor) -> None:
-    """Raises if outputs differ by more than rounding; RoIPool's float32 maxima must be equal."""
+    """Raises AssertionError if the outputs differ by more than rounding does in this type."""
     tolerance = {torch.float32: 1e-4, torch.float16: 1e-2, torch.bfloat16: 5e-2}.get(ours.dtype, 0)
     difference = (ours.float() - expected.float()).abs().max()
     if difference > tolerance * expected.abs().max():
@@ -141,7 +141,7 @@ def _compare(name: str, ours: Tensor, expected: Tensor) -> None:
 
 
 def _traffic(name: str, kind: str, features: Tensor, pooled: int) -> int:
-    """Bytes: the map read or written once, the pooled numbers once, and RoIPool's argmax."""
+    """Bytes of the feature map, of the pooled numbers and of RoIPool's argmax, each once."""
     with_argmax = name == "roi_pool" and kind != "inference"
     cells = features.shape[2] * features.shape[3]
     argmax = (1 if cells <= 0xFF else 2 if cells <= 0xFFFF else 4) if with_argmax else 0

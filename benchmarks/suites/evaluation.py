@@ -1,6 +1,6 @@
-"""Suite `evaluation`: COCO's twelve numbers, beside pycocotools called as everybody calls it.
+"""Suite `evaluation`: COCO's twelve numbers, compared with pycocotools.
 
-Equal first: all twelve.  VOC's metrics of the same detections follow; they have no peer here.
+Compared first: all twelve numbers.  VOC's metrics of the same detections are timed without a peer.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ import pycocotools.coco
 import pycocotools.cocoeval
 import torch
 
-from benchmarks.measuring import Case
+from benchmarks.measurement import Case
 from detection.evaluation.coco_ap import evaluate_coco
 from detection.evaluation.voc_ap import evaluate_voc
 
@@ -32,7 +32,7 @@ def cases(
     detections_per_image: int,
     seed: int,
 ) -> Iterator[list[Case]]:
-    """COCO's numbers, then VOC's, of made-up detections near made-up objects."""
+    """COCO's numbers, then VOC's, of synthetic detections near synthetic objects."""
     ground_truth, detections = made_up(
         images=images,
         classes=classes,
@@ -66,7 +66,7 @@ def cases(
 def made_up(
     *, images: int, classes: int, objects_per_image: int, detections_per_image: int, seed: int
 ) -> tuple[dict[str, Any], list[dict[str, Any]]]:
-    """Ground truth, and detections that hit its objects more or less, surer the better they do."""
+    """Ground truth, and detections near its objects: the nearer, the higher the score."""
     random = np.random.default_rng(seed)
     annotations: list[dict[str, Any]] = []
     detections: list[dict[str, Any]] = []

@@ -12,7 +12,8 @@ import pytest
 import torch
 
 from benchmarks.benchmark import main
-from benchmarks.measuring import Case, Row, as_markdown, measure
+from benchmarks.measurement import Case, Row, measure
+from benchmarks.table import as_markdown
 from detection.cli.compose import compose_config
 
 CPU = torch.device("cpu")
@@ -67,7 +68,7 @@ def test_rehearsed_cases_run_once_more_before_each_timed_run() -> None:
 def test_peak_memory() -> None:
     # In a process of its own: here it may find a place among what was freed.
     code = (
-        "import torch; from benchmarks.measuring import peak_megabytes; "
+        "import torch; from benchmarks.memory import peak_megabytes; "
         "print(peak_megabytes(lambda: torch.ones(128 << 20), torch.device('cpu')))"
     )
     done = subprocess.run(

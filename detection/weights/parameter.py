@@ -1,11 +1,11 @@
-"""A parameter of a ResNet by its place in the paper: what all schemes of names have in common."""
+"""A parameter of a ResNet by its stage, block and layer in table 1, whatever a file calls it."""
 
 from __future__ import annotations
 
 import re
 from dataclasses import dataclass
 
-# Of a BN layer; the last one counts batches and is in trained layers alone.
+# The parameters of a BN layer.  Only trained layers have the last one, which counts batches.
 BN = ("weight", "bias", "running_mean", "running_var", "num_batches_tracked")
 
 _OURS = re.compile(
@@ -16,10 +16,12 @@ _OURS = re.compile(
 
 @dataclass(frozen=True)
 class Parameter:
-    """``stage``: 1 ... 5, of conv1 ... conv5_x.  ``block``: in conv2_x ... conv5_x, from 0 on.
+    """One tensor.
 
+    ``stage``: 1 ... 5 for conv1 ... conv5_x.  ``block``: from 0 on; 0 in conv1.
     ``layer``: 0, 1, 2 for a block's convolutions a, b, c; -1 for the projection of its shortcut.
-    ``kind``: "conv" or "bn".  ``name``: as in torch, "weight", "running_mean".
+    ``kind``: "conv" or "bn".  ``name``: as in torch, such as "weight" or "running_mean".
+    Raises ValueError for a name that this kind of layer does not have.
     """
 
     stage: int
@@ -33,7 +35,7 @@ class Parameter:
             raise ValueError(f"a {self.kind} has no {self.name!r}")
 
     def ours(self) -> str:
-        """conv3.0.conv_b.bn.weight"""
+        """Our name, such as conv3.0.conv_b.bn.weight."""
         if self.stage == 1:
             return f"conv1.{self.kind}.{self.name}"
         layer = "shortcut" if self.layer < 0 else f"conv_{'abc'[self.layer]}"
@@ -41,7 +43,7 @@ class Parameter:
 
     @classmethod
     def parse(cls, ours: str) -> Parameter | None:
-        """The inverse of :meth:`ours`; None for what is no parameter of the five stages."""
+        """The inverse of :meth:`ours`; None for a name that is not in one of the five stages."""
         found = _OURS.fullmatch(ours)
         if not found or (found["stage"] == "1") != (found["block"] is None):
             return None
