@@ -32,7 +32,7 @@ HALVES = ("rpn", "fast_rcnn")
 EARLIER: dict[str, dict[str, Any]] = {
     "detection.inference.detector.PostProcessing": {"voting_iou": None},
     "detection.inference.refine.Refinement": {"minimum_score": 0.0},
-    "detection.model.rpn.AnchorSampling": {"divide_by": "drawn"},
+    "detection.model.rpn.AnchorSampling": {"divide_by": "sampled"},
     "detection.model.roi_head.RegionSampling": {"divide_by": "image"},
     "detection.model.faster_rcnn.FasterRCNN": {"context": False},
     "detection.model.roi_head.RoIHead": {"pooling": "roi_pool"},

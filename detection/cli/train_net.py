@@ -37,7 +37,7 @@ from detection.engine.runtime import Runtime, set_up_runtime
 from detection.engine.train import train
 from detection.evaluation.table import recall_line
 from detection.inference.detector import Detector
-from detection.model.alternating import trained_part
+from detection.model.alternating import network_to_train
 from detection.model.faster_rcnn import FasterRCNN
 from detection.model.frozen_bn import use_winograd
 from detection.structures import Metrics
@@ -72,7 +72,11 @@ def run(config: DictConfig, runtime: Runtime, own: Processes, began: float) -> N
     log.info("%s", learning_rate)
     rules = instantiate(config.schedule.rules)
     proposals, val_proposals = _open_proposals(config, train_set, val_set)
-    part = trained_part(model, part=config.part, shared_fixed=config.shared_fixed)
+    part = network_to_train(
+        model,
+        train_only=None if config.part == "joint" else config.part,
+        shared_fixed=config.shared_fixed,
+    )
 
     previous = previous_run(folder, Checkpoint, resume=config.resume)
     if previous:

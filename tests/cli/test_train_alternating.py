@@ -258,7 +258,7 @@ def test_fast_rcnn_steps_have_a_schedule_of_their_own(tmp_path: Path) -> None:
         (["part=fast_rcnn"], r"give proposals=<\.safetensors>"),
         (["part=fast_rcnn", "proposals={early}/train_proposals.safetensors"], "give val_proposals"),
         (["part=rpn", "proposals=x"], "part=rpn makes its own"),
-        (["part=head"], "part must be joint, rpn or fast_rcnn"),
+        (["part=head"], "train_only must be rpn, fast_rcnn or null"),
         (
             ["part=fast_rcnn", "proposals={early}/val_proposals.safetensors"],
             "of another data set or split",
