@@ -22,6 +22,7 @@ from detection.cli.objects import as_plain
 from detection.inference.detector import PostProcessing
 from detection.model.faster_rcnn import FasterRCNN
 from detection.model.frozen_bn import FrozenBN
+from detection.model.roi_head import RoIHead
 from detection.structures import Detections, ImageBatch
 
 Peer = TorchvisionC4 | Detectron2C4
@@ -71,7 +72,8 @@ def spread_logits(model: FasterRCNN, images: ImageBatch) -> None:
     boxes = [one.boxes[:16] for one in proposals]
     context = model.context(features, images.sizes)
     region_features = model.backbone.region_features(model.pool(features, boxes))
-    logits, _ = model._siblings(region_features, boxes, context)
+    logits, _ = model.sibling_layers(region_features, boxes, context)
+    assert isinstance(model.roi_head, RoIHead)
     model.roi_head.logits.weight.mul_(LOGITS_STD / logits.std())
 
 

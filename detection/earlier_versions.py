@@ -10,20 +10,25 @@ MOVED = {
     "detection.data.crops.CentreCrop": "detection.classification.crops.CentreCrop",
     "detection.data.crops.TenCrop": "detection.classification.crops.TenCrop",
     "detection.data.crops.MultiScale": "detection.classification.crops.FullyConvolutionalViews",
+    "detection.model.rpn.AnchorSampling": "detection.model.targets.AnchorSampling",
+    "detection.model.rpn.ProposalSelection": "detection.model.proposals.ProposalSelection",
+    "detection.model.roi_head.RegionSampling": "detection.model.targets.RegionSampling",
 }
 
 # Arguments that a constructor did not have then, with the value that it behaved by; by new names.
 ADDED_ARGUMENTS: dict[str, dict[str, Any]] = {
     "detection.inference.detector.PostProcessing": {"voting_iou": None},
     "detection.inference.refine.Refinement": {"minimum_score": 0.0},
-    "detection.model.rpn.AnchorSampling": {"divide_by": "drawn"},
-    "detection.model.roi_head.RegionSampling": {"divide_by": "image"},
+    "detection.model.targets.AnchorSampling": {"divide_by": "sampled"},
+    "detection.model.targets.RegionSampling": {"divide_by": "image"},
     "detection.model.faster_rcnn.FasterRCNN": {"context": False},
     "detection.model.roi_head.RoIHead": {"pooling": "roi_pool"},
 }
 
 # Values that are called otherwise now: class -> argument -> old value -> new value; by new names.
-RENAMED_VALUES: dict[str, dict[str, dict[str, str]]] = {}
+RENAMED_VALUES = {
+    "detection.model.targets.AnchorSampling": {"divide_by": {"drawn": "sampled"}},
+}
 
 
 def current_arguments(target: str, arguments: Mapping[str, Any]) -> tuple[str, dict[str, Any]]:

@@ -81,8 +81,8 @@ def test_imports_point_downwards(name: str) -> None:
 @pytest.mark.parametrize(
     ("importer", "imported", "allowed"),
     [
-        ("detection.model.rpn", "detection.boxes", True),
-        ("detection.model.rpn", "detection.ops.nms", True),
+        ("detection.model.proposals", "detection.boxes", True),
+        ("detection.model.proposals", "detection.ops.nms", True),
         ("detection.model.rpn", "detection.model.targets", True),
         ("detection.engine.train", "detection.model.rpn", True),
         ("detection.classification.cifar", "detection.model.resnet", True),
@@ -106,8 +106,8 @@ def test_there_are_no_import_cycles() -> None:
 
 def test_the_graph_of_imports_is_seen_at_all() -> None:
     # If nothing were found, the tests above could not fail.
-    assert "detection.boxes" in imported_modules("detection.model.rpn")
-    assert "detection.ops.nms" in imported_modules("detection.model.rpn")
+    assert "detection.boxes" in imported_modules("detection.model.proposals")
+    assert "detection.ops.nms" in imported_modules("detection.model.proposals")
 
 
 @pytest.mark.parametrize("name", sorted(name for name in FILES if layer(name) != "cli"))

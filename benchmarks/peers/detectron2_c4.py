@@ -15,6 +15,7 @@ from benchmarks.stages import Stages
 from detection.inference.detector import PostProcessing
 from detection.model.faster_rcnn import FasterRCNN
 from detection.model.resnet import BLOCKS, STAGES, Bottleneck, ResNet
+from detection.model.roi_head import RoIHead
 from detection.structures import Detections, ImageBatch, Target
 from detection.weights.detectron2 import detectron2_name
 
@@ -99,6 +100,7 @@ def _configuration(model: FasterRCNN, backbone: ResNet, rule: PostProcessing) ->
     from detectron2.config import get_cfg  # type: ignore[import-not-found]
 
     rpn, head = model.rpn, model.roi_head
+    assert isinstance(head, RoIHead)
     cfg = get_cfg()  # its defaults are a C4 detector
     cfg.MODEL.DEVICE = "cpu"
     blocks = tuple(len(backbone.get_submodule(s)) for s in STAGES[1:])  # type: ignore[arg-type]

@@ -23,6 +23,7 @@ from detection.inference.detector import PostProcessing
 from detection.model.faster_rcnn import FasterRCNN
 from detection.model.pixels import PixelFormat
 from detection.model.resnet import Bottleneck, ResNet
+from detection.model.roi_head import RoIHead
 from detection.structures import Detections, ImageBatch, Target
 
 
@@ -126,6 +127,7 @@ class _Conv5(nn.Module):
 
 def _roi_heads(model: FasterRCNN, conv5: nn.Module, rule: PostProcessing) -> RoIHeads:
     head = model.roi_head
+    assert isinstance(head, RoIHead)
     predictor = FastRCNNPredictor(head.logits.in_features, head.num_classes + 1)
     with torch.no_grad():
         predictor.cls_score.load_state_dict(head.logits.state_dict())

@@ -25,6 +25,7 @@ from detection.engine.optimizers import set_rate
 from detection.inference.detector import PostProcessing
 from detection.model.faster_rcnn import FasterRCNN
 from detection.model.frozen_bn import use_winograd
+from detection.model.roi_head import RoIHead
 from detection.structures import ImageBatch, Target
 
 # Relative to a loss, and to the norm of a gradient.  If several anchors have the highest IoU with
@@ -86,6 +87,7 @@ def cases(
     ]
     post_processing = instantiate(config.inference.post_processing, _convert_="all")
     model = build_model(config, classes=classes, seed=seed)
+    assert isinstance(model.roi_head, RoIHead)
     model.rpn.sigma = model.roi_head.sigma = SIGMA
     model.rpn.sampling = replace(model.rpn.sampling, cross_boundary=True)
     model.to(device).train()
@@ -157,7 +159,8 @@ def _compare(
     everything = 1 << 20
     model = copy.deepcopy(model)
     rpn, head = model.rpn, model.roi_head
-    rpn.sampling = replace(rpn.sampling, per_image=everything, divide_by="drawn")
+    assert isinstance(head, RoIHead)
+    rpn.sampling = replace(rpn.sampling, per_image=everything, divide_by="sampled")
     rpn.training_proposals = replace(rpn.training_proposals, after_nms=COMPARED_PROPOSALS)
     head.sampling = replace(
         head.sampling, per_image=everything, foreground_fraction=1.0, background_iou=(0.0, 0.5)

@@ -24,7 +24,7 @@ from detection.engine.runtime import Runtime
 from detection.engine.training_run import TrainingRun
 from detection.engine.validation import DetectionValidation, ProposalValidation
 from detection.inference.detector import Detector
-from detection.model.alternating import trained_part
+from detection.model.alternating import network_to_train
 from detection.model.faster_rcnn import FasterRCNN
 from detection.model.frozen_bn import use_winograd
 from detection.weights.initialise import InitialWeights
@@ -40,8 +40,8 @@ def detector_training(config: DictConfig, runtime: Runtime, processes: Processes
     model = make(model_config)
     assert isinstance(model, FasterRCNN)
     proposals, val_proposals = _proposals(config, train_set, val_set)
-    network = trained_part(
-        model, part=config.train_only or "joint", shared_fixed=config.shared_fixed
+    network = network_to_train(
+        model, train_only=config.train_only, shared_fixed=config.shared_fixed
     )
     use_winograd(model, runtime.winograd)
     data = config.data

@@ -20,7 +20,7 @@ from detection.engine.distributed import Processes
 from detection.engine.evaluate import image_batches
 from detection.evaluation.proposal_recall import TOPS, ImageProposals, proposal_recall
 from detection.inference.detector import Detector
-from detection.model.rpn import ProposalSelection
+from detection.model.proposals import ProposalSelection
 from detection.precision import autocast
 from detection.structures import ImageBatch, Proposals
 

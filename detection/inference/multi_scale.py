@@ -22,6 +22,7 @@ from detection import boxes as box_ops
 from detection.data.transforms import Resize
 from detection.inference.refine import Classify
 from detection.model.faster_rcnn import FasterRCNN, whole_images
+from detection.model.region_cache import in_chunks
 
 Sizes = list[tuple[int, int]]
 Pooling = Callable[[Tensor], Tensor]  # boxes [R, 4] in one image at one scale -> [R, ...]
@@ -100,7 +101,7 @@ def multi_scale_classifier(
             if rule.maximum == "region_features":
                 found.append(_maxout(own_views, sizes, own, base_size, rule.region_side))
                 continue
-            for part in model.in_chunks(own):
+            for part in in_chunks(own, regions_at_once=model.regions_at_once):
                 pooled = _maxout(own_views, sizes, part, base_size, rule.region_side)
                 pooled = pooled.contiguous(memory_format=torch.channels_last)
                 found.append(model.backbone.region_features(pooled))
@@ -108,7 +109,9 @@ def multi_scale_classifier(
 
     # The whole image is a region like any other: it, too, is seen at two scales.
     context = region_features(whole_images(maps[0], base_sizes)) if model.has_context else None
-    return lambda boxes: model.predict(region_features(boxes), boxes, base_sizes, context)
+    return lambda boxes: model.classify_region_features(
+        region_features(boxes), boxes, base_sizes, context
+    )
 
 
 def lower_scale(
@@ -131,7 +134,7 @@ def lower_scale(
 def _views(model: FasterRCNN, features: Tensor, rule: MultiScale) -> list[Pooling]:
     """For each image of one scale: boxes in its pixels -> that of which the maximum is taken."""
     if rule.maximum == "region_features":
-        return model.regions(features)
+        return [model.region_cache(image[None]) for image in features]
     return [partial(_pooled, model, image[None]) for image in features]
 
 
