@@ -2,7 +2,7 @@
 
 The configuration names a class of any package that can be imported, and gives its arguments:
 
-    model/backbone=custom model.backbone._target_=theirpackage.TheirBackbone
+    model.backbone._target_=theirpackage.TheirBackbone model.backbone.depth=4
     model.roi_head._target_=theirpackage.TheirHead
 
 A head gets the arguments of RoIHead, and those that ``+model.roi_head.name=value`` adds.

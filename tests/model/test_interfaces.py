@@ -83,7 +83,6 @@ def theirs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> FasterRCNN:
         "train",
         [
             "data.root=x",
-            "model/backbone=custom",
             "model.backbone._target_=theirpackage.TheirBackbone",
             "+model.backbone.width=4",
             "model.roi_head._target_=theirpackage.TheirHead",
