@@ -7,11 +7,10 @@ from pathlib import Path
 
 import pytest
 import torch
-from hydra.utils import instantiate
-from omegaconf import OmegaConf
 from torch import Tensor, nn
 
-from detection.cli.launch import as_plain, compose_config
+from detection.cli.compose import compose_config
+from detection.cli.objects import as_plain, make
 from detection.model.alternating import network_to_train
 from detection.model.faster_rcnn import FasterRCNN
 from detection.model.frozen_bn import fold, use_winograd
@@ -90,8 +89,9 @@ def theirs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> FasterRCNN:
             "model.rpn.sampling.cross_boundary=true",
         ],
     )
-    model = as_plain(config.model) | {"num_classes": 3}
-    return instantiate(OmegaConf.create(model), _convert_="all")
+    model = make(as_plain(config.model) | {"num_classes": 3})
+    assert isinstance(model, FasterRCNN)
+    return model
 
 
 def test_a_backbone_and_a_head_of_another_package_train_and_detect(
