@@ -7,6 +7,8 @@ folders nor configures logging.
 from __future__ import annotations
 
 import difflib
+import importlib
+import inspect
 import logging
 import re
 from collections.abc import Iterator
@@ -53,22 +55,36 @@ def _without_old_keys(overrides: list[str], replaced: list[str]) -> list[str]:
 
 
 def _drop_old_settings(composed: DictConfig, key: str, overrides: list[str]) -> None:
-    """A new class does not take the old one's settings: only those of the command line stay."""
+    """A new class keeps of the old one's settings in the files those alone that it takes."""
     node = OmegaConf.select(composed, key)
     named = [o.lstrip("+").partition("=")[0] for o in overrides]
-    inside = [name.removeprefix(f"{key}.") for name in named if name.startswith(f"{key}.")]
-    kept = {name.partition(".")[0] for name in inside}
-    dropped = [str(name) for name in node if not str(name).startswith("_") and name not in kept]
+    given = {name.removeprefix(f"{key}.").partition(".")[0] for name in named}
+    in_files = [str(name) for name in node if not str(name).startswith("_") and name not in given]
+    taken = _arguments(node["_target_"], f"{key}._target_")
+    dropped = [name for name in in_files if name not in taken]
     with open_dict(composed):
         for name in dropped:
             del node[name]
-    if dropped:
+    if in_files:
+        kept = [f"{name}={node[name]}" for name in in_files if name in taken]
         log.info(
-            "%s is a %s: of the settings in the files %s do not hold for it",
+            "%s: %s takes %s from the files, and not %s",
             key,
             node["_target_"],
-            ", ".join(dropped),
+            ", ".join(kept) or "nothing",
+            ", ".join(dropped) or "anything else",
         )
+
+
+def _arguments(target: str, key: str) -> set[str]:
+    """The names of what a class on the command line is called with."""
+    module, _, name = target.rpartition(".")
+    try:
+        return set(inspect.signature(getattr(importlib.import_module(module), name)).parameters)
+    except (ImportError, AttributeError, ValueError, TypeError) as error:
+        raise ValueError(
+            f"{key}={target}: cannot be imported ({error}); install the package, or mend the name"
+        ) from None
 
 
 def _cannot_be_parsed(override: str, message: str) -> str:
