@@ -3,7 +3,7 @@
 The path of an image: resize (once, or to several scales) -> ``propose`` (shared features, 300
 proposals) -> ``classify`` (class probabilities and boxes of each; merged over scales, mirror images
 and models where there are several) -> refinement (300 more for each pass) -> score threshold ->
-class-wise NMS -> the best few -> voting -> pixels of the original image.
+class-wise NMS -> the best few -> voting -> pixels of the original image, clipped to it.
 """
 
 from __future__ import annotations
@@ -251,14 +251,16 @@ class Detector:
     def finish(
         self, prediction: RegionPredictions, size: tuple[int, int], original: tuple[int, int]
     ) -> Detections:
-        """The detections of one image, in pixels of the original one, on the CPU.
+        """The detections of one image, in pixels of the original one and inside it, on the CPU.
 
         ``size``, ``original``: height and width of the image as the model saw it, and as it was.
         """
         # bf16 has 8 bits: a box averaged in it would move in steps of pixels.
         with torch.autocast(self.device.type, enabled=False):
             detections = self.inference.post_processing(prediction)
-        boxes = box_ops.rescale(detections.boxes, size, original)
+        # Clipped last: regression clips, but averaging, voting and rescaling round, and a box
+        # may leave its image by 1e-5 of the image's side.
+        boxes = box_ops.clip(box_ops.rescale(detections.boxes, size, original), original)
         found = Detections(boxes, detections.scores, detections.labels)
         # A box that was regressed out of its image and cut to nothing detects nothing.
         return found[(boxes[:, 2:] > boxes[:, :2]).all(dim=1)].cpu()

@@ -208,7 +208,7 @@ def test_everything_together_computes_each_feature_map_once(
     assert len(found) > 0
     width = torch.tensor([128.0, 96, 128, 96])
     assert bool((found.boxes >= 0).all())
-    assert bool((found.boxes <= width + 1e-3).all())
+    assert bool((found.boxes <= width).all())
 
 
 def test_a_base_scale_that_is_no_scale_is_computed_for_the_proposals_alone(
