@@ -14,8 +14,8 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from detection.visualization import draw
 from detection.structures import Detections, Target
+from detection.visualization import draw
 from detection.visualization.draw import (
     class_colour,
     contact_sheet,
