@@ -20,7 +20,7 @@ from benchmarks.networks import (
     pictures,
     training_config,
 )
-from detection.inference.detector import PostProcessing
+from detection.inference.post_processing import PostProcessing
 from detection.model.faster_rcnn import FasterRCNN
 from detection.model.frozen_bn import fold, use_winograd
 

@@ -22,7 +22,7 @@ from benchmarks.detectron2_c4 import Detectron2C4
 from benchmarks.torchvision_c4 import TorchvisionC4
 from detection import boxes as box_ops
 from detection.cli.launch import as_plain, compose_config
-from detection.inference.detector import PostProcessing
+from detection.inference.post_processing import PostProcessing
 from detection.model.faster_rcnn import FasterRCNN
 from detection.model.frozen_bn import FrozenBN
 from detection.structures import Detections, ImageBatch, Target

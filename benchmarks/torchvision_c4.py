@@ -22,7 +22,7 @@ from torchvision.models.detection.rpn import RegionProposalNetwork
 from torchvision.ops import FrozenBatchNorm2d, roi_align, roi_pool
 
 from benchmarks.measuring import Stages
-from detection.inference.detector import PostProcessing
+from detection.inference.post_processing import PostProcessing
 from detection.model.anchors import Anchors
 from detection.model.faster_rcnn import FasterRCNN
 from detection.model.pixels import PixelFormat

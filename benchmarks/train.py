@@ -28,7 +28,7 @@ from benchmarks.networks import (
 )
 from benchmarks.torchvision_c4 import TorchvisionC4
 from detection.engine.optimizers import set_rate
-from detection.inference.detector import PostProcessing
+from detection.inference.post_processing import PostProcessing
 from detection.model.faster_rcnn import FasterRCNN
 from detection.model.frozen_bn import use_winograd
 from detection.structures import ImageBatch, Target

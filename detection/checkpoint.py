@@ -28,9 +28,16 @@ Kind = TypeVar("Kind", bound="_File")
 # The halves of a detector, each of which can be trained without the other.
 HALVES = ("rpn", "fast_rcnn")
 
+# Classes that have moved: the name in the file -> the name now.
+MOVED = {
+    "detection.inference.detector.PostProcessing": (
+        "detection.inference.post_processing.PostProcessing"
+    ),
+}
+
 # What constructors did before they had these arguments: for checkpoints of that time.
 EARLIER: dict[str, dict[str, Any]] = {
-    "detection.inference.detector.PostProcessing": {"voting_iou": None},
+    "detection.inference.post_processing.PostProcessing": {"voting_iou": None},
     "detection.inference.refine.Refinement": {"minimum_score": 0.0},
     "detection.model.rpn.AnchorSampling": {"divide_by": "drawn"},
     "detection.model.roi_head.RegionSampling": {"divide_by": "image"},
@@ -257,6 +264,7 @@ def build(config: Any) -> Any:
     if "_target_" not in config:
         return arguments
     target = str(config["_target_"])
+    target = MOVED.get(target, target)
     arguments = EARLIER.get(target, {}) | arguments
     module, _, name = target.rpartition(".")
     if not module.startswith("detection."):

@@ -12,7 +12,7 @@ import os
 import re
 import sys
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import replace
+from dataclasses import is_dataclass, replace
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -135,11 +135,11 @@ def check_classes(
 
 
 def load_detector(
-    config: DictConfig, runtime: Runtime, *, halves: Sequence[str] = HALVES
+    config: DictConfig, runtime: Runtime, *, networks: Sequence[str] = HALVES
 ) -> Detector:
     """The detector of ``config.checkpoint`` (several: an ensemble).
 
-    ``halves``: those of it that will be asked.
+    ``networks``: those of its two that will be asked.
 
     It does what ``config.inference`` says, or else the checkpoint, changed where the other values
     of the configuration are not null.
@@ -154,13 +154,21 @@ def load_detector(
         winograd=runtime.winograd,
         inference=None if chosen is None else build(as_plain(chosen)),
         resize=None if None in (config.shorter_side, config.longest) else given,
-        halves=halves,
+        networks=networks,
     )
-    inference = detector.inference
-    post_processing = _given(config, "score_threshold", "nms_iou", "per_image")
-    detector.inference = replace(
-        inference, post_processing=replace(inference.post_processing, **post_processing)
-    )
+    post_processing = detector.inference.post_processing
+    changes = _given(config, "score_threshold", "nms_iou", "per_image")
+    if changes:
+        if not (
+            is_dataclass(post_processing) and all(hasattr(post_processing, n) for n in changes)
+        ):
+            raise ValueError(
+                f"{', '.join(changes)}: {type(post_processing).__name__}, the detector's "
+                "inference.post_processing, has no such settings; leave them out"
+            )
+        detector.inference = replace(
+            detector.inference, post_processing=replace(post_processing, **changes)
+        )
     detector.resize = replace(detector.resize, **_given(config, "longest"))
     if config.shorter_side is not None:
         detector.resize = replace(detector.resize, shorter_sides=[config.shorter_side])

@@ -40,7 +40,7 @@ def main(config: DictConfig) -> None:
         device=runtime.device,
         precision=runtime.precision,
         winograd=runtime.winograd,
-        halves=["rpn"],
+        networks=["rpn"],
     )
     path = Path(config.output)
     write_proposals(

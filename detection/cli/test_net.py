@@ -73,8 +73,8 @@ def main(config: DictConfig) -> None:
         detections = read_detections(Path(config.detections), dataset.to_coco())
     else:
         runtime = set_up_runtime(**config.runtime)
-        halves = ["fast_rcnn"] if config.proposals_file else HALVES
-        detector = load_detector(config, runtime, halves=halves)
+        networks = ["fast_rcnn"] if config.proposals_file else HALVES
+        detector = load_detector(config, runtime, networks=networks)
         if config.proposal_recall and len(detector.models) > 1:
             raise ValueError("proposal_recall=true measures one model's RPN, not an ensemble's")
         dataset = dataset.with_class_names(detector.class_names)

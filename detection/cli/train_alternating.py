@@ -192,7 +192,7 @@ def _propose(
         device=runtime.device,
         precision=runtime.precision,
         winograd=runtime.winograd,
-        halves=["rpn"],
+        networks=["rpn"],
     )
     write_proposals(
         path,

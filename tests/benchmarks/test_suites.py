@@ -20,7 +20,7 @@ from benchmarks.measuring import Case, as_markdown, gflop, measure, timed_stages
 from benchmarks.networks import agreement, objects, pictures, spread_logits
 from benchmarks.torchvision_c4 import TorchvisionC4
 from detection.cli.launch import compose_config
-from detection.inference.detector import PostProcessing
+from detection.inference.post_processing import PostProcessing
 from detection.model.faster_rcnn import FasterRCNN
 from detection.structures import Detections
 

@@ -19,8 +19,9 @@ from detection.data.transforms import Resize
 from detection.engine import propose
 from detection.engine.distributed import Processes
 from detection.engine.evaluate import detect_dataset
-from detection.inference.detector import Detector, Inference, PostProcessing
+from detection.inference.detector import Detector, Inference
 from detection.inference.multi_scale import MultiScale
+from detection.inference.post_processing import PostProcessing
 from detection.inference.refine import Refinement
 from detection.model.faster_rcnn import FasterRCNN
 from detection.shapes.dataset import generate

@@ -11,8 +11,9 @@ import torch
 from torch import nn
 
 from detection.data.transforms import Resize
-from detection.inference.detector import Detector, Inference, PostProcessing
+from detection.inference.detector import Detector, Inference
 from detection.inference.multi_scale import MultiScale
+from detection.inference.post_processing import PostProcessing
 from detection.inference.refine import Refinement
 from detection.model.faster_rcnn import FasterRCNN
 

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from detection.boxes import iou
-from detection.inference.detector import PostProcessing
+from detection.inference.post_processing import PostProcessing
 from detection.model.faster_rcnn import FasterRCNN
 from detection.model.frozen_bn import fold
 from detection.structures import ImageBatch, Losses, Target
