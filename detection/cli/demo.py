@@ -28,7 +28,7 @@ from detection.data.dataset import DetectionDataset
 from detection.data.formats.open import open_folder
 from detection.engine.metrics_file import write_metrics
 from detection.shapes.dataset import generate
-from detection.visualization.draw import contact_sheet
+from detection.visualization.contact_sheet import contact_sheet
 from detection.visualization.summary import Summary, write_summary
 
 log = logging.getLogger("demo")
