@@ -19,7 +19,7 @@ from benchmarks.pictures import pictures
 from benchmarks.stages import Stages
 from detection.cli.compose import compose_config
 from detection.cli.objects import as_plain
-from detection.inference.detector import PostProcessing
+from detection.inference.post_processing import PostProcessing
 from detection.model.faster_rcnn import FasterRCNN
 from detection.model.frozen_bn import FrozenBN
 from detection.model.roi_head import RoIHead

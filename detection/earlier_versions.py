@@ -7,6 +7,9 @@ from typing import Any
 
 # Classes that have moved: the name in the file -> the name now.
 MOVED = {
+    "detection.inference.detector.PostProcessing": (
+        "detection.inference.post_processing.PostProcessing"
+    ),
     "detection.data.crops.CentreCrop": "detection.classification.crops.CentreCrop",
     "detection.data.crops.TenCrop": "detection.classification.crops.TenCrop",
     "detection.data.crops.MultiScale": "detection.classification.crops.FullyConvolutionalViews",
@@ -17,7 +20,7 @@ MOVED = {
 
 # Arguments that a constructor did not have then, with the value that it behaved by; by new names.
 ADDED_ARGUMENTS: dict[str, dict[str, Any]] = {
-    "detection.inference.detector.PostProcessing": {"voting_iou": None},
+    "detection.inference.post_processing.PostProcessing": {"voting_iou": None},
     "detection.inference.refine.Refinement": {"minimum_score": 0.0},
     "detection.model.targets.AnchorSampling": {"divide_by": "sampled"},
     "detection.model.targets.RegionSampling": {"divide_by": "image"},

@@ -12,7 +12,7 @@ from typing import Any
 from torch import Tensor, nn
 
 from benchmarks.stages import Stages
-from detection.inference.detector import PostProcessing
+from detection.inference.post_processing import PostProcessing
 from detection.model.faster_rcnn import FasterRCNN
 from detection.model.resnet import BLOCKS, STAGES, Bottleneck, ResNet
 from detection.model.roi_head import RoIHead

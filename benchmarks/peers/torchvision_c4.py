@@ -19,7 +19,7 @@ from torchvision.ops import roi_align, roi_pool
 
 from benchmarks.peers import torchvision_resnet, torchvision_rpn
 from benchmarks.stages import Stages
-from detection.inference.detector import PostProcessing
+from detection.inference.post_processing import PostProcessing
 from detection.model.faster_rcnn import FasterRCNN
 from detection.model.pixels import PixelFormat
 from detection.model.resnet import Bottleneck, ResNet

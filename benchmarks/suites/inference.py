@@ -35,7 +35,8 @@ from detection.data.image import read_image
 from detection.data.transforms import Resize
 from detection.engine.detect import detect_images
 from detection.engine.evaluate import to_results
-from detection.inference.detector import Detector, PostProcessing
+from detection.inference.detector import Detector
+from detection.inference.post_processing import PostProcessing
 from detection.model.faster_rcnn import FasterRCNN
 from detection.model.frozen_bn import fold, use_winograd
 from detection.structures import ImageBatch

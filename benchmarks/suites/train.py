@@ -22,7 +22,7 @@ from benchmarks.peers.torchvision_c4 import TorchvisionC4
 from benchmarks.pictures import objects, pictures
 from benchmarks.stages import Stages
 from detection.engine.optimizers import set_rate
-from detection.inference.detector import PostProcessing
+from detection.inference.post_processing import PostProcessing
 from detection.model.faster_rcnn import FasterRCNN
 from detection.model.frozen_bn import use_winograd
 from detection.model.roi_head import RoIHead

@@ -12,7 +12,7 @@ import cv2
 
 from detection.data.image import read_image
 from detection.engine.metrics_file import write_metrics
-from detection.visualization.draw import contact_sheet
+from detection.visualization.contact_sheet import contact_sheet
 from detection.visualization.summary import (
     Summary,
     detection_classes,

@@ -37,6 +37,7 @@ def propose_dataset(
 ) -> Iterator[tuple[Example, Proposals]]:
     """Each image of ``dataset`` and the RPN's proposals in its own pixels, on the CPU.
 
+    The proposals lie inside the image.
     ``selection``: how many, in place of the model's own two selections.
     """
     model = detector.model.eval()
@@ -54,7 +55,9 @@ def propose_dataset(
             logits, deltas = model.rpn(features)
             found = model.rpn.propose(logits, deltas, model.anchors(features), sizes, selection)
             for example, size, proposals in zip(examples, sizes, found, strict=True):
+                # Clipped again: rescaling rounds, and a box may leave its image by that.
                 boxes = box_ops.rescale(proposals.boxes, size, example.size)
+                boxes = box_ops.clip(boxes, example.size)
                 yield example, Proposals(boxes.cpu(), proposals.logits.cpu())
 
 

@@ -25,7 +25,7 @@ from benchmarks.suites import inference, train
 from benchmarks.suites.evaluation import made_up
 from benchmarks.table import as_markdown
 from detection.cli.compose import compose_config
-from detection.inference.detector import PostProcessing
+from detection.inference.post_processing import PostProcessing
 from detection.model.faster_rcnn import FasterRCNN
 from detection.structures import Detections
 

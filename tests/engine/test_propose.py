@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 import torch
 
+from detection import boxes as box_ops
 from detection.data.dataset import DetectionDataset
 from detection.data.formats.open import open_dataset
 from detection.data.proposals_file import ProposalsFile, ProposalsWriter
@@ -18,8 +19,9 @@ from detection.data.transforms import Resize
 from detection.engine import propose
 from detection.engine.distributed import Processes
 from detection.engine.evaluate import detect_dataset
-from detection.inference.detector import Detector, Inference, PostProcessing
+from detection.inference.detector import Detector, Inference
 from detection.inference.multi_scale import MultiScale
+from detection.inference.post_processing import PostProcessing
 from detection.inference.refine import Refinement
 from detection.model.faster_rcnn import FasterRCNN
 from detection.shapes.dataset import generate
@@ -79,6 +81,26 @@ def test_the_file_holds_what_joint_training_would_propose(
         boxes = file.read(example).boxes
         assert (boxes >= 0).all()
         assert (boxes <= torch.tensor([width, height, width, height]) + 1e-3).all()
+
+
+@pytest.mark.parametrize("side", [47, 85, 91, 93])
+def test_no_proposal_leaves_its_image_by_rounding(
+    trained: Detector, dataset: DetectionDataset, side: int
+) -> None:
+    trained.resize = Resize(shorter_sides=[side], longest=200)
+    rounded_outwards = 0
+    selection = trained.model.rpn.test_proposals
+    for example, proposals in propose.propose_dataset(trained, dataset, selection=selection, **HOW):
+        height, width = example.size
+        limit = torch.tensor([width, height, width, height])
+        assert (proposals.boxes >= 0).all()
+        assert (proposals.boxes <= limit).all()
+        resized = trained.resize.size(example.size, side)
+        whole = torch.tensor([0.0, 0, resized[1], resized[0]])
+        rounded_outwards += bool((box_ops.rescale(whole, resized, example.size) > limit).any())
+    # In float32 47 * (99 / 47) is 99.00001: without clipping, a proposal that ends at the edge of
+    # the resized image would leave this one.
+    assert rounded_outwards
 
 
 def test_fast_rcnn_on_the_file_detects_what_the_whole_detector_does(

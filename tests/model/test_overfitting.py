@@ -8,7 +8,7 @@ import torch
 from torch import nn
 
 from detection.boxes import iou
-from detection.inference.detector import PostProcessing
+from detection.inference.post_processing import PostProcessing
 from detection.model.faster_rcnn import FasterRCNN
 from detection.structures import ImageBatch, Target
 
