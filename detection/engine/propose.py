@@ -24,7 +24,7 @@ from detection.model.proposals import ProposalSelection
 from detection.precision import autocast
 from detection.structures import ImageBatch, Proposals
 
-IMAGES_OF_A_PART = 4000  # what an interruption costs at most
+IMAGES_PER_SHARD = 4000  # an interruption costs the work on so many at most
 
 
 def propose_dataset(
@@ -38,7 +38,7 @@ def propose_dataset(
     """Each image of ``dataset`` and the RPN's proposals in its own pixels, on the CPU.
 
     The proposals lie inside the image.
-    ``selection``: how many, in place of the model's own two selections.
+    ``selection``: which of them, instead of the model's own two selections.
     """
     model = detector.model.eval()
     resize = functools.partial(detector.resize, shorter=detector.resize.shorter_sides[0])
@@ -72,32 +72,33 @@ def write_proposals(
 ) -> None:
     """Writes the proposals that Fast R-CNN trains on, as many as in joint training.
 
-    Part by part, which are joined in the end: what an interrupted call has written beside ``path``
-    is not done again.  The processes share the parts between them; all must call this.
+    They are written in shards beside ``path``, which are joined at the end.  Shards that an
+    interrupted call has left are not computed again.  The processes divide the shards among them:
+    all must call this.
     """
     selection = detector.model.rpn.training_proposals
-    rounds = max(1, math.ceil(len(dataset) / (IMAGES_OF_A_PART * processes.world_size)))
+    rounds = max(1, math.ceil(len(dataset) / (IMAGES_PER_SHARD * processes.world_size)))
     count = rounds * processes.world_size
-    mark = _mark(detector, selection, dataset)
-    parts = {
-        path.with_name(f"{path.stem}.{mark}.{number}of{count}{path.suffix}"): replace(
+    digest = _digest(detector, selection, dataset)
+    shards = {
+        path.with_name(f"{path.stem}.{digest}.{number}of{count}{path.suffix}"): replace(
             dataset, examples=dataset.examples[number - 1 :: count]
         )
         for number in range(1, count + 1)
     }
-    for part, share in list(parts.items())[processes.rank :: processes.world_size]:
-        if part.is_file():
+    for shard, images in list(shards.items())[processes.rank :: processes.world_size]:
+        if shard.is_file():
             continue
         writer = ProposalsWriter()
         for example, proposals in propose_dataset(
-            detector, share, selection=selection, batch_size=batch_size, workers=workers
+            detector, images, selection=selection, batch_size=batch_size, workers=workers
         ):
             writer.add(example, proposals)
-        writer.save(part)
+        writer.save(shard)
     processes.wait()
     if processes.is_first:
-        _join(path, parts)
-        # Those of a call that nobody has gone on with, too.
+        _join(path, shards)
+        # All shards, also those of an earlier call that was not finished.
         left = re.compile(rf"{re.escape(path.stem)}\.\w{{12}}\.\d+of\d+{re.escape(path.suffix)}")
         for other in path.parent.iterdir():
             if left.fullmatch(other.name):
@@ -105,8 +106,8 @@ def write_proposals(
     processes.wait()
 
 
-def _mark(detector: Detector, selection: ProposalSelection, dataset: DetectionDataset) -> str:
-    """Tells apart the parts of one detector and data set from those of others."""
+def _digest(detector: Detector, selection: ProposalSelection, dataset: DetectionDataset) -> str:
+    """Distinguishes the shards of this detector and data set from those of others."""
     rules = (selection, detector.resize, detector.precision, repr(detector.model))
     digest = hashlib.sha256(repr(rules).encode())
     for example in dataset.examples:
@@ -116,11 +117,11 @@ def _mark(detector: Detector, selection: ProposalSelection, dataset: DetectionDa
     return digest.hexdigest()[:12]
 
 
-def _join(path: Path, parts: Mapping[Path, DetectionDataset]) -> None:
+def _join(path: Path, shards: Mapping[Path, DetectionDataset]) -> None:
     writer = ProposalsWriter()
-    for part, share in parts.items():
-        proposals = ProposalsFile(part, share)
-        for example in share.examples:
+    for shard, images in shards.items():
+        proposals = ProposalsFile(shard, images)
+        for example in images.examples:
             writer.add(example, proposals.read(example))
     writer.save(path)
 

@@ -2,7 +2,7 @@
 
 The run owns its folder: what it resumes there, its log, its validations and its checkpoints.  What
 is trained, on what and by which rules comes from outside: a detector
-(:mod:`detection.cli.detector_objects` makes its runs) or a classifier.
+(:mod:`detection.cli.detector_training` makes its runs) or a classifier.
 """
 
 from __future__ import annotations

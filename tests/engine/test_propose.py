@@ -146,7 +146,7 @@ def test_an_interrupted_call_goes_on_with_the_parts_that_are_there(
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(propose, "IMAGES_OF_A_PART", 2)  # three parts of the five images
+    monkeypatch.setattr(propose, "IMAGES_PER_SHARD", 2)  # three shards of the five images
     whole = tmp_path / "whole.safetensors"
     propose.write_proposals(whole, trained, dataset, processes=Processes(0, 1, 0), **HOW)
     path = tmp_path / "parts" / "proposals.safetensors"
