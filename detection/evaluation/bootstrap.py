@@ -5,9 +5,9 @@ them drawn from the images with replacement; the spread of the differences is th
 
 An image drawn twice counts twice.  Detections are matched to objects within their image, so
 matching need not be repeated: a resampled data set is a weight for each image, and AP a weighted
-count over the matches.  (hotcoco.compare takes several times as long for the same.)  Detections of
-one image and class with equal scores keep their order, both copies of the one before both of the
-other.
+count over the matches.  (hotcoco.compare takes several times as long for the same.)  Where
+detections of one image and class have equal scores, all copies of the first come before all copies
+of the second.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """Recall of proposals: COCO's average recall (Hosang et al. 2016), whatever the class.
 
-AR is the mean over the IoU thresholds 0.50, 0.55, ..., 0.95 of the part of all objects that some
-proposal finds, no proposal finding two.  The evaluation is a library's, as in
+AR is the mean over the IoU thresholds 0.50, 0.55, ..., 0.95 of the share of all objects that are
+found, where one proposal finds at most one object.  The evaluation is a library's, as in
 :mod:`detection.evaluation.coco_ap`.
 """
 
