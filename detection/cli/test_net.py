@@ -20,10 +20,10 @@ from typing import Any
 
 from omegaconf import DictConfig
 
-from detection.checkpoint import HALVES
-from detection.cli.launch import load_detector
+from detection.checkpoint import NETWORKS
+from detection.cli.objects import detector as make_detector
+from detection.cli.objects import open_split
 from detection.data.dataset import DetectionDataset
-from detection.data.formats.open import open_folder
 from detection.data.proposals_file import ProposalsFile
 from detection.engine.evaluate import detect_dataset, measure
 from detection.engine.metrics_file import write_metrics
@@ -49,7 +49,7 @@ def main(config: DictConfig) -> None:
             "proposals_file= takes the place of a checkpoint's RPN: leave out detections= and "
             "proposal_recall=true"
         )
-    dataset = open_dataset(config)
+    dataset = open_test_set(config)
     submits = config.submission is not None
     if not dataset.annotated and (
         config.proposal_recall or (config.checkpoint is None and not submits)
@@ -66,8 +66,8 @@ def main(config: DictConfig) -> None:
         detections = read_detections(Path(config.detections), dataset.to_coco())
     else:
         runtime = set_up_runtime(**config.runtime)
-        networks = ["fast_rcnn"] if config.proposals_file else HALVES
-        detector = load_detector(config, runtime, networks=networks)
+        networks = ["fast_rcnn"] if config.proposals_file else NETWORKS
+        detector = make_detector(config, runtime, networks=networks)
         if config.proposal_recall and len(detector.models) > 1:
             raise ValueError("proposal_recall=true measures one model's RPN, not an ensemble's")
         dataset = dataset.with_class_names(detector.class_names)
@@ -107,15 +107,10 @@ def main(config: DictConfig) -> None:
     log.info("\nmetrics: %s", folder / "metrics.json")
 
 
-def open_dataset(config: DictConfig) -> DetectionDataset:
+def open_test_set(config: DictConfig) -> DetectionDataset:
     """What is measured on, under its own labels."""
-    dataset = open_folder(
-        root=Path(config.data.root),
-        split=config.split,
-        classes=config.data.classes,
-        invalid_boxes=config.data.invalid_boxes,
-        check_images=config.checkpoint is not None,
-    )
+    check_images = config.checkpoint is not None
+    dataset = open_split(config.data, config.split, check_images=check_images)
     if config.max_images is None:
         return dataset
     return replace(dataset, examples=dataset.examples[: config.max_images])

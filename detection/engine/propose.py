@@ -20,7 +20,7 @@ from detection.engine.distributed import Processes
 from detection.engine.evaluate import image_batches
 from detection.evaluation.proposal_recall import TOPS, ImageProposals, proposal_recall
 from detection.inference.detector import Detector
-from detection.model.rpn import ProposalSelection
+from detection.model.proposals import ProposalSelection
 from detection.precision import autocast
 from detection.structures import ImageBatch, Proposals
 
@@ -68,7 +68,7 @@ def write_proposals(
     *,
     batch_size: int,
     workers: int,
-    own: Processes,
+    processes: Processes,
 ) -> None:
     """Writes the proposals that Fast R-CNN trains on, as many as in joint training.
 
@@ -76,8 +76,8 @@ def write_proposals(
     is not done again.  The processes share the parts between them; all must call this.
     """
     selection = detector.model.rpn.training_proposals
-    rounds = max(1, math.ceil(len(dataset) / (IMAGES_OF_A_PART * own.world_size)))
-    count = rounds * own.world_size
+    rounds = max(1, math.ceil(len(dataset) / (IMAGES_OF_A_PART * processes.world_size)))
+    count = rounds * processes.world_size
     mark = _mark(detector, selection, dataset)
     parts = {
         path.with_name(f"{path.stem}.{mark}.{number}of{count}{path.suffix}"): replace(
@@ -85,7 +85,7 @@ def write_proposals(
         )
         for number in range(1, count + 1)
     }
-    for part, share in list(parts.items())[own.rank :: own.world_size]:
+    for part, share in list(parts.items())[processes.rank :: processes.world_size]:
         if part.is_file():
             continue
         writer = ProposalsWriter()
@@ -94,15 +94,15 @@ def write_proposals(
         ):
             writer.add(example, proposals)
         writer.save(part)
-    own.wait()
-    if own.is_first:
+    processes.wait()
+    if processes.is_first:
         _join(path, parts)
         # Those of a call that nobody has gone on with, too.
         left = re.compile(rf"{re.escape(path.stem)}\.\w{{12}}\.\d+of\d+{re.escape(path.suffix)}")
         for other in path.parent.iterdir():
             if left.fullmatch(other.name):
                 other.unlink()
-    own.wait()
+    processes.wait()
 
 
 def _mark(detector: Detector, selection: ProposalSelection, dataset: DetectionDataset) -> str:

@@ -34,8 +34,12 @@ def set_up_runtime(
     workers: int,
     winograd: bool,
     local_rank: int = 0,
+    one_size: bool = False,
 ) -> Runtime:
-    """Checks and applies the ``runtime`` configuration; ValueError says what is not to be had."""
+    """Checks and applies the ``runtime`` configuration; ValueError says what is not available.
+
+    ``one_size``: whether all mini-batches have the same shape, as a classifier's crops do.
+    """
     if precision not in ("auto", "fp32", "bf16"):
         raise ValueError(f"runtime.precision must be auto, fp32 or bf16, got {precision!r}")
     if workers < 0:
@@ -43,12 +47,12 @@ def set_up_runtime(
     chosen = resolve_device(device, local_rank)
     if chosen.type == "cuda":
         torch.cuda.set_device(chosen)
-        # Images of many sizes: searching the best algorithm for each would never end.
-        torch.backends.cudnn.benchmark = False
         # What is called fp32 is fp32: torch would have convolutions in TF32, with 10 bits of it.
         torch.backends.cudnn.allow_tf32 = False
     else:
         _keep_freed_memory()
+    # Of images of many sizes, searching the best algorithm for each would never end.
+    torch.backends.cudnn.benchmark = one_size and not deterministic
     torch.use_deterministic_algorithms(deterministic)
     if precision == "auto":
         precision = "bf16" if _computes_in_bf16(chosen) else "fp32"

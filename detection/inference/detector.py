@@ -17,7 +17,8 @@ import torch
 from numpy.typing import NDArray
 
 from detection import boxes as box_ops
-from detection.checkpoint import HALVES, build
+from detection.build import build
+from detection.checkpoint import NETWORKS
 from detection.data.transforms import Resize, to_batch_pixels
 from detection.inference.ensemble import mean_classifier, union_of_proposals
 from detection.inference.flip import mirror, upright_classifier
@@ -96,13 +97,15 @@ class Detector:
         winograd: bool = True,
         inference: Inference | None = None,
         resize: Resize | None = None,
-        networks: Sequence[str] = HALVES,
+        networks: Sequence[str] = NETWORKS,
+        trust: Sequence[str] = (),
     ) -> Detector:
         """A detector from a checkpoint, which needs nothing else, or an ensemble of several.
 
         ``inference``, ``resize``: in place of those stored in the checkpoint.
         ``winograd``: see :func:`detection.model.frozen_bn.use_winograd`.
         ``networks``: those of its two that will be asked, "rpn" and "fast_rcnn".
+        ``trust``: other packages that its classes may come from, see :mod:`detection.build`.
         Raises ValueError if one of them has not been trained, if the checkpoints' classes differ,
         or their ``inference`` or ``resize`` while none is given.
         """
@@ -111,15 +114,16 @@ class Detector:
             networks=networks,
             same_inference=inference is None,
             same_resize=resize is None,
+            trust=trust,
         )
         first = checkpoints[0]
-        models = [load_model(checkpoint, winograd=winograd) for checkpoint in checkpoints]
+        models = [load_model(each, winograd=winograd, trust=trust) for each in checkpoints]
         return cls(
             models=[model.to(device) for model in models],
             class_names=first.class_names,
             category_ids=first.category_ids,
             resize=resize or build(first.resize),
-            inference=inference or build(first.inference),
+            inference=inference or build(first.inference, trust=trust),
             device=torch.device(device),
             precision=precision,
         )

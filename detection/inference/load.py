@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
-from detection.checkpoint import Checkpoint, build
+from detection.build import build
+from detection.checkpoint import Checkpoint
 from detection.model.faster_rcnn import FasterRCNN
 from detection.model.frozen_bn import fold, use_winograd
 
@@ -16,11 +17,13 @@ def load_checkpoints(
     networks: Sequence[str],
     same_inference: bool,
     same_resize: bool,
+    trust: Sequence[str],
 ) -> list[Checkpoint]:
     """Reads one checkpoint, or those of an ensemble.
 
     ``networks``: which of a detector's two must have been trained, "rpn" or "fast_rcnn".
     ``same_inference``, ``same_resize``: whether all must agree on these.
+    ``trust``: other packages that their classes may come from.
     Raises ValueError if one of the files has not trained ``networks``, or if they do not agree on
     the classes or on what they must.
     """
@@ -32,18 +35,19 @@ def load_checkpoints(
     for file, checkpoint in zip(files, checkpoints, strict=True):
         checkpoint.check_trained(networks, source=file)
     if same_inference:
-        _check_inference(files, checkpoints)
+        _check_inference(files, checkpoints, trust)
     if same_resize:
         _check_resize(files, checkpoints)
     return checkpoints
 
 
-def load_model(checkpoint: Checkpoint, *, winograd: bool) -> FasterRCNN:
+def load_model(checkpoint: Checkpoint, *, winograd: bool, trust: Sequence[str]) -> FasterRCNN:
     """The model for inference: BN folded into the convolutions, on the CPU.
 
     ``winograd``: see :func:`detection.model.frozen_bn.use_winograd`.
+    ``trust``: other packages that its classes may come from.
     """
-    model = checkpoint.build_model()
+    model = checkpoint.build_model(trust=trust)
     assert isinstance(model, FasterRCNN)
     use_winograd(model, winograd)
     fold(model)
@@ -61,11 +65,13 @@ def _check_class_names(files: Sequence[Path], checkpoints: Sequence[Checkpoint])
             )
 
 
-def _check_inference(files: Sequence[Path], checkpoints: Sequence[Checkpoint]) -> None:
+def _check_inference(
+    files: Sequence[Path], checkpoints: Sequence[Checkpoint], trust: Sequence[str]
+) -> None:
     # Built: what an older file leaves unsaid is what a newer one says.
-    first = build(checkpoints[0].inference)
+    first = build(checkpoints[0].inference, trust=trust)
     for file, checkpoint in zip(files, checkpoints, strict=True):
-        if build(checkpoint.inference) != first:
+        if build(checkpoint.inference, trust=trust) != first:
             raise ValueError(
                 f"{file} was validated with other steps of inference than {files[0]}: say "
                 "which ones the ensemble is to take, with inference="

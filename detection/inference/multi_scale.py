@@ -22,6 +22,7 @@ from detection import boxes as box_ops
 from detection.data.transforms import Resize
 from detection.inference.steps import MultiScaleStep, RegionClassifier, Sizes
 from detection.model.faster_rcnn import FasterRCNN, whole_images
+from detection.model.region_cache import in_chunks
 
 Pooling = Callable[[Tensor], Tensor]  # boxes [R, 4] in one image at one scale -> [R, ...]
 
@@ -85,7 +86,9 @@ class MultiScale:
 
         # The whole image is a region like any other: it, too, is seen at two scales.
         context = region_features(whole_images(maps[0], base_sizes)) if model.has_context else None
-        return lambda boxes: model.predict(region_features(boxes), boxes, base_sizes, context)
+        return lambda boxes: model.classify_region_features(
+            region_features(boxes), boxes, base_sizes, context
+        )
 
 
 @dataclass(frozen=True)
@@ -123,7 +126,7 @@ def _poolings(
 ) -> list[Pooling]:
     """For each image of one scale: boxes in its pixels -> that of which the maximum is taken."""
     if maximum == "region_features":
-        return model.regions(features)
+        return [model.region_cache(image[None]) for image in features]
     return [partial(_pooled, model, image[None]) for image in features]
 
 
@@ -143,7 +146,7 @@ def _image_features(
     if rule.maximum == "region_features":
         return [_maxout(poolings, sizes, boxes, base_size, rule.region_side)]
     found = []
-    for chunk in model.in_chunks(boxes):
+    for chunk in in_chunks(boxes, regions_at_once=model.regions_at_once):
         pooled = _maxout(poolings, sizes, chunk, base_size, rule.region_side)
         pooled = pooled.contiguous(memory_format=torch.channels_last)
         found.append(model.backbone.region_features(pooled))

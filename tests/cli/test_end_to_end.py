@@ -18,7 +18,7 @@ import torch
 from detection.engine.log import read_log
 from detection.inference.detector import Detector
 from detection.shapes.dataset import generate
-from detection.shapes.scenes import CLASS_NAMES
+from detection.shapes.outlines import CLASS_NAMES
 
 ROOT = Path(__file__).resolve().parents[2]
 SMALL = [

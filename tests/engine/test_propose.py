@@ -13,7 +13,7 @@ import torch
 
 from detection import boxes as box_ops
 from detection.data.dataset import DetectionDataset
-from detection.data.formats.open import open_folder
+from detection.data.formats.open import open_dataset
 from detection.data.proposals_file import ProposalsFile, ProposalsWriter
 from detection.data.transforms import Resize
 from detection.engine import propose
@@ -37,7 +37,7 @@ def dataset(tmp_path_factory: pytest.TempPathFactory) -> DetectionDataset:
         seed=1,
         image_side=128,
     )
-    return open_folder(root=root, split="train", classes=None, invalid_boxes="error")
+    return open_dataset(root=root, split="train", classes=None, invalid_boxes="error")
 
 
 @pytest.fixture
@@ -66,7 +66,7 @@ def trained(detector: Callable[..., FasterRCNN], dataset: DetectionDataset) -> D
 @pytest.fixture
 def written(trained: Detector, dataset: DetectionDataset, tmp_path: Path) -> Path:
     path = tmp_path / "proposals.safetensors"
-    propose.write_proposals(path, trained, dataset, own=Processes(0, 1, 0), **HOW)
+    propose.write_proposals(path, trained, dataset, processes=Processes(0, 1, 0), **HOW)
     return path
 
 
@@ -128,10 +128,10 @@ def test_the_processes_shares_are_joined(
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(Processes, "wait", lambda own: None)
+    monkeypatch.setattr(Processes, "wait", lambda processes: None)
     path = tmp_path / "shared" / "proposals.safetensors"
     for rank in (1, 0):  # the first one joins, when all are done
-        propose.write_proposals(path, trained, dataset, own=Processes(rank, 2, rank), **HOW)
+        propose.write_proposals(path, trained, dataset, processes=Processes(rank, 2, rank), **HOW)
     assert [entry.name for entry in path.parent.iterdir()] == [path.name]
     whole, joined = ProposalsFile(written, dataset), ProposalsFile(path, dataset)
     for example in dataset.examples:
@@ -148,7 +148,7 @@ def test_an_interrupted_call_goes_on_with_the_parts_that_are_there(
 ) -> None:
     monkeypatch.setattr(propose, "IMAGES_OF_A_PART", 2)  # three parts of the five images
     whole = tmp_path / "whole.safetensors"
-    propose.write_proposals(whole, trained, dataset, own=Processes(0, 1, 0), **HOW)
+    propose.write_proposals(whole, trained, dataset, processes=Processes(0, 1, 0), **HOW)
     path = tmp_path / "parts" / "proposals.safetensors"
     save, saved = ProposalsWriter.save, []
 
@@ -159,7 +159,7 @@ def test_an_interrupted_call_goes_on_with_the_parts_that_are_there(
         save(writer, to)
 
     monkeypatch.setattr(ProposalsWriter, "save", dies_at_the_second)
-    call = functools.partial(propose.write_proposals, path, own=Processes(0, 1, 0), **HOW)
+    call = functools.partial(propose.write_proposals, path, processes=Processes(0, 1, 0), **HOW)
     with pytest.raises(KeyboardInterrupt):
         call(trained, dataset)
     assert not path.exists()
@@ -183,7 +183,7 @@ def test_parts_that_nobody_goes_on_with_are_removed(
     for name in others:
         (tmp_path / name).touch()
     path = tmp_path / "proposals.safetensors"
-    propose.write_proposals(path, trained, dataset, own=Processes(0, 1, 0), **HOW)
+    propose.write_proposals(path, trained, dataset, processes=Processes(0, 1, 0), **HOW)
     assert {entry.name for entry in tmp_path.iterdir()} == {path.name, others[1]}
 
 

@@ -37,7 +37,7 @@ MODEL: dict[str, Any] = {
 @pytest.fixture
 def save(monkeypatch: pytest.MonkeyPatch, tiny: Callable[..., FasterRCNN], tmp_path: Path) -> Any:
     """Checkpoints whose model is a tiny one, whatever they say of it."""
-    monkeypatch.setattr(Checkpoint, "build_model", lambda _: tiny())
+    monkeypatch.setattr(Checkpoint, "build_model", lambda _, trust: tiny())
 
     def write(name: str, **changes: Any) -> Path:
         base = Checkpoint(
