@@ -17,7 +17,7 @@ from detection.data.image import read_image
 from detection.data.loader import check_size, single_threaded
 from detection.data.proposals_file import ProposalsFile
 from detection.evaluation.coco_ap import CocoAP, evaluate_coco
-from detection.evaluation.records import Detection, GroundTruth
+from detection.evaluation.coco_arrays import Detection, GroundTruth
 from detection.evaluation.table import per_class_table
 from detection.evaluation.voc_ap import VocAP, evaluate_voc
 from detection.inference.detector import Detector

@@ -38,7 +38,7 @@ from detection.structures import Detections, ImageBatch, Proposals, RegionPredic
 
 @dataclass(frozen=True, kw_only=True)
 class Inference:
-    """How a trained model is asked: the steps of appendix B, each of them to be left out.
+    """The steps of appendix B that a trained model is used with.
 
     A step can be of any class that has the methods in :mod:`detection.inference.steps`.
     ``flip``: whether the predictions are averaged with those of the mirror image.
@@ -61,8 +61,9 @@ class Detector:
 
     ``class_names[label - 1]`` and ``category_ids[label - 1]`` belong to a detection's label.
     ``resize``: to the base scale, that of the proposals.
-    ``precision``: "bf16" runs the network under autocast.  Of fp32 on a GPU, torch makes TF32 in
-    convolutions unless ``torch.backends.cudnn.allow_tf32`` is false, as in all of ``tools/``.
+    ``precision``: "bf16" runs the network under autocast.  On a GPU torch computes convolutions in
+    TF32, also under "fp32", unless ``torch.backends.cudnn.allow_tf32`` is false.  The commands in
+    ``tools/`` set it to false.
     """
 
     def __init__(
@@ -143,7 +144,7 @@ class Detector:
 
     @property
     def preparation(self) -> Preparation:
-        """What is done to each image first; apart from the rest so that other processes can."""
+        """What is done to each image first.  It can be sent to other processes."""
         return Preparation(self.resize, self.inference.multi_scale)
 
     @torch.inference_mode()
@@ -203,10 +204,10 @@ class Detector:
         others: list[ImageBatch],
         features: torch.Tensor | None = None,
     ) -> RegionClassifier:
-        """On the base scale or, where there are others, on them.
+        """Classifies regions on the base scale or, where there are ``others``, on those.
 
-        ``features``: of the base scale, if they have been computed; a scale equal to it needs no
-        computing either.
+        ``features``: of the base scale, if they have been computed.  They also serve for a scale
+        that equals the base scale.
         """
         if others:
             maps = [
@@ -235,7 +236,7 @@ class Detector:
         # which a box may leave its image by some units in the last place.
         boxes = box_ops.clip(box_ops.rescale(detections.boxes, size, original), original)
         found = Detections(boxes, detections.scores, detections.labels)
-        # A box that was regressed out of its image and cut to nothing detects nothing.
+        # A box outside the image is clipped to an area of zero and detects nothing.
         return found[(boxes[:, 2:] > boxes[:, :2]).all(dim=1)].cpu()
 
 

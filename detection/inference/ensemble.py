@@ -1,4 +1,4 @@
-"""Ensembles (He et al. 2015, appendix B): several views of the same regions as one.
+"""Ensembles (He et al. 2015, appendix B): several classifiers of the same regions as one.
 
 All models' proposals are put together, every model's per-region layers classify all of them, and
 the probabilities and the boxes are averaged; what follows is as for one model.

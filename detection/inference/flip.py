@@ -1,4 +1,4 @@
-"""Averaging with the mirror image: a detector should see the same in it."""
+"""Test-time flipping: the predictions for an image and for its mirror image are averaged."""
 
 from __future__ import annotations
 

@@ -29,14 +29,15 @@ Pooling = Callable[[Tensor], Tensor]  # boxes [R, 4] in one image at one scale -
 
 @dataclass(frozen=True, kw_only=True)
 class MultiScale:
-    """``shorter_sides``: the scales in pixels, ascending; none: the base scale alone.
+    """Multi-scale testing with maxout.
 
-    ``longest``: the longer side becomes no longer than this at any of them.
-    ``region_side``: between the two scales of a region its area passes the square of this (224).
-    ``maximum``: of what it is taken.  "region_features": after conv5 and its averaging, the
-    paper's reading ("RoI pooling and subsequent layers are performed on the feature maps of these
-    two scales, which are merged by maxout").  "pooled": before conv5, which then runs once: half
-    the head's time.
+    ``shorter_sides``: the scales in pixels, ascending; none: the base scale alone.
+    ``longest``: at no scale is the longer side longer than this, in pixels.
+    ``region_side``: a region takes the two scales between which its area passes this squared (224).
+    ``maximum``: what the element-wise maximum is taken of.  "region_features": the features after
+    conv5 and its average pooling, as in the paper ("RoI pooling and subsequent layers are performed
+    on the feature maps of these two scales, which are merged by maxout").  "pooled": the pooled
+    features before conv5, which then runs once and costs half the time.
     """
 
     shorter_sides: Sequence[int]

@@ -14,11 +14,12 @@ from detection.structures import Detections, RegionPredictions
 
 @dataclass(frozen=True, kw_only=True)
 class PostProcessing:
-    """``score_threshold``: below this a detection is not worth keeping.
+    """Score threshold, class-wise NMS, the best few, box voting.
 
+    ``score_threshold``: a detection has a higher score than this.
     ``nms_iou``: detections of one class that overlap more are duplicates (0.3 in the paper).
     ``voting_iou``: those that overlap at least so much vote on the box (0.5); None: no voting.
-    ``per_image``: at most so many detections are kept.
+    ``per_image``: at most so many detections are kept, the best ones.
     """
 
     score_threshold: float

@@ -18,13 +18,14 @@ from detection.structures import RegionPredictions
 
 @dataclass(frozen=True, kw_only=True)
 class Refinement:
-    """``passes``: how often boxes are pooled again: 1 in the paper, 0 for no refinement.
+    """Classifies the regressed boxes again, and adds what it finds.
 
-    ``regions``: which of a region's class-wise boxes.  "best_class": that of its most probable
-    object class, so that a pass is one more head pass over as many regions.  "every_class": each
-    of them, which then counts for its class alone; a pass costs C head passes.
+    ``passes``: how often boxes are pooled again: 1 in the paper, 0 for no refinement.
+    ``regions``: which of a region's C class-wise boxes are pooled again.  "best_class": the box of
+    its most probable object class; a pass costs one head pass.  "every_class": all of them, each
+    for its own class; a pass costs C head passes.
     ``minimum_score``: a region whose most probable object class is less probable than this is not
-    pooled again.  0 in the paper: all are; most of them are background, which costs the same time.
+    pooled again.  0 in the paper: all are.  Most regions are background, so more saves time.
     """
 
     passes: int

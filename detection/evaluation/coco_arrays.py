@@ -1,4 +1,4 @@
-"""The two inputs of every evaluation, checked once and turned into columns.
+"""The two inputs of every evaluation: COCO's lists, checked once and turned into arrays.
 
 ``ground_truth`` is a dict in COCO's annotation format (https://cocodataset.org/#format-data)::
 
@@ -63,7 +63,7 @@ class Objects:
 
 
 @dataclass(frozen=True)
-class DetectionColumns:
+class DetectionArrays:
     """N detections, in the order they came in; images and classes numbered as in `Objects`.
 
     ``images``, ``classes``: int64 [N].  ``boxes``: float64 [N, 4], (x, y, width, height).
@@ -76,8 +76,8 @@ class DetectionColumns:
     scores: NDArray[np.float64]
 
 
-def object_columns(ground_truth: GroundTruth) -> Objects:
-    """The ground truth as columns.
+def object_arrays(ground_truth: GroundTruth) -> Objects:
+    """The ground truth as arrays.
 
     Raises ValueError, naming the entry, for a list or key that is missing, an id or class name
     that stands twice, an annotation of an unknown image or category, and an impossible box.
@@ -122,12 +122,12 @@ def object_columns(ground_truth: GroundTruth) -> Objects:
     )
 
 
-def detection_columns(
-    detections: Sequence[Detection], objects: Objects, place: str = "detections"
-) -> DetectionColumns:
-    """The detections as columns.
+def detection_arrays(
+    detections: Sequence[Detection], objects: Objects, where: str = "detections"
+) -> DetectionArrays:
+    """The detections as arrays.
 
-    ``place`` is what an error calls the sequence, a file's path for instance.  Raises ValueError,
+    ``where`` is what an error calls the sequence, a file's path for instance.  Raises ValueError,
     naming the entry, for a missing key, an unknown image or category, an impossible box, and a
     score that is not a finite number.
     """
@@ -140,8 +140,8 @@ def detection_columns(
                 "training that diverged"
             )
         if problem:
-            raise ValueError(f"{place}[{number}]: {problem}")
-    return DetectionColumns(
+            raise ValueError(f"{where}[{number}]: {problem}")
+    return DetectionArrays(
         images=_integers([objects.image_index[d["image_id"]] for d in detections]),
         classes=_integers([objects.class_index[d["category_id"]] for d in detections]),
         boxes=_boxes(detections),

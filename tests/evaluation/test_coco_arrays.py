@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from detection.evaluation.records import detection_columns, object_columns
+from detection.evaluation.coco_arrays import detection_arrays, object_arrays
 
 
 def ground_truth() -> dict[str, Any]:
@@ -27,7 +27,7 @@ def detection(**changes: Any) -> dict[str, Any]:
 
 
 def test_ids_become_numbers_in_ascending_order():
-    objects = object_columns(ground_truth())
+    objects = object_arrays(ground_truth())
     assert objects.class_names == ["cat", "dog"]
     assert objects.images.tolist() == [1, 0, 1]
     assert objects.classes.tolist() == [0, 1, 0]
@@ -38,27 +38,27 @@ def test_ids_become_numbers_in_ascending_order():
 
 
 def test_detections_keep_their_order_and_further_keys_are_allowed():
-    columns = detection_columns(
+    arrays = detection_arrays(
         [detection(image_id=9, score=0.1, class_name="cat"), detection(score=0.9)],
-        object_columns(ground_truth()),
+        object_arrays(ground_truth()),
     )
-    assert columns.images.tolist() == [1, 0]
-    assert columns.scores.tolist() == [0.1, 0.9]
-    assert columns.boxes.shape == (2, 4)
+    assert arrays.images.tolist() == [1, 0]
+    assert arrays.scores.tolist() == [0.1, 0.9]
+    assert arrays.boxes.shape == (2, 4)
 
 
 def test_nothing_has_the_shape_of_something():
     empty = {"images": [], "annotations": [], "categories": []}
-    objects = object_columns(empty)
+    objects = object_arrays(empty)
     assert objects.boxes.shape == (0, 4)
     assert objects.count() == []
-    assert detection_columns([], objects).boxes.shape == (0, 4)
+    assert detection_arrays([], objects).boxes.shape == (0, 4)
 
 
 def test_numpy_numbers_are_numbers():
     from_numpy = detection(bbox=np.array([0, 0, 5, 5], np.float32), score=np.float32(0.5))
-    columns = detection_columns([from_numpy], object_columns(ground_truth()))
-    assert columns.boxes.tolist() == [[0, 0, 5, 5]]
+    arrays = detection_arrays([from_numpy], object_arrays(ground_truth()))
+    assert arrays.boxes.tolist() == [[0, 0, 5, 5]]
 
 
 @pytest.mark.parametrize(
@@ -82,7 +82,7 @@ def test_numpy_numbers_are_numbers():
 )
 def test_wrong_detection(wrong: Any, message: str):
     with pytest.raises(ValueError, match=message):
-        detection_columns([detection(), wrong], object_columns(ground_truth()), place="results")
+        detection_arrays([detection(), wrong], object_arrays(ground_truth()), where="results")
 
 
 @pytest.mark.parametrize(
@@ -101,7 +101,7 @@ def test_wrong_ground_truth(where: str, changes: dict[str, Any], message: str):
     truth = ground_truth()
     truth[where][1].update(changes)
     with pytest.raises(ValueError, match=message):
-        object_columns(truth)
+        object_arrays(truth)
 
 
 @pytest.mark.parametrize("name", ["images", "annotations", "categories"])
@@ -109,7 +109,7 @@ def test_missing_list(name: str):
     truth = ground_truth()
     del truth[name]
     with pytest.raises(ValueError, match=f"the list '{name}' is missing"):
-        object_columns(truth)
+        object_arrays(truth)
 
 
 @pytest.mark.parametrize(("where", "key"), [("images", "id"), ("categories", "name")])
@@ -117,4 +117,4 @@ def test_missing_key(where: str, key: str):
     truth = ground_truth()
     del truth[where][1][key]
     with pytest.raises(ValueError, match=rf"{where}\[1\]: an entry needs the keys .*{key}"):
-        object_columns(truth)
+        object_arrays(truth)

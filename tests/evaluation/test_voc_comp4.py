@@ -1,11 +1,8 @@
-"""COCO results and comp4 files: round trips, the format to the letter, and what is refused."""
+"""Comp4 files: the round trip, the format to the letter, and what is refused."""
 
 from __future__ import annotations
 
-import json
 import logging
-import tarfile
-import zipfile
 from pathlib import Path
 from typing import Any
 
@@ -13,15 +10,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from detection.evaluation.detections_file import (
-    read_coco_results,
-    read_detections,
-    read_voc_detections,
-    write_coco_results,
-    write_coco_submission,
-    write_voc_detections,
-    write_voc_submission,
-)
+from detection.evaluation.detections_file import read_detections
+from detection.evaluation.voc_comp4 import read_voc_detections, write_voc_detections
 
 TRUTH: dict[str, Any] = {
     "images": [
@@ -151,63 +141,3 @@ def test_comp4_class_name_that_is_a_path(tmp_path: Path, name: str):
     with pytest.raises(ValueError, match="cannot be part of a file name"):
         write_voc_detections([], truth, tmp_path / "results", "test")
     assert not (tmp_path / "results").exists()
-
-
-def test_coco_round_trip(tmp_path: Path):
-    path = tmp_path / "results.json"
-    detections = [{**d, "class_name": "further keys stay"} for d in DETECTIONS]
-    write_coco_results(detections, path)
-    assert read_detections(path, TRUTH) == detections
-
-
-def test_coco_is_not_written_with_nan(tmp_path: Path):
-    with pytest.raises(ValueError, match="not JSON compliant"):
-        write_coco_results([{**DETECTIONS[0], "score": float("nan")}], tmp_path / "r.json")
-    assert not (tmp_path / "r.json").exists()
-
-
-@pytest.mark.parametrize(
-    ("text", "message"),
-    [
-        ('[{"image_id": 30', r"results.json: not a JSON file \(.*line 1 column"),
-        ('{"images": []}', "results.json: a COCO results file is a list of detections.*dict"),
-        (json.dumps([{**DETECTIONS[0], "image_id": 1}]), r"results.json\[0\]: image_id 1 is none"),
-        (json.dumps([{**DETECTIONS[0], "category_id": 1}]), r"\[0\]: category_id 1 is none"),
-        (json.dumps([{**DETECTIONS[0], "score": float("nan")}]), r"\[0\]: score nan"),
-        ('[{"image_id": 30, "label": 8}]', r"\[0\]: an entry needs the keys"),
-    ],
-)
-def test_coco_wrong_file(tmp_path: Path, text: str, message: str):
-    path = write(tmp_path, text, "results.json")
-    with pytest.raises(ValueError, match=message):
-        read_coco_results(path, TRUTH)
-
-
-def test_no_such_path(tmp_path: Path):
-    with pytest.raises(ValueError, match=r"absent: detections must be an existing"):
-        read_detections(tmp_path / "absent", TRUTH)
-
-
-def test_the_voc_server_gets_the_files_where_it_looks_for_them(tmp_path: Path) -> None:
-    files = [tmp_path / f"comp4_det_test_{name}.txt" for name in ("dog", "cat")]
-    for file in files:
-        file.write_text(f"2008_000001 0.5 1 2 3 4 {file.stem}\n")
-    write_voc_submission(files, tmp_path / "results.tar.gz", year="VOC2012")
-    with tarfile.open(tmp_path / "results.tar.gz", "r:gz") as archive:
-        assert archive.getnames() == [f"results/VOC2012/Main/{file.name}" for file in files]
-        packed = archive.extractfile(archive.getnames()[1])
-        assert packed is not None
-        assert packed.read() == files[1].read_bytes()
-    assert not list(tmp_path.glob("*.partial"))
-
-
-def test_cocos_server_gets_its_name_for_the_file(tmp_path: Path) -> None:
-    found = [{"image_id": 1, "category_id": 2, "bbox": [1.0, 2, 3, 4], "score": 0.5}]
-    path = write_coco_submission(found, tmp_path, image_set="test-dev2015", method="r101")
-    assert path.name == "detections_test-dev2015_r101_results.zip"
-    with zipfile.ZipFile(path) as archive:
-        (name,) = archive.namelist()
-        assert name == "detections_test-dev2015_r101_results.json"
-        assert json.loads(archive.read(name)) == found
-    with pytest.raises(ValueError, match="'my/method' becomes part of a file's name"):
-        write_coco_submission(found, tmp_path, image_set="test", method="my/method")
