@@ -218,9 +218,7 @@ class Detector:
             ]
             map_sizes = [batch.sizes for batch in others]
             return self.inference.multi_scale.classifier(model, maps, map_sizes, base.sizes)
-        if features is None:
-            features = model.features(base)
-        return model.classifier(features, base.sizes)
+        return model.classifier(model.features(base) if features is None else features, base.sizes)
 
     def finish(
         self, prediction: RegionPredictions, size: tuple[int, int], original: tuple[int, int]
