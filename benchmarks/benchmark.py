@@ -1,10 +1,10 @@
 """Times this project's parts against their peers, and against what the machine could do.
 
 python tools/benchmark.py suite=ops [device=cuda] [ops.rois=128]
-python tools/benchmark.py suite=inference     (each suite is a file of tools/benchmarks/)
+python tools/benchmark.py suite=inference     (each suite is a file of benchmarks/suites/)
 
-What is compared with each other is run in turn, round after round, so that a busy moment of the
-machine hits all alike; outputs are compared before anything is timed.  Prints a table and leaves
+All rows of a group run in turn, round after round, so that a busy moment of the machine slows all
+of them.  Outputs are compared before anything is timed.  Prints a table and writes
 output_dir/<suite>.json: "rows" with name, dtype, median_s, min_s, max_s, peak_mb (memory on top of
 what the row starts with) and ratio (the peer's time over this row's; above 1 is faster), and facts
 about the machine.
@@ -12,13 +12,21 @@ about the machine.
 
 from __future__ import annotations
 
+import importlib
+from pathlib import Path
+
 import torch
 from omegaconf import DictConfig
 
-from benchmarks import report
+from benchmarks.arithmetic import ceilings
+from benchmarks.measurement import Row, measure
+from benchmarks.memory import copy_bandwidth
+from benchmarks.report import machine_name, write_report
+from benchmarks.table import as_markdown
+from detection.cli.objects import as_plain
 
 SUITES = ("ops", "inference", "train", "data", "evaluation", "growth")
-OF_THE_CPU = ("data", "evaluation")
+CPU_SUITES = ("data", "evaluation")
 
 
 def main(config: DictConfig) -> None:
@@ -26,10 +34,43 @@ def main(config: DictConfig) -> None:
         raise ValueError(
             f"suite={config.suite}: there is no such suite; choose from: {', '.join(SUITES)}"
         )
-    cuda = torch.cuda.is_available() and config.suite not in OF_THE_CPU
-    device = torch.device(config.device or ("cuda" if cuda else "cpu"))
+    device = _device(config)
     if device.type == "cuda":
         torch.backends.cudnn.allow_tf32 = False  # float32 is float32, of the peers too
     if config.threads is not None:
         torch.set_num_threads(config.threads)
-    report.run(config, device)
+    settings = as_plain(config[config.suite])
+    suite = importlib.import_module(f"benchmarks.suites.{config.suite}")
+    gflops = ceilings(device, settings.get("dtypes", []))
+    bandwidth = copy_bandwidth(device)
+    rows: list[Row] = []
+    for cases in suite.cases(device=device, **settings):
+        rows += measure(
+            cases,
+            device=device,
+            repeats=config.repeats,
+            warmup=config.warmup,
+            ceilings=gflops,
+            bandwidth=bandwidth,
+        )
+    print(as_markdown(rows))
+    for dtype, best in gflops.items():
+        print(f"\nceiling in {dtype}: {best:.0f} GFLOP/s, the best product or convolution")
+    print(f"\ncopying runs at {bandwidth / 1e9:.1f} GB/s (read + written)")
+    print(machine_name(device))
+    path = Path(config.output_dir) / f"{config.suite}.json"
+    write_report(
+        path,
+        suite=config.suite,
+        device=device,
+        rows=rows,
+        ceilings=gflops,
+        bandwidth=bandwidth,
+        settings=settings | {"repeats": config.repeats, "warmup": config.warmup},
+    )
+    print(f"written: {path}")
+
+
+def _device(config: DictConfig) -> torch.device:
+    cuda = torch.cuda.is_available() and config.suite not in CPU_SUITES
+    return torch.device(config.device or ("cuda" if cuda else "cpu"))

@@ -1,31 +1,29 @@
 """The detectors that are timed: any of the configured ones, with weights that make them detect.
 
-Untrained networks find nothing, and then nothing could be compared.  Here BN keeps the signal's
-size through all layers, and the class logits are spread as widely as a trained head's.
+An untrained network detects nothing, so there would be nothing to compare.  Here BN keeps the
+scale of the signal through all layers, and the class logits vary as much as a trained head's.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from pathlib import Path
-from typing import Any
 
-import cv2
 import torch
-import torch.nn.functional as F
 from hydra.utils import instantiate
 from omegaconf import DictConfig, OmegaConf
-from torch import Tensor
 
-from benchmarks import detectron2_c4
-from benchmarks.detectron2_c4 import Detectron2C4
-from benchmarks.torchvision_c4 import TorchvisionC4
-from detection import boxes as box_ops
-from detection.cli.launch import as_plain, compose_config
-from detection.inference.detector import PostProcessing
+from benchmarks.peers import detectron2_c4
+from benchmarks.peers.detectron2_c4 import Detectron2C4
+from benchmarks.peers.torchvision_c4 import TorchvisionC4
+from benchmarks.pictures import pictures
+from benchmarks.stages import Stages
+from detection.cli.compose import compose_config
+from detection.cli.objects import as_plain
+from detection.inference.post_processing import PostProcessing
 from detection.model.faster_rcnn import FasterRCNN
 from detection.model.frozen_bn import FrozenBN
-from detection.structures import Detections, ImageBatch, Target
+from detection.model.roi_head import RoIHead
+from detection.structures import Detections, ImageBatch
 
 Peer = TorchvisionC4 | Detectron2C4
 
@@ -34,7 +32,7 @@ LOGITS_STD = 2.0
 
 
 def training_config(overrides: Sequence[str]) -> DictConfig:
-    """configs/train.yaml under ``overrides``: the benchmark's models are those that are trained."""
+    """configs/train.yaml under ``overrides``: the timed models are those that tools train."""
     return compose_config("train", list(overrides))
 
 
@@ -58,7 +56,7 @@ def build_model(config: DictConfig, *, classes: int, seed: int) -> FasterRCNN:
 
 
 def peers(model: FasterRCNN, rule: PostProcessing) -> dict[str, Peer]:
-    """The same network as others build it, with the same weights: all that can be had here."""
+    """The same network, with the same weights, in each other package that is installed."""
     if model.has_context:
         raise ValueError("no peer has global context: compare without model=paper2015_context")
     found: dict[str, Peer] = {"torchvision as C4": TorchvisionC4(model, rule)}
@@ -74,51 +72,13 @@ def spread_logits(model: FasterRCNN, images: ImageBatch) -> None:
     boxes = [one.boxes[:16] for one in proposals]
     context = model.context(features, images.sizes)
     region_features = model.backbone.region_features(model.pool(features, boxes))
-    logits, _ = model._siblings(region_features, boxes, context)
+    logits, _ = model.sibling_layers(region_features, boxes, context)
+    assert isinstance(model.roi_head, RoIHead)
     model.roi_head.logits.weight.mul_(LOGITS_STD / logits.std())
 
 
-def pictures(number: int, height: int, width: int, seed: int) -> ImageBatch:
-    """Smooth colours, different in each picture."""
-    generator = torch.Generator().manual_seed(seed)
-    coarse = torch.rand(number, 3, max(2, height // 32), max(2, width // 32), generator=generator)
-    fine = F.interpolate(coarse, (height, width), mode="bicubic").clamp(0, 1)
-    pixels = (255 * fine).byte().permute(0, 2, 3, 1).contiguous()
-    return ImageBatch(pixels, [(height, width)] * number)
-
-
-def write_pictures(folder: Path, number: int, height: int, width: int, seed: int) -> list[Path]:
-    """:func:`pictures` as JPEG files in ``folder``."""
-    paths = []
-    for i, pixels in enumerate(pictures(number, height, width, seed).pixels):
-        paths.append(folder / f"{i:04}.jpg")
-        cv2.imwrite(str(paths[-1]), pixels.numpy())
-    return paths
-
-
-def objects(images: ImageBatch, *, per_image: int, classes: int, seed: int) -> list[Target]:
-    """Boxes of an eighth to a half of each image's sides, of any class."""
-    generator = torch.Generator().manual_seed(seed)
-    targets = []
-    for height, width in images.sizes:
-        size = torch.tensor([width, height]) * (
-            0.125 + 0.375 * torch.rand(per_image, 2, generator=generator)
-        )
-        corner = torch.rand(per_image, 2, generator=generator) * (
-            torch.tensor([width, height]) - size
-        )
-        labels = torch.randint(1, classes + 1, (per_image,), generator=generator)
-        targets.append(
-            Target(
-                boxes=torch.cat((corner, corner + size), dim=1),
-                labels=labels,
-                ignored=torch.zeros(per_image, dtype=torch.bool),
-            )
-        )
-    return targets
-
-
-def our_stages(model: FasterRCNN) -> dict[str, list[tuple[object, str]]]:
+def our_stages(model: FasterRCNN) -> Stages:
+    """The same stages as those of the peers."""
     return {
         "backbone": [(model, "features")],
         "RPN": [(model.rpn, "forward"), (model.rpn, "propose"), (model.rpn, "losses")],
@@ -130,7 +90,7 @@ def our_stages(model: FasterRCNN) -> dict[str, list[tuple[object, str]]]:
 def inference(
     model: FasterRCNN, images: ImageBatch, post_processing: PostProcessing, dtype: str
 ) -> Callable[[], list[Detections]]:
-    """A call that detects in ``images``, all of it on their device."""
+    """A function that detects objects in ``images``, entirely on their device."""
 
     @torch.inference_mode()
     def run() -> list[Detections]:
@@ -144,6 +104,8 @@ def inference(
 
 
 def peer_inference(peer: Peer, images: ImageBatch, dtype: str) -> Callable[[], list[Detections]]:
+    """The same as :func:`inference`, of a peer."""
+
     @torch.inference_mode()
     def run() -> list[Detections]:
         with autocast(images.pixels.device, dtype):
@@ -152,30 +114,8 @@ def peer_inference(peer: Peer, images: ImageBatch, dtype: str) -> Callable[[], l
     return run
 
 
-def autocast(device: torch.device, dtype: str) -> Any:
+def autocast(device: torch.device, dtype: str) -> torch.autocast:
+    """``dtype``: float32 or bfloat16; ValueError for any other."""
     if dtype not in ("float32", "bfloat16"):
         raise ValueError(f"dtypes holds {dtype!r}; choose from float32, bfloat16")
     return torch.autocast(device.type, torch.bfloat16, enabled=dtype == "bfloat16")
-
-
-def agreement(ours: Sequence[Detections], theirs: Sequence[Detections]) -> float:
-    """The part of all detections, in [0, 1], that the other one has too: class, box and score.
-
-    The same box: an IoU of 0.9 or more; the same score: within 0.02.
-    """
-    found = total = 0
-    for a, b in zip(ours, theirs, strict=True):
-        same = (
-            (box_ops.iou(a.boxes, b.boxes) >= 0.9)
-            & (a.labels[:, None] == b.labels[None])
-            & ((a.scores[:, None] - b.scores[None]).abs() <= 0.02)
-        )
-        found += int(same.any(dim=1).sum()) + int(same.any(dim=0).sum())
-        total += len(a) + len(b)
-    return found / total if total else 1.0
-
-
-def relative_difference(ours: Tensor, theirs: Tensor) -> float:
-    """The greatest difference over the greatest number."""
-    difference = (ours.double() - theirs.double()).abs().max()
-    return float(difference / theirs.double().abs().max().clamp(min=1e-12))

@@ -1,61 +1,41 @@
-"""Runs one of the suites, prints its table, leaves <suite>.json."""
+"""The report of a suite, <suite>.json: its rows, its settings and the machine."""
 
 from __future__ import annotations
 
-import importlib
 import json
 import os
+import platform
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 import torch
 import torchvision
-from omegaconf import DictConfig
 
-from benchmarks import measuring
+from benchmarks.measurement import Row
 from detection.atomic_write import write_text
-from detection.cli.launch import as_plain
 from detection.ops import extension
 
 
-def run(config: DictConfig, device: torch.device) -> None:
-    settings = as_plain(config[config.suite])
-    suite = importlib.import_module(f"benchmarks.{config.suite}")
-    ceilings = measuring.ceilings(device, settings.get("dtypes", []))
-    bandwidth = measuring.copy_bandwidth(device)
-    rows: list[measuring.Row] = []
-    for cases in suite.cases(device=device, **settings):
-        rows += measuring.measure(
-            cases,
-            device=device,
-            repeats=config.repeats,
-            warmup=config.warmup,
-            ceilings=ceilings,
-            bandwidth=bandwidth,
-        )
-    print(measuring.as_markdown(rows))
-    for dtype, gflops in ceilings.items():
-        print(f"\nceiling in {dtype}: {gflops:.0f} GFLOP/s, the best product or convolution")
-    print(f"\ncopying runs at {bandwidth / 1e9:.1f} GB/s (read + written)")
-    print(measuring.machine(device))
-    write(Path(config.output_dir), config, device, rows, ceilings, bandwidth, settings)
-
-
-def write(
-    folder: Path,
-    config: DictConfig,
+def write_report(
+    path: Path,
+    *,
+    suite: str,
     device: torch.device,
-    rows: list[measuring.Row],
-    ceilings: dict[str, float],
+    rows: Sequence[Row],
+    ceilings: Mapping[str, float],
     bandwidth: float,
-    settings: dict[str, Any],
+    settings: Mapping[str, Any],
 ) -> None:
-    """``ceiling_gflops`` and ``fraction_of_ceiling`` on top: those of the fastest row of ours."""
-    candidates = [row for row in rows if row.ratio is not None and row.ceiling_gflops is not None]
-    best = max(candidates, key=_ratio, default=None)
+    """``ceilings``: GFLOP/s in each type.  ``bandwidth``: bytes per second of a copy.
+
+    "ceiling_gflops" and "fraction_of_ceiling" of the report are those of our fastest row.
+    """
+    best = _fastest_of_ours(rows)
     report = {
-        "suite": config.suite,
-        "machine": measuring.machine(device),
+        "suite": suite,
+        "machine": machine_name(device),
         "load": os.getloadavg()[0],
         "torch": torch.__version__,
         "torchvision": torchvision.__version__,
@@ -63,16 +43,33 @@ def write(
         "threads": torch.get_num_threads(),
         "ceiling_gflops": best.ceiling_gflops if best else None,
         "fraction_of_ceiling": best.fraction_of_ceiling if best else None,
-        "ceilings_gflops": ceilings,
+        "ceilings_gflops": dict(ceilings),
         "copy_bytes_per_s": bandwidth,
-        "settings": settings | {"repeats": config.repeats, "warmup": config.warmup},
-        "rows": measuring.as_plain_rows(rows),
+        "settings": dict(settings),
+        "rows": [asdict(row) for row in rows],
     }
-    path = folder / f"{config.suite}.json"
     write_text(path, json.dumps(report, indent=2) + "\n")
-    print(f"written: {path}")
 
 
-def _ratio(row: measuring.Row) -> float:
+def _fastest_of_ours(rows: Sequence[Row]) -> Row | None:
+    """The row with the largest ratio among those with a ceiling; None if there is none."""
+    candidates = [row for row in rows if row.ratio is not None and row.ceiling_gflops is not None]
+    return max(candidates, key=_ratio, default=None)
+
+
+def _ratio(row: Row) -> float:
     assert row.ratio is not None
     return row.ratio
+
+
+def machine_name(device: torch.device) -> str:
+    """The name of the GPU, or of the processor with the number of threads."""
+    if device.type == "cuda":
+        return torch.cuda.get_device_name(device)
+    model = platform.processor() or platform.machine()
+    try:
+        lines = Path("/proc/cpuinfo").read_text().splitlines()
+        model = next(line.split(":")[1].strip() for line in lines if line.startswith("model name"))
+    except (OSError, StopIteration):
+        pass
+    return f"{model}, {torch.get_num_threads()} threads"

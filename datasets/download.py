@@ -1,12 +1,12 @@
-"""Downloads the public data sets of the paper and unpacks them into trees that the tools read.
+"""Downloads the public data sets of the paper and unpacks them into folders that the tools read.
 
 python datasets/download.py voc2007 voc2012 coco2014 [--to datasets] [--list]
 
-An interrupted download goes on where it stopped; a file is taken only with the size that the server
-announces and, where one is recorded below, with its checksum.  What is there already is not
-fetched again, even if the archive has been removed since.
+An interrupted download continues where it stopped.  A file is accepted only with the size that the
+server announces and the checksum, if one is recorded below.  An archive that has been unpacked is
+not fetched again, even after it has been removed.
 
-Not public, to be fetched with an account: the test images of VOC 2012
+Not fetched, because they need an account: the test images of VOC 2012
 (http://host.robots.ox.ac.uk:8080) and ImageNet DET (https://image-net.org).
 """
 
@@ -35,7 +35,7 @@ TIMEOUT = 60  # seconds without a byte
 
 @dataclass(frozen=True)
 class Archive:
-    """``md5``: as published with the data set or by its readers; None where none is sure."""
+    """``md5``: as published with the data set, or by libraries that read it; None: not known."""
 
     url: str
     md5: str | None = None
@@ -67,19 +67,19 @@ SOURCES: dict[str, tuple[Archive, ...]] = {
         Archive(f"{COCO}/zips/test2015.zip"),
     ),
 }
-# Under --to: all years of VOC in one tree, and of COCO in another.
+# Folders under --to: one for all years of VOC, one for all years of COCO.
 FOLDERS = {"voc2007": "voc", "voc2012": "voc", "coco2014": "coco", "coco2015_test": "coco"}
 
 
 class DownloadError(Exception):
-    """What went wrong, and what to do."""
+    """The message says what went wrong and what to do."""
 
 
 def fetch(archive: Archive, folder: Path, *, attempts: int = 5, pause: float = 2.0) -> Path:
-    """Downloads ``archive`` into ``folder``; returns the whole and verified file.
+    """Downloads ``archive`` into ``folder``; returns the complete and verified file.
 
-    What has arrived is kept in <name>.partial, also between calls.  After an interruption it is
-    tried again, ``attempts`` times in all without a byte of progress between.
+    Received bytes are kept in <name>.partial, also between calls.  After an interruption it tries
+    again, until ``attempts`` tries in a row have received nothing; ``pause``: seconds between them.
     Raises DownloadError.
     """
     path = folder / archive.name
@@ -115,28 +115,28 @@ def _size(path: Path) -> int:
 
 
 def _receive(url: str, partial: Path) -> None:
-    """Appends what is missing to ``partial``; an error if the connection ends before the file."""
+    """Appends the missing bytes to ``partial``; URLError if the connection ends too early."""
     start = _size(partial)
     try:
-        # identity: a compressed answer would have another length.
+        # identity: a compressed answer would have a different length.
         headers = {"Range": f"bytes={start}-", "Accept-Encoding": "identity"}
         response = urlopen(Request(url, headers=headers), timeout=TIMEOUT)
     except HTTPError as error:
-        if error.code != 416:  # nothing beyond ``start``
+        if error.code != 416:  # the server has no bytes from ``start`` on
             raise
         total = error.headers.get("Content-Range", "").rpartition("/")[2]
         if total == str(start):
             return
-        partial.unlink()  # longer than the server's file: it is another one
+        partial.unlink()  # it is longer than the server's file, so it is a different file
         raise URLError(f"{partial} was not a part of it; starting anew") from None
     with response:
         total = _total(response, start)
-        # A server that knows no ranges sends everything again, with code 200.
-        goes_on = response.status == 206
-        if not goes_on:
+        # A server without ranges sends the whole file again, with code 200.
+        continues = response.status == 206
+        if not continues:
             start = 0
         bar = tqdm(total=total, initial=start, unit="B", unit_scale=True, desc=partial.stem)
-        with bar, partial.open("ab" if goes_on else "wb") as file:
+        with bar, partial.open("ab" if continues else "wb") as file:
             while chunk := response.read(CHUNK):
                 file.write(chunk)
                 bar.update(len(chunk))
@@ -145,7 +145,7 @@ def _receive(url: str, partial: Path) -> None:
 
 
 def _total(response: HTTPResponse, start: int) -> int | None:
-    """The length of the whole file, if the server says it."""
+    """The length of the whole file; None if the server does not announce it."""
     if response.status == 206:
         content_range = response.headers.get("Content-Range", "")
         if not content_range.startswith(f"bytes {start}-"):
@@ -175,11 +175,11 @@ def _verify(partial: Path, archive: Archive) -> None:
 
 
 def unpack(path: Path, folder: Path) -> None:
-    """Unpacks ``path`` into ``folder``, once: an unfinished attempt is repeated.
+    """Unpacks ``path`` into ``folder``, if that has not been done; starts again if interrupted.
 
-    Files that would lie outside ``folder`` are refused.
+    Files that would lie outside ``folder`` are refused.  Raises DownloadError.
     """
-    done = _mark(path.name, folder)
+    done = _unpacked_mark(path.name, folder)
     if done.is_file():
         return
     working = folder / f".{path.name}.partial"
@@ -204,17 +204,17 @@ def unpack(path: Path, folder: Path) -> None:
     done.touch()
 
 
-def _mark(archive: str, folder: Path) -> Path:
-    """The file that says that an archive has been unpacked in ``folder``, wherever it is now."""
+def _unpacked_mark(archive: str, folder: Path) -> Path:
+    """The empty file that marks that an archive has been unpacked in ``folder``."""
     return folder / f".{archive}.unpacked"
 
 
 def _merge(source: Path, target: Path) -> None:
-    """Moves all files of ``source`` to their places in ``target``, beside those that are there."""
+    """Moves all files of ``source`` into the same subfolders of ``target``, beside other files."""
     for path in [path for path in source.rglob("*") if path.is_file()]:
-        place = target / path.relative_to(source)
-        place.parent.mkdir(parents=True, exist_ok=True)
-        os.replace(path, place)
+        destination = target / path.relative_to(source)
+        destination.parent.mkdir(parents=True, exist_ok=True)
+        os.replace(path, destination)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -234,7 +234,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
             print(f"{name}: {archive.url}  MD5 {archive.md5 or 'unknown'}  -> {folder}")
             if given.list:
                 continue
-            if _mark(archive.name, folder).is_file():
+            if _unpacked_mark(archive.name, folder).is_file():
                 print("  unpacked before")
                 continue
             try:

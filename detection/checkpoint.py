@@ -2,13 +2,11 @@
 
 A checkpoint carries all that detecting needs: the weights, the resolved configuration of the
 model, the class names and the resizing of the input.  Files are read with ``weights_only=True``,
-and only classes inside ``detection.`` are instantiated.
+and :mod:`detection.build` builds no class that is not trusted.
 """
 
 from __future__ import annotations
 
-import functools
-import importlib
 import pickle
 import re
 import zipfile
@@ -22,26 +20,18 @@ from torch import Tensor, nn
 
 from detection import __version__
 from detection.atomic_write import atomic_write
+from detection.build import build
+from detection.earlier_versions import current_content
 
 Kind = TypeVar("Kind", bound="_File")
 
-# The halves of a detector, each of which can be trained without the other.
-HALVES = ("rpn", "fast_rcnn")
-
-# What constructors did before they had these arguments: for checkpoints of that time.
-EARLIER: dict[str, dict[str, Any]] = {
-    "detection.inference.detector.PostProcessing": {"voting_iou": None},
-    "detection.inference.refine.Refinement": {"minimum_score": 0.0},
-    "detection.model.rpn.AnchorSampling": {"divide_by": "drawn"},
-    "detection.model.roi_head.RegionSampling": {"divide_by": "image"},
-    "detection.model.faster_rcnn.FasterRCNN": {"context": False},
-    "detection.model.roi_head.RoIHead": {"pooling": "roi_pool"},
-}
+# The two networks of a detector (Ren et al. 2015, section 3.2), each of which can be trained alone.
+NETWORKS = ("rpn", "fast_rcnn")
 
 
 @dataclass(frozen=True, kw_only=True)
 class _File:
-    """``model_config``: ``_target_`` trees of plain values that :func:`build` turns into the model.
+    """``model_config``: what :func:`detection.build.build` makes the model of.
 
     ``training``: what else its training says of it, and what resuming needs (optimizer, iteration).
     """
@@ -66,7 +56,7 @@ class _File:
         content = load_plain(path)
         needed = cls.__dataclass_fields__.keys()
         if isinstance(content, dict):
-            content = _in_todays_words(content)
+            content = current_content(content)
         if not isinstance(content, dict) or content.keys() != needed:
             raise ValueError(
                 f"{path}: not a checkpoint of this package (expected the entries "
@@ -80,9 +70,12 @@ class _File:
         kept = {key: value for key, value in self.training.items() if key == "trained"}
         return replace(self, training=kept)
 
-    def build_model(self) -> nn.Module:
-        """The model with its weights, in evaluation mode on the CPU."""
-        model = build(self.model_config)
+    def build_model(self, *, trust: Sequence[str] = ()) -> nn.Module:
+        """The model with its weights, in evaluation mode on the CPU.
+
+        ``trust``: other packages that its classes may come from; see :func:`detection.build.build`.
+        """
+        model = build(self.model_config, trust=trust)
         load_weights(model, self.weights, source="the checkpoint")
         return model.eval()
 
@@ -92,7 +85,7 @@ class Checkpoint(_File):
     """A detector.  ``resize``, ``inference``: configurations of its input and of what it does.
 
     ``category_ids``: of the data set that it was trained on, for results files.
-    ``training["trained"]``: which of the HALVES are, where not both.
+    ``training["trained"]``: which of the NETWORKS are, where not both.
     """
 
     resize: dict[str, Any]
@@ -101,23 +94,38 @@ class Checkpoint(_File):
 
     @property
     def trained(self) -> tuple[str, ...]:
-        """Those of the HALVES that have been trained."""
-        return tuple(self.training.get("trained", HALVES))
+        """Those of the NETWORKS that have been trained."""
+        return tuple(self.training.get("trained", NETWORKS))
 
-    def check_trained(self, halves: Sequence[str], *, source: Path) -> None:
-        """Raises ValueError if one of ``halves`` has not been trained yet."""
-        if "rpn" in halves and "rpn" not in self.trained:
+    def check_trained(self, networks: Sequence[str], *, source: Path) -> None:
+        """Raises ValueError if one of ``networks`` has not been trained yet."""
+        if "rpn" in networks and "rpn" not in self.trained:
             raise ValueError(
-                f"{source}: Fast R-CNN alone, its RPN has not been trained (part=fast_rcnn): "
+                f"{source}: Fast R-CNN alone, its RPN has not been trained (train_only=fast_rcnn): "
                 "test_net.py proposals_file= measures it on proposals of another; for a whole "
-                "detector go on from it with train_net.py init= part=rpn shared_fixed=true"
+                "detector go on from it with train_net.py init= train_only=rpn shared_fixed=true"
             )
-        if "fast_rcnn" in halves and "fast_rcnn" not in self.trained:
+        if "fast_rcnn" in networks and "fast_rcnn" not in self.trained:
             raise ValueError(
-                f"{source}: an RPN alone, its Fast R-CNN has not been trained (part=rpn): "
+                f"{source}: an RPN alone, its Fast R-CNN has not been trained (train_only=rpn): "
                 "tools/propose.py writes its proposals and their recall, "
-                "tools/train_alternating.py trains both halves"
+                "tools/train_alternating.py trains both networks"
             )
+
+
+def trained_networks(
+    before: Sequence[str], *, train_only: str | None, shared_fixed: bool
+) -> tuple[str, ...]:
+    """Which of the NETWORKS a training leaves trained, if those of ``before`` were at first.
+
+    ``train_only``: the network that is trained; None: both.  ``shared_fixed``: whether the layers
+    that both use stay as they are; if not, the other network was trained on layers that change.
+    """
+    if train_only is None:
+        return NETWORKS
+    if not shared_fixed:
+        return (train_only,)
+    return tuple(network for network in NETWORKS if network in (*before, train_only))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -136,7 +144,7 @@ def is_classifier(content: Any) -> bool:
 def is_detector(content: Any) -> bool:
     """Whether the content of a file is a :class:`Checkpoint`."""
     needed = Checkpoint.__dataclass_fields__.keys()
-    return isinstance(content, dict) and _in_todays_words(content).keys() == needed
+    return isinstance(content, dict) and current_content(content).keys() == needed
 
 
 def backbone_of_classifier(content: Any) -> Any:
@@ -149,30 +157,6 @@ def backbone_of_classifier(content: Any) -> Any:
         # A fixed BN counts no batches.
         if name.startswith("backbone.") and not name.endswith("num_batches_tracked")
     }
-
-
-def _in_todays_words(content: dict[str, Any]) -> dict[str, Any]:
-    """In files of an earlier version ``post_processing`` stood in the place of ``inference``."""
-    content = dict(content)
-    if "post_processing" in content and "inference" not in content:
-        content["inference"] = {
-            "_target_": "detection.inference.detector.Inference",
-            "multi_scale": {
-                "_target_": "detection.inference.multi_scale.MultiScale",
-                "shorter_sides": [],
-                "longest": 0,
-                "region_side": 224,
-                "maximum": "region_features",
-            },
-            "flip": False,
-            "refinement": {
-                "_target_": "detection.inference.refine.Refinement",
-                "passes": 0,
-                "regions": "best_class",
-            },
-            "post_processing": content.pop("post_processing"),
-        }
-    return content
 
 
 def load_plain(path: Path) -> Any:
@@ -240,44 +224,3 @@ def check_weights(
             f"({len(problems)} of {len(own)} tensors differ):\n  {shown}\n"
             "set model.backbone.depth, or model=, to what the weights were trained with"
         )
-
-
-def build(config: Any) -> Any:
-    """``hydra.utils.instantiate`` for files one need not trust: ``_target_`` inside detection only.
-
-    Understands ``_target_`` and ``_partial_`` in nested mappings and lists.
-    """
-    if isinstance(config, (list, tuple)):
-        return [build(item) for item in config]
-    if not isinstance(config, Mapping):
-        return config
-    arguments = {
-        key: build(value) for key, value in config.items() if key not in ("_target_", "_partial_")
-    }
-    if "_target_" not in config:
-        return arguments
-    target = str(config["_target_"])
-    arguments = EARLIER.get(target, {}) | arguments
-    module, _, name = target.rpartition(".")
-    if not module.startswith("detection."):
-        raise ValueError(f"the checkpoint names {target!r}: only detection.* may be instantiated")
-    try:
-        factory = getattr(importlib.import_module(module), name)
-    except (ImportError, AttributeError):
-        raise ValueError(
-            f"the checkpoint names {target!r}, which this version ({__version__}) does not have"
-        ) from None
-    if not isinstance(factory, type):
-        raise ValueError(f"the checkpoint names {target!r}, which is no class")
-    # A class that the module only imported (a Path, a SummaryWriter) is not one of ours.
-    if not factory.__module__.startswith("detection."):
-        raise ValueError(f"the checkpoint names {target!r}: only detection.* may be instantiated")
-    if config.get("_partial_"):
-        return functools.partial(factory, **arguments)
-    try:
-        return factory(**arguments)
-    except TypeError as error:
-        raise ValueError(
-            f"{target} does not take what the checkpoint gives it ({error}): it was written by "
-            f"another version than {__version__}"
-        ) from None

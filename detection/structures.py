@@ -93,7 +93,8 @@ class RegionPredictions:
 class Detections:
     """The final detections in one image, best first.
 
-    ``boxes``: float32 [D, 4].  ``scores``: float32 [D] in [0, 1].  ``labels``: int64 [D], 1 ... C.
+    ``boxes``: float32 [D, 4]; those that a detector returns lie inside the image.
+    ``scores``: float32 [D] in [0, 1].  ``labels``: int64 [D], 1 ... C.
     """
 
     boxes: Tensor

@@ -15,12 +15,15 @@ from hypothesis import settings
 from torch import Tensor, nn
 
 from detection.model.anchors import Anchors
-from detection.model.faster_rcnn import Backbone, FasterRCNN
+from detection.model.faster_rcnn import FasterRCNN
 from detection.model.frozen_bn import FrozenBN
+from detection.model.interfaces import Backbone
 from detection.model.pixels import PixelFormat
+from detection.model.proposals import ProposalSelection
 from detection.model.resnet import ResNet
-from detection.model.roi_head import RegionSampling, RoIHead
-from detection.model.rpn import RPN, AnchorSampling, ProposalSelection
+from detection.model.roi_head import RoIHead
+from detection.model.rpn import RPN
+from detection.model.targets import AnchorSampling, RegionSampling
 from detection.structures import ImageBatch, Target
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -95,6 +98,7 @@ class TinyBackbone(nn.Module):
     bin_step = 1
     feature_channels = 8
     region_channels = 6
+    region_layers = ("per_region",)
 
     def __init__(self) -> None:
         super().__init__()
@@ -160,7 +164,7 @@ def build_detector(
                 negative_iou=0.3,
                 cross_boundary=cross_boundary,
                 ignore_coverage=0.7,
-                divide_by="drawn",
+                divide_by="sampled",
             ),
             training_proposals=ProposalSelection(
                 before_nms=200, nms_iou=0.7, after_nms=50, min_size=0

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import functools
 import os
 import pickle
 from pathlib import Path
@@ -12,8 +11,8 @@ import pytest
 import torch
 
 from detection import checkpoint as checkpoint_module
-from detection.checkpoint import Checkpoint, build, load_weights
-from detection.data.transforms import Resize
+from detection.build import build
+from detection.checkpoint import Checkpoint, load_weights
 from detection.model.frozen_bn import ConvBN
 
 CONV: dict[str, Any] = {
@@ -153,41 +152,6 @@ def test_weights_of_another_package_are_sent_to_the_right_option(tmp_path: Path)
     torch.save({"conv1.weight": torch.ones(1)}, tmp_path / "resnet50.pth")
     with pytest.raises(ValueError, match=r"resnet50\.pth: .*weights="):
         Checkpoint.load(tmp_path / "resnet50.pth")
-
-
-@pytest.mark.parametrize(
-    "name",
-    [
-        "os.system",
-        "builtins.list",
-        "detectionx.model.resnet.ResNet",
-        "detection",
-        "torch.nn.Linear",
-        # Imported by a module of ours, but not ours: both could touch files.
-        "detection.data.formats.voc.Path",
-        "detection.data.loader.DataLoader",
-        # A function and not a class.
-        "detection.checkpoint.load_weights",
-        # Of a version that is not this one.
-        "detection.model.resnet.ResNeXt",
-        "detection.no_such_module.Model",
-    ],
-)
-def test_only_classes_of_this_package_are_built(name: str) -> None:
-    with pytest.raises(ValueError, match=name.replace(".", r"\.")):
-        build({"_target_": name})
-
-
-def test_targets_are_checked_at_every_depth() -> None:
-    with pytest.raises(ValueError, match=r"os\.system"):
-        build(CONV | {"stride": [{"deep": {"_target_": "os.system", "command": "true"}}]})
-
-
-def test_build_reads_nested_lists_partials_and_plain_values() -> None:
-    built = build({"a": [1, RESIZE, "text", None], "b": CONV | {"_partial_": True}})
-    assert built["a"] == [1, Resize(shorter_sides=[600], longest=1000), "text", None]
-    assert isinstance(built["b"], functools.partial)
-    assert isinstance(built["b"](), ConvBN)
 
 
 def test_an_interrupted_save_leaves_the_old_checkpoint_whole(

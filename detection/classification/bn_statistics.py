@@ -3,11 +3,10 @@
 "After pre-training, we compute the BN statistics (means and variances) for each layer on the
 ImageNet training set.  Then the BN layers are fixed during fine-tuning."
 
-The running averages of training are neither exact nor of one network: each batch saw other
-weights.  Here the layers get their statistics one after the other, in the order in which data
-flows: the statistics of a layer are those of its inputs over the whole set, with all layers before
-it fixed already.  So the result depends neither on the size of the batches nor on the number of
-processes that share the images.
+The running averages of training are not exact, and each batch saw other weights.  Here the layers
+get their statistics one after another, in the order of the forward pass: the statistics of a layer
+are those of its inputs over the whole set, with all earlier layers fixed.  Therefore the result
+depends neither on the batch size nor on the number of processes that share the images.
 """
 
 from __future__ import annotations
@@ -22,9 +21,10 @@ from tqdm import tqdm
 
 @dataclass(frozen=True)
 class Moments:
-    """``count`` values per channel; their ``mean`` and the sum of ``squares`` of their deviations.
+    """The moments of ``count`` values per channel.
 
-    float64 [C] each, on the CPU.
+    ``mean``: float64 [C].  ``squares``: float64 [C], the sum of the squared deviations from it.
+    Both on the CPU.
     """
 
     count: int
@@ -33,7 +33,7 @@ class Moments:
 
     @classmethod
     def of(cls, x: Tensor) -> Moments:
-        """Of each channel of [N, C, H, W], over all images and positions."""
+        """The moments of each channel of [N, C, H, W], over all images and positions."""
         x = x.double()
         mean = x.mean(dim=(0, 2, 3))
         squares = (x - mean[:, None, None]).square().sum(dim=(0, 2, 3))
@@ -45,7 +45,7 @@ class Moments:
         return cls(0, zeros, zeros)
 
     def __add__(self, other: Moments) -> Moments:
-        """Of the union; without subtracting large sums (Chan et al. 1983)."""
+        """The moments of the union, without differences of large sums (Chan et al. 1983)."""
         total = self.count + other.count
         if total == 0:
             return self
@@ -65,7 +65,7 @@ def _alone(moments: Moments) -> list[Moments]:
 
 
 class _Reached(Exception):
-    """Ends a forward pass at the layer whose input was wanted."""
+    """Ends a forward pass at the layer whose input is observed."""
 
 
 @torch.no_grad()
@@ -78,17 +78,18 @@ def freeze_statistics(
 ) -> None:
     """Sets the mean and variance of every ``nn.BatchNorm2d`` and puts ``network`` into eval mode.
 
-    ``batches``: iterated over once per layer, so not a generator.  Costs as much as half as many
-    forward passes over the data as there are layers: each pass ends at its layer.
+    ``batches``: is iterated over once per layer, so it cannot be a generator.  A pass ends at its
+    layer, so L layers cost about L / 2 forward passes over the data.
     ``forward``: sends one of ``batches`` through the layers; None: ``network`` itself.
-    ``gather``: one process's moments -> those of all processes, each with its part of the images.
+    ``gather``: the moments of this process -> those of all processes, each with a shard of the
+    images.
     """
     network.eval()
     forward = forward or network
     order = _in_order(network, forward, next(iter(batches)))
     for layer in tqdm(order, unit="layer", desc="BN statistics"):
-        own = _input_moments(layer, forward, batches)
-        moments = sum(gather(own), Moments.nothing(layer.num_features))
+        moments_of_processes = gather(_input_moments(layer, forward, batches))
+        moments = sum(moments_of_processes, Moments.nothing(layer.num_features))
         layer.get_buffer("running_mean").copy_(moments.mean)
         layer.get_buffer("running_var").copy_(moments.squares / moments.count)
 

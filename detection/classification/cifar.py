@@ -1,7 +1,7 @@
 """The ResNets for CIFAR-10 (He et al. 2015, section 4.2) and their plain twins: 6n + 2 layers.
 
-A 3x3 convolution, then three stages of n blocks of two 3x3 convolutions on maps of 32x32, 16x16
-and 8x8, a global average and a fully connected layer, which belongs to the classifier.
+A 3x3 convolution, three stages of n blocks of two 3x3 convolutions each on maps of 32x32, 16x16 and
+8x8, global average pooling, and a fully connected layer, which is part of the classifier.
 """
 
 from __future__ import annotations
@@ -16,10 +16,11 @@ from detection.model.resnet import BasicBlock, Shortcut, residual_stage
 
 
 class CifarResNet(nn.Module):
-    """``depth``: 6n + 2; the paper has 20, 32, 44, 56, 110 and 1202.
+    """The layers before the fully connected one.
 
-    ``widths``: the channels of the three stages, 16, 32 and 64 in the paper.
-    ``shortcut``: A in the paper ("identity shortcuts in all cases"), none for a plain network.
+    ``depth``: 6n + 2; in the paper 20, 32, 44, 56, 110 and 1202.
+    ``widths``: the channels of the three stages; in the paper 16, 32 and 64.
+    ``shortcut``: A in the paper ("identity shortcuts in all cases"); "none" for a plain network.
     """
 
     conv2: nn.Sequential
@@ -54,6 +55,6 @@ class CifarResNet(nn.Module):
         self.region_channels = channels
 
     def forward(self, pixels: Tensor) -> Tensor:
-        """[N, 3, 32, 32] (or any other size) -> [N, region_channels], globally averaged."""
+        """[N, 3, H, W] (in the paper 32x32) -> [N, region_channels], averaged over positions."""
         x = F.relu(self.conv1(pixels), inplace=True)
         return self.conv4(self.conv3(self.conv2(x))).mean(dim=(2, 3))

@@ -1,4 +1,4 @@
-"""A network as it is pre-trained: all stages, the global average and the fc layer (table 1)."""
+"""The classifier of pre-training: all stages, average pooling, fc layer (He et al., table 1)."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 
 class Pixels(Protocol):
-    """See :mod:`detection.model.pixels`."""
+    """See `detection.model.pixels`."""
 
     def normalise(self, pixels: Tensor) -> Tensor: ...
 
@@ -26,7 +26,7 @@ class Network(Protocol):
 
 @dataclass(frozen=True)
 class ClassificationLosses:
-    """Scalars.  ``error``: the part of the mini-batch that was put in a wrong class."""
+    """Scalars.  ``error``: the fraction of the mini-batch that is classified wrongly."""
 
     cross_entropy: Tensor
     error: Tensor
@@ -35,16 +35,17 @@ class ClassificationLosses:
         return self.cross_entropy
 
     def detached(self) -> dict[str, Tensor]:
-        """What the log shows, out of the graph and still on its device."""
+        """The values for the log, detached from the graph, on their device."""
         loss = self.cross_entropy.detach()
         return {"total": loss, "error": self.error}
 
 
 class Classifier(nn.Module):
-    """``backbone``: with ``norm="trained"`` and ``bin_step=1``, as a classifier strides in conv5_1.
+    """A backbone and the fc layer.
 
-    ``num_classes=None``: without the last layer; the averaged conv5 features come out.
-    Weights are initialised as in He et al. 2015 (reference 13 of the paper), biases with zero.
+    ``backbone``: with ``norm="trained"`` and ``bin_step=1``: a classifier strides in conv5_1.
+    ``num_classes``: None: without the fc layer; the output is the averaged conv5 features.
+    The fc weights are initialised as in reference 13 of the paper, biases with zero.
     """
 
     def __init__(self, *, pixels: Pixels, backbone: Network, num_classes: int | None) -> None:
@@ -56,13 +57,16 @@ class Classifier(nn.Module):
 
     @property
     def num_classes(self) -> int:
-        """Raises ValueError if there is no last layer."""
+        """Raises ValueError if there is no fc layer."""
         if not isinstance(self.fc, nn.Linear):
-            raise ValueError("this backbone came without its last layer: it cannot tell classes")
+            raise ValueError(
+                "this backbone was loaded without its fc layer, so it cannot classify: load a "
+                "checkpoint of a whole classifier"
+            )
         return self.fc.out_features
 
     def forward(self, images: Tensor, targets: Tensor) -> ClassificationLosses:
-        """The loss of one mini-batch: training only.
+        """The losses of one mini-batch, for training only.
 
         ``images``: uint8 [N, H, W, 3], BGR.  ``targets``: int64 [N], 0 ... num_classes - 1.
         """
@@ -73,8 +77,8 @@ class Classifier(nn.Module):
     def logits(self, images: Tensor) -> Tensor:
         """uint8 images [N, H, W, 3], BGR, of any size -> [N, num_classes].
 
-        The fc layer commutes with the global average: on a whole image this is the fully
-        convolutional form, the class scores of all places averaged.
+        The fc layer and the average pooling can be exchanged: therefore, on a whole image, this is
+        the fully convolutional form, the average of the class scores at all positions.
         """
         return self.fc(self.backbone(self.pixels.normalise(images)))
 

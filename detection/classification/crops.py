@@ -1,6 +1,6 @@
-"""Which part of an image a classifier sees: random crops in training, fixed views in testing.
+"""The crops of an image that a classifier gets: random in training, fixed views in testing.
 
-He et al. 2015, sections 3.4 (ImageNet) and 4.2 (CIFAR-10).  All take uint8 [H, W, 3], BGR.
+He et al. 2015, sections 3.4 (ImageNet) and 4.2 (CIFAR-10).  All images are uint8 [H, W, 3], BGR.
 """
 
 from __future__ import annotations
@@ -15,8 +15,8 @@ from numpy.typing import NDArray
 
 Image = NDArray[np.uint8]
 
-# The principal components of ImageNet's RGB values in 0 ... 1 (Krizhevsky et al. 2012, section 4.1;
-# the numbers of facebook/fb.resnet.torch, there in the order R, G, B; here B, G, R).
+# The principal components of ImageNet's pixels in [0, 1] (Krizhevsky et al. 2012, section 4.1; the
+# numbers are from facebook/fb.resnet.torch, there in the order R, G, B, here in B, G, R).
 COLOUR_VALUES = np.array([0.2175, 0.0188, 0.0045])
 COLOUR_VECTORS = np.array(
     [[-0.5836, -0.6948, 0.4203], [-0.5808, -0.0045, -0.8140], [-0.5675, 0.7192, 0.4009]]
@@ -24,7 +24,7 @@ COLOUR_VECTORS = np.array(
 
 
 class RandomCrop(Protocol):
-    """An augmentation: the crop depends on nothing but the image and ``random``."""
+    """A crop and augmentation for training; it depends on the image and ``random`` alone."""
 
     @property
     def side(self) -> int: ...
@@ -33,17 +33,20 @@ class RandomCrop(Protocol):
 
 
 class Views(Protocol):
-    """What of an image is tested: [V, h, w, 3] arrays, over all of which scores are averaged."""
+    """The views that an image is tested in: arrays [V, h, w, 3]; the scores are averaged."""
 
     def __call__(self, image: Image) -> list[Image]: ...
 
 
 @dataclass(frozen=True, kw_only=True)
 class ScaleCrop:
-    """ImageNet: a crop of ``side``, its image scaled and perhaps mirrored, colours changed.
+    """ImageNet: a random scale, crop, horizontal flip and shift of the colours.
 
-    ``shorter_sides``: the range, ends included, that the shorter side is drawn from.
-    ``colour_std``: of the multiples of the principal components that are added; 0: none.
+    ``side``: of the crop in pixels.
+    ``shorter_sides``: (lowest, highest); the image's shorter side is sampled between, inclusively.
+    ``flip_probability``: in [0, 1].
+    ``colour_std``: standard deviation of the factors of the principal components that are added to
+    the pixels; 0: none.
     """
 
     side: int
@@ -55,8 +58,8 @@ class ScaleCrop:
         low, high = self.shorter_sides
         if not self.side <= low <= high:
             raise ValueError(
-                f"a crop of {self.side} pixels needs shorter sides from there on, got "
-                f"{list(self.shorter_sides)}"
+                f"a crop of {self.side} pixels needs shorter sides of at least that, in ascending "
+                f"order, got {list(self.shorter_sides)}: set data.crop.shorter_sides"
             )
 
     def __call__(self, image: Image, random: np.random.Generator) -> Image:
@@ -68,17 +71,18 @@ class ScaleCrop:
             crop = crop[:, ::-1]
         if self.colour_std:
             shift = 255 * COLOUR_VECTORS @ (COLOUR_VALUES * random.normal(0, self.colour_std, 3))
-            # rint: cutting off would darken by half a level on average.
+            # rint, because truncation would darken the image by half a level on average.
             crop = np.clip(np.rint(crop + shift), 0, 255).astype(np.uint8)
         return np.ascontiguousarray(crop)
 
 
 @dataclass(frozen=True, kw_only=True)
 class PaddedCrop:
-    """CIFAR: ``padding`` pixels on each side, and a crop of ``side`` of it or of its mirror image.
+    """CIFAR: a random crop of the padded image, and a random horizontal flip.
 
-    ``fill``: the colour (BGR) that is padded with: the mean, so that it is close to zero once the
-    mean has been subtracted.
+    ``side``: of the crop in pixels.  ``padding``: pixels on each side of the image.
+    ``flip_probability``: in [0, 1].
+    ``fill``: the colour (BGR) of the padding: the mean, which is about zero after normalisation.
     """
 
     side: int
@@ -94,20 +98,23 @@ class PaddedCrop:
                 f"an image of {width}x{height} with {self.padding} pixels around it is too small "
                 f"for crops of {self.side}: set data.crop.side or data.crop.padding"
             )
-        # The part of the crop that is image, in its own and in the image's rows and columns.
+        # The rows and columns of the image inside the crop; the rest of the crop is padding.
         top, left = (int(random.integers(r + 1)) - self.padding for r in room)
         rows = slice(max(top, 0), min(top + self.side, height))
         columns = slice(max(left, 0), min(left + self.side, width))
         crop = np.empty((self.side, self.side, 3), dtype=np.uint8)
         crop[:] = self.fill
-        part = image[rows, columns]
-        crop[rows.start - top : rows.stop - top, columns.start - left : columns.stop - left] = part
+        inside = (
+            slice(rows.start - top, rows.stop - top),
+            slice(columns.start - left, columns.stop - left),
+        )
+        crop[inside] = image[rows, columns]
         return crop[:, ::-1] if random.random() < self.flip_probability else crop
 
 
 @dataclass(frozen=True, kw_only=True)
 class CentreCrop:
-    """One view: the shorter side scaled, ``side`` pixels cut out of the middle."""
+    """One view: the shorter side is scaled to ``shorter_side``, then the centre is cropped."""
 
     side: int
     shorter_side: int
@@ -120,7 +127,7 @@ class CentreCrop:
 
 @dataclass(frozen=True, kw_only=True)
 class TenCrop:
-    """Standard 10-crop testing (Krizhevsky et al. 2012): corners, centre, and their mirrors."""
+    """Standard 10-crop testing (Krizhevsky et al. 2012): corners and centre, also flipped."""
 
     side: int
     shorter_side: int
@@ -128,16 +135,16 @@ class TenCrop:
     def __call__(self, image: Image) -> list[Image]:
         image = scale_shorter(image, self.shorter_side)
         bottom, right = (size - self.side for size in image.shape[:2])
-        places = [(0, 0), (0, right), (bottom, 0), (bottom, right), (bottom // 2, right // 2)]
-        crops = np.stack([_cut(image, top, left, self.side) for top, left in places])
+        positions = [(0, 0), (0, right), (bottom, 0), (bottom, right), (bottom // 2, right // 2)]
+        crops = np.stack([_cut(image, top, left, self.side) for top, left in positions])
         return [np.concatenate([crops, crops[:, :, ::-1]])]
 
 
 @dataclass(frozen=True, kw_only=True)
-class MultiScale:
-    """Fully convolutional testing: the whole image at each of ``shorter_sides``, and its mirror.
+class FullyConvolutionalViews:
+    """Fully convolutional testing: the whole image, and flipped, at each of ``shorter_sides``.
 
-    In the paper 224, 256, 384, 480 and 640; the scores of all scales are averaged.
+    In the paper these are 224, 256, 384, 480 and 640 pixels.
     """
 
     shorter_sides: Sequence[int]
@@ -154,7 +161,7 @@ def scale_shorter(image: Image, shorter: int) -> Image:
     if scale == 1:
         return image
     size = (max(shorter, round(width * scale)), max(shorter, round(height * scale)))
-    # INTER_AREA averages what falls into a pixel: no moire where images shrink.
+    # INTER_AREA averages all source pixels of a pixel: no aliasing when an image shrinks.
     method = cv2.INTER_AREA if scale < 1 else cv2.INTER_LINEAR
     return np.asarray(cv2.resize(image, size, interpolation=method), dtype=np.uint8)
 

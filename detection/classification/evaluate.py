@@ -1,4 +1,4 @@
-"""Runs a classifier over a data set, and measures its error."""
+"""Measures the error of a classifier on a data set."""
 
 from __future__ import annotations
 
@@ -26,10 +26,12 @@ def measure_error(
     device: torch.device,
     precision: Precision,
 ) -> Metrics:
-    """``error``, ``error_top5``: the parts of ``dataset`` whose class is not (among) the best.
+    """The top-1 and top-5 error and the time per image.
 
-    The softmax scores of all views of an image are averaged.  ``error_top5`` is there with more
-    than five classes.  Puts ``classifier`` into evaluation mode.
+    ``error``, ``error_top5``: the fraction of images whose class does not have the best score, or
+    is not among the five best; the latter only if there are more than five classes.
+    The softmax scores of all views of an image are averaged.
+    Puts ``classifier`` into evaluation mode.
     """
     began = time.perf_counter()
     classifier.eval()
@@ -43,9 +45,9 @@ def measure_error(
                 with autocast(device, precision):
                     logits = classifier.logits(batch.to(device))
                 probabilities = logits.float().softmax(dim=1)
-                share = torch.tensor([1 / _views_of(images[n]) for n in numbers], device=device)
+                weight = torch.tensor([1 / _count_views(images[n]) for n in numbers], device=device)
                 index = torch.tensor(numbers, device=device)
-                scores.index_add_(0, index, probabilities * share[:, None])
+                scores.index_add_(0, index, probabilities * weight[:, None])
             classes = torch.from_numpy(dataset.classes[done : done + len(images)]).to(device)
             right = scores.topk(top, dim=1).indices == classes[:, None]
             first += int(right[:, 0].sum())
@@ -59,5 +61,5 @@ def measure_error(
     return metrics
 
 
-def _views_of(views: list) -> int:
+def _count_views(views: list) -> int:
     return sum(len(view) for view in views)

@@ -1,8 +1,8 @@
-"""Images with one class each: ImageNet's folders, and CIFAR-10's own binary files.
+"""Images with one class each: ImageNet's folders, and CIFAR-10's binary files.
 
-The folders are those of torchvision's ImageFolder: ``root/<split>/<class>/*``.  Of CIFAR-10 the
-*binary version* is read (``data_batch_1.bin`` ... ``test_batch.bin``), which is plain bytes; its
-Python version holds pickles, which may run code when loaded.
+The folders are as for torchvision's ImageFolder: ``root/<split>/<class>/*``.  For CIFAR-10 the
+*binary version* is read (``data_batch_1.bin`` ... ``test_batch.bin``), which is plain bytes; the
+Python version is pickles, which can run code when they are loaded.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ CIFAR_TEST = ("test_batch.bin",)
 
 
 class Images(Protocol):
-    """A sequence of images uint8 [H, W, 3], BGR; an array [M, H, W, 3] is one."""
+    """A sequence of images uint8 [H, W, 3], BGR; for example an array [M, H, W, 3]."""
 
     def __len__(self) -> int: ...
 
@@ -33,7 +33,7 @@ class Images(Protocol):
 
 @dataclass(frozen=True)
 class ImageFiles:
-    """Images that are read when they are asked for."""
+    """Images that are read each time they are accessed."""
 
     paths: list[Path]
 
@@ -46,9 +46,9 @@ class ImageFiles:
 
 @dataclass(frozen=True)
 class LabelledImages:
-    """``class_names[classes[i]]`` is the class of ``images[i]``; ``classes``: int64 [M].
+    """Images and their classes: ``class_names[classes[i]]`` is the class of ``images[i]``.
 
-    ``source``: what the data was read from, for messages.
+    ``classes``: int64 [M].  ``source``: the folder that the data was read from, for messages.
     """
 
     class_names: tuple[str, ...]
@@ -63,7 +63,10 @@ class LabelledImages:
         return f"{self.source}: {len(self)} images of {len(self.class_names)} classes"
 
     def with_class_names(self, names: Sequence[str]) -> LabelledImages:
-        """The same images under another set's classes (the training set's, a checkpoint's)."""
+        """The same images, with classes numbered as in ``names`` (of a training set or checkpoint).
+
+        Raises ValueError for a class that is not in ``names``.
+        """
         unknown = sorted(set(self.class_names) - set(names))
         if unknown:
             raise ValueError(
@@ -75,7 +78,7 @@ class LabelledImages:
         return replace(self, class_names=tuple(names), classes=new[self.classes])
 
     def in_memory(self) -> LabelledImages:
-        """The same with all images decoded, as one uint8 array: for small images of one size."""
+        """The same with all images decoded into one uint8 array, for small images of one size."""
         if isinstance(self.images, np.ndarray):
             return self
         if not len(self):
@@ -83,7 +86,7 @@ class LabelledImages:
         first = self.images[0]
         array = np.empty((len(self), *first.shape), dtype=np.uint8)
 
-        def place(index: int) -> None:
+        def decode(index: int) -> None:
             image = self.images[index]
             if image.shape != first.shape:
                 raise ValueError(
@@ -94,7 +97,7 @@ class LabelledImages:
             array[index] = image
 
         with ThreadPoolExecutor() as pool:
-            for _ in pool.map(place, range(len(self))):
+            for _ in pool.map(decode, range(len(self))):
                 pass
         return replace(self, images=array)
 
@@ -132,9 +135,10 @@ class _Subset:
 def open_labelled(*, root: Path, split: str, in_memory: bool, images: int | None) -> LabelledImages:
     """``root/<split>/<class>/*``, or CIFAR-10's binary files in ``root`` or the folder inside it.
 
-    ``split``: of CIFAR-10 ``train`` or ``test``.  ``in_memory``: decode everything now, once.
-    ``images``: about so many of them, evenly spread; None: all.
-    Raises FileNotFoundError or ValueError for a folder that is neither.
+    ``split``: for CIFAR-10 ``train`` or ``test``.
+    ``in_memory``: decode all images now.
+    ``images``: use about this number of them, evenly spread; None: all.
+    Raises FileNotFoundError or ValueError if ``root`` is neither.
     """
     root = Path(root)
     if not root.is_dir():
@@ -144,7 +148,7 @@ def open_labelled(*, root: Path, split: str, in_memory: bool, images: int | None
             return read_cifar10(folder, split=split).every(images)
         if (folder / CIFAR_TRAIN[0]).with_suffix("").is_file():
             raise ValueError(
-                f"{folder}: CIFAR-10's Python version, which is pickles; take the binary version "
+                f"{folder}: CIFAR-10's Python version, which is pickles; use the binary version "
                 f"({CIFAR_TRAIN[0]} ...) or folders of images, {split}/<class>/*.png"
             )
     dataset = read_image_folder(root, split=split).every(images)
@@ -152,7 +156,7 @@ def open_labelled(*, root: Path, split: str, in_memory: bool, images: int | None
 
 
 def read_image_folder(root: Path, *, split: str) -> LabelledImages:
-    """``root/<split>/<class>/*``; the classes in the order of the alphabet."""
+    """``root/<split>/<class>/*``; the classes are in alphabetical order."""
     folder = root / split
     if not folder.is_dir():
         there = ", ".join(_folders(root)) or "no folders"
@@ -176,7 +180,7 @@ def read_image_folder(root: Path, *, split: str) -> LabelledImages:
 
 
 def read_cifar10(folder: Path, *, split: str) -> LabelledImages:
-    """CIFAR-10, binary version: records of one byte of class and 3 x 32 x 32 bytes R, G, B."""
+    """CIFAR-10's binary version: each record is 1 byte for the class, 3 x 32 x 32 for R, G, B."""
     files = {"train": CIFAR_TRAIN, "test": CIFAR_TEST}.get(split)
     if files is None:
         raise ValueError(f"{folder}: CIFAR-10 has the splits train and test, not {split!r}")

@@ -1,4 +1,4 @@
-"""Mini-batches for training a classifier; randomness is a function of (seed, epoch, image)."""
+"""Mini-batches of a classifier; random numbers depend on (seed, epoch, image) alone."""
 
 from __future__ import annotations
 
@@ -25,9 +25,9 @@ class LabelledBatch:
     def __len__(self) -> int:
         return len(self.targets)
 
-    def split(self, parts: int) -> list[LabelledBatch]:
-        """At most ``parts`` batches of as many images each as can be."""
-        size = -(-len(self) // parts)
+    def split(self, micro_batches: int) -> list[LabelledBatch]:
+        """At most ``micro_batches`` batches, all but the last of one size."""
+        size = -(-len(self) // micro_batches)
         pairs = zip(self.images.split(size), self.targets.split(size), strict=True)
         return [LabelledBatch(*pair) for pair in pairs]
 
@@ -41,7 +41,7 @@ class LabelledBatch:
 
 
 class TrainingCrops(Dataset[LabelledBatch]):
-    """Mini-batches of random crops, asked for by (epoch, index) keys."""
+    """Mini-batches of random crops; a key is (epoch, index of the image)."""
 
     def __init__(self, dataset: LabelledImages, *, crop: RandomCrop, seed: int) -> None:
         self.dataset = dataset
@@ -55,12 +55,12 @@ class TrainingCrops(Dataset[LabelledBatch]):
         return self.__getitems__([key])
 
     def __getitems__(self, keys: list[Key]) -> LabelledBatch:
-        """One array for all, written once: what a DataLoader asks for if it is there."""
+        """A mini-batch; a DataLoader calls this method if it exists.  Writes each pixel once."""
         side = self.crop.side
         images = np.empty((len(keys), side, side, 3), dtype=np.uint8)
-        for place, (epoch, index) in zip(images, keys, strict=True):
+        for row, (epoch, index) in enumerate(keys):
             random = np.random.default_rng((self.seed, epoch, index))
-            place[:] = self.crop(self.dataset.images[index], random)
+            images[row] = self.crop(self.dataset.images[index], random)
         classes = self.dataset.classes[[index for _, index in keys]]
         return LabelledBatch(torch.from_numpy(images), torch.from_numpy(classes))
 
@@ -68,12 +68,12 @@ class TrainingCrops(Dataset[LabelledBatch]):
 def crop_loader(
     crops: TrainingCrops, plan: BatchPlan, *, workers: int, pin_memory: bool
 ) -> DataLoader[LabelledBatch]:
-    """Mini-batches in the order of ``plan``, made by ``workers`` processes (0: by this one)."""
+    """Mini-batches in the order of ``plan``, read by ``workers`` processes (0: by this one)."""
     return DataLoader(
         crops,
         batch_sampler=plan,
         num_workers=workers,
-        collate_fn=_as_it_is,
+        collate_fn=_unchanged,
         pin_memory=pin_memory,
         worker_init_fn=single_threaded,
         prefetch_factor=4 if workers else None,
@@ -101,14 +101,14 @@ def view_loader(
         _TestViews(dataset, views),  # type: ignore[arg-type]
         batch_size=batch_size,
         num_workers=workers,
-        collate_fn=_as_it_is,
+        collate_fn=_unchanged,
         worker_init_fn=single_threaded,
     )
 
 
 @dataclass(frozen=True)
 class ViewBatches:
-    """Mini-batches uint8 [N, h, w, 3] of all views of a data set, as often as iterated over."""
+    """Mini-batches uint8 [N, h, w, 3] of all views of a data set; can be iterated over again."""
 
     loader: DataLoader[list[list[Image]]]
 
@@ -119,7 +119,7 @@ class ViewBatches:
 
 
 def by_shape(images: Sequence[Sequence[Image]]) -> Iterator[tuple[Tensor, list[int]]]:
-    """Views of one shape together: ([n, h, w, 3], the number of the image of each view)."""
+    """Groups the views by shape: ([n, h, w, 3], for each view the index of its image)."""
     groups: dict[tuple[int, ...], tuple[list[Image], list[int]]] = {}
     for number, views in enumerate(images):
         for view in views:
@@ -130,5 +130,5 @@ def by_shape(images: Sequence[Sequence[Image]]) -> Iterator[tuple[Tensor, list[i
         yield torch.from_numpy(np.concatenate(arrays)), numbers
 
 
-def _as_it_is(batch: object) -> object:
+def _unchanged(batch: object) -> object:
     return batch

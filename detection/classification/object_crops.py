@@ -1,4 +1,4 @@
-"""The objects of a detection data set, cut out: a small data set for a classifier."""
+"""Crops of the objects in a detection data set: a small data set for a classifier."""
 
 from __future__ import annotations
 
@@ -22,11 +22,12 @@ def object_crops(
 ) -> tuple[NDArray[np.uint8], NDArray[np.int64]]:
     """Square crops uint8 [M, side, side, 3], BGR, and classes int64 [M], 0 ... C - 1.
 
-    ``context``: the least and the most that the side of a crop is, in units of the longer side of
-    its box; drawn for each crop, like the place of the box within it.  Crops that always show an
-    object centred and alone would teach features that a whole image does not have.
-    ``per_object``: crops of each object.  What lies outside the image repeats its edge.  Crowds and
-    difficult objects are left out.
+    ``context``: (least, most), the side of a crop relative to the longer side of the box; it is
+    sampled for each crop, and so is the position of the box in it.  From crops with every object in
+    the centre and alone, a classifier would learn features that whole images do not have.
+    ``per_object``: number of crops of each object.
+    Outside the image, its edge is repeated.  Crowds and difficult objects are left out.
+    Raises ValueError if there are no objects.
     """
     random = np.random.default_rng(seed)
     crops, classes = [], []
@@ -38,7 +39,7 @@ def object_crops(
                 crops.append(_crop(image, box, side, random.uniform(*context), random))
                 classes.append(label - 1)
     if not crops:
-        raise ValueError(f"{dataset.source}: no objects to cut out")
+        raise ValueError(f"{dataset.source}: no objects to crop")
     return np.stack(crops), np.array(classes, dtype=np.int64)
 
 
@@ -51,7 +52,7 @@ def write_object_crops(
     per_object: int,
     seed: int,
 ) -> int:
-    """:func:`object_crops` as ``folder/<class>/<number>.png``; returns how many there are."""
+    """Writes `object_crops` as ``folder/<class>/<number>.png``; returns their number."""
     crops, classes = object_crops(
         dataset, side=side, context=context, per_object=per_object, seed=seed
     )

@@ -16,59 +16,57 @@ from pathlib import Path
 import torch
 from omegaconf import DictConfig
 
-from detection.checkpoint import ClassifierCheckpoint, build
+from detection.build import build
+from detection.checkpoint import ClassifierCheckpoint
 from detection.classification.bn_statistics import freeze_statistics
 from detection.classification.classifier import Classifier
 from detection.classification.evaluate import measure_error
 from detection.classification.images import LabelledImages, open_labelled
 from detection.classification.loader import ViewBatches, view_loader
-from detection.cli.launch import device_type
-from detection.engine.distributed import Processes, processes
+from detection.cli.launch import started
+from detection.engine.distributed import Processes
 from detection.engine.metrics_file import write_metrics
-from detection.engine.runtime import Runtime, set_up_runtime
+from detection.engine.runtime import Runtime
 
 log = logging.getLogger("bn_statistics")
 
 
 def main(config: DictConfig) -> None:
     began = time.perf_counter()
-    with processes(device_type(config)) as own:
-        if not own.is_first:
-            logging.getLogger().setLevel(logging.WARNING)
-        runtime = set_up_runtime(**config.runtime, local_rank=own.local_rank)
-        _run(config, runtime, own, began)
+    with started(config) as (runtime, processes):
+        _run(config, runtime, processes, began)
 
 
-def _run(config: DictConfig, runtime: Runtime, own: Processes, began: float) -> None:
+def _run(config: DictConfig, runtime: Runtime, processes: Processes, began: float) -> None:
     folder = Path(config.output_dir)
     checkpoint = ClassifierCheckpoint.load(Path(config.checkpoint))
-    classifier = checkpoint.build_model().to(runtime.device)
+    classifier = checkpoint.build_model(trust=list(config.trust)).to(runtime.device)
     assert isinstance(classifier, Classifier)
     data = config.data
     train_set = _open(config, data.train_split, checkpoint, images=data.images)
-    if len(train_set) < own.world_size:
-        raise ValueError(f"{train_set.report()}: fewer than the {own.world_size} processes")
+    if len(train_set) < processes.world_size:
+        raise ValueError(f"{train_set.report()}: fewer than the {processes.world_size} processes")
     metrics: dict[str, float | None] = {}
-    measure = own.is_first and data.val_split is not None
+    measure = processes.is_first and data.val_split is not None
     if measure:
         val_set = _open(config, data.val_split, checkpoint, images=None)
         metrics["error_before"] = _error(classifier, val_set, checkpoint, config, runtime)
 
-    views = build(checkpoint.views)
+    views = build(checkpoint.views, trust=list(config.trust))
     loader = view_loader(
-        train_set.shard(own.rank, own.world_size),
+        train_set.shard(processes.rank, processes.world_size),
         views,
         batch_size=config.batch_size,
         workers=runtime.workers,
     )
-    # In fp32 whatever runtime.precision says: the statistics are to be exact.
+    # Always in fp32: the statistics are to be exact.
     freeze_statistics(
         classifier,
         ViewBatches(loader),
         forward=lambda images: classifier.logits(images.to(runtime.device)),
-        gather=own.gather,
+        gather=processes.gather,
     )
-    if not own.is_first:
+    if not processes.is_first:
         return
     if measure:
         metrics["error"] = _error(classifier, val_set, checkpoint, config, runtime)
@@ -107,7 +105,7 @@ def _error(
     return measure_error(
         classifier,
         dataset,
-        build(checkpoint.views),
+        build(checkpoint.views, trust=list(config.trust)),
         batch_size=config.batch_size,
         workers=runtime.workers,
         device=torch.device(runtime.device),

@@ -12,8 +12,9 @@ from pathlib import Path
 from omegaconf import DictConfig
 from tqdm import tqdm
 
+from detection.cli.objects import formats, open_split
 from detection.data.dataset import Example
-from detection.data.formats.open import available_splits, open_folder
+from detection.data.formats.open import available_splits
 from detection.data.image import read_image
 from detection.data.loader import check_size
 
@@ -22,16 +23,11 @@ log = logging.getLogger("check")
 
 def main(config: DictConfig) -> None:
     root = Path(config.data.root)
-    splits = list(config.splits) if config.splits else available_splits(root)
+    splits = list(config.splits) if config.splits else available_splits(root, formats(config.data))
     problems: list[str] = []
     for split in splits or [config.data.train_split]:
         try:
-            dataset = open_folder(
-                root=root,
-                split=split,
-                classes=config.data.classes,
-                invalid_boxes=config.data.invalid_boxes,
-            )
+            dataset = open_split(config.data, split)
         except (FileNotFoundError, ValueError) as error:
             problems.append(str(error))
             continue

@@ -22,21 +22,22 @@ from omegaconf import DictConfig, OmegaConf
 
 from detection.atomic_write import write_text
 from detection.cli import test_net
-from detection.cli.launch import as_plain, compose_config
+from detection.cli.compose import compose_config
+from detection.cli.objects import as_plain
 from detection.evaluation.bootstrap import compare
 from detection.evaluation.detections_file import read_detections
 
 log = logging.getLogger("compare")
 
 # Of the configuration: the same for every row.
-SHARED = ("data", "runtime", "split", "max_images", "batch_size", "backend")
+SHARED = ("data", "runtime", "split", "max_images", "batch_size", "backend", "trust")
 
 
 def main(config: DictConfig) -> None:
     folder = Path(config.output_dir)
     configs = _row_configs(config, folder)
     first, *_ = configs.values()
-    dataset = test_net.open_dataset(first)
+    dataset = test_net.open_test_set(first)
     if not dataset.annotated:
         raise ValueError(f"{dataset.source} is not annotated: there is nothing to compare with")
     ground_truth = dataset.to_coco()
@@ -59,11 +60,11 @@ def _row_configs(config: DictConfig, folder: Path) -> dict[str, DictConfig]:
     configs, folders = {}, set()
     for name, line in config.rows.items():
         overrides = shlex.split(line)
-        own_keys = {override.partition("=")[0].split(".")[0] for override in overrides}
-        if own_keys & set(SHARED):
+        keys = {override.partition("=")[0].split(".")[0] for override in overrides}
+        if shared := sorted(keys & set(SHARED)):
             raise ValueError(
-                f"rows: {name!r} overrides {', '.join(sorted(own_keys & set(SHARED)))}, which all "
-                "rows share; give it to the comparison as a whole"
+                f"rows: {name!r} overrides {', '.join(shared)}, which all rows share; give it to "
+                "the comparison as a whole"
             )
         row = compose_config("test", overrides)
         for key in SHARED:
@@ -71,11 +72,11 @@ def _row_configs(config: DictConfig, folder: Path) -> dict[str, DictConfig]:
         if row.checkpoint is None and row.detections is None:
             row.checkpoint = config.checkpoint
         # Letters and digits alone: a row's name is free, a folder's is not.
-        own = re.sub(r"\W+", "_", str(name)).strip("_")
-        if own in folders or not own:
+        folder_name = re.sub(r"\W+", "_", str(name)).strip("_")
+        if folder_name in folders or not folder_name:
             raise ValueError(f"rows: {name!r} has no folder name of its own; rename it")
-        folders.add(own)
-        row.output_dir = str(folder / own)
+        folders.add(folder_name)
+        row.output_dir = str(folder / folder_name)
         configs[str(name)] = row
     return configs
 
@@ -177,5 +178,5 @@ def as_markdown(rows: list[dict[str, Any]], confidence: float) -> str:
 
 
 def _with_interval(interval: dict[str, float]) -> str:
-    own, low, high = (f"{100 * interval[key]:+.1f}" for key in ("difference", "low", "high"))
-    return f"{own} [{low}, {high}]"
+    value, low, high = (f"{100 * interval[key]:+.1f}" for key in ("difference", "low", "high"))
+    return f"{value} [{low}, {high}]"

@@ -15,7 +15,7 @@ from pathlib import Path
 from omegaconf import DictConfig
 
 from detection.cli import train_classifier
-from detection.cli.launch import compose_config
+from detection.cli.compose import compose_config
 from detection.engine.log import read_log
 from detection.engine.metrics_file import write_metrics
 from detection.visualization.curves import plot_error_curves

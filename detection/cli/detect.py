@@ -19,7 +19,7 @@ from omegaconf import DictConfig
 from tqdm import tqdm
 
 from detection.atomic_write import write_text
-from detection.cli.launch import load_detector
+from detection.cli.objects import detector as make_detector
 from detection.engine.detect import Photo, detect_images, find_images
 from detection.engine.evaluate import to_results
 from detection.engine.runtime import set_up_runtime
@@ -30,7 +30,7 @@ log = logging.getLogger("detect")
 
 def main(config: DictConfig) -> None:
     runtime = set_up_runtime(**config.runtime)
-    detector = load_detector(config, runtime)
+    detector = make_detector(config, runtime)
     paths = find_images(config.images)
     names = _names(paths)
     folder = Path(config.output_dir)

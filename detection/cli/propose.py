@@ -3,7 +3,7 @@
 python tools/propose.py checkpoint=outputs/rpn/best.pt data.root=/path/to/dataset split=train \\
     output=outputs/rpn/train.safetensors
 
-The file is what train_net.py part=fast_rcnn proposals=... learns from.
+The file is what train_net.py train_only=fast_rcnn proposals=... learns from.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from pathlib import Path
 
 from omegaconf import DictConfig
 
-from detection.data.formats.open import open_folder
+from detection.cli.objects import open_split
 from detection.data.proposals_file import ProposalsFile
 from detection.engine.distributed import Processes
 from detection.engine.propose import measure_file, write_proposals
@@ -28,19 +28,15 @@ def main(config: DictConfig) -> None:
     if not isinstance(config.checkpoint, str):
         raise ValueError(f"proposals are of one RPN: give one checkpoint, not {config.checkpoint}")
     runtime = set_up_runtime(**config.runtime)
-    dataset = open_folder(
-        root=Path(config.data.root),
-        split=config.split,
-        classes=config.data.classes,
-        invalid_boxes=config.data.invalid_boxes,
-    )
+    dataset = open_split(config.data, config.split)
     log.info("%s", dataset.report())
     detector = Detector.load(
         Path(config.checkpoint),
         device=runtime.device,
         precision=runtime.precision,
         winograd=runtime.winograd,
-        halves=["rpn"],
+        networks=["rpn"],
+        trust=list(config.trust),
     )
     path = Path(config.output)
     write_proposals(
@@ -49,7 +45,7 @@ def main(config: DictConfig) -> None:
         dataset,
         batch_size=config.batch_size,
         workers=runtime.workers,
-        own=Processes(0, 1, 0),
+        processes=Processes(0, 1, 0),
     )
     if dataset.annotated:
         log.info("\n%s", recall_line(measure_file(ProposalsFile(path, dataset), dataset)))

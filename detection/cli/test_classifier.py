@@ -11,11 +11,12 @@ from pathlib import Path
 
 from omegaconf import DictConfig
 
-from detection.checkpoint import ClassifierCheckpoint, build
+from detection.build import build
+from detection.checkpoint import ClassifierCheckpoint
 from detection.classification.classifier import Classifier
 from detection.classification.evaluate import measure_error
 from detection.classification.images import open_labelled
-from detection.cli.launch import as_plain
+from detection.cli.objects import as_plain
 from detection.engine.metrics_file import write_metrics
 from detection.engine.runtime import set_up_runtime
 
@@ -25,7 +26,7 @@ log = logging.getLogger("test")
 def main(config: DictConfig) -> None:
     runtime = set_up_runtime(**config.runtime)
     checkpoint = ClassifierCheckpoint.load(Path(config.checkpoint))
-    classifier = checkpoint.build_model()
+    classifier = checkpoint.build_model(trust=list(config.trust))
     assert isinstance(classifier, Classifier)
     dataset = open_labelled(
         root=Path(config.data.root),
@@ -38,7 +39,7 @@ def main(config: DictConfig) -> None:
     metrics = measure_error(
         classifier.to(runtime.device),
         dataset,
-        build(views),
+        build(views, trust=list(config.trust)),
         batch_size=config.batch_size,
         workers=runtime.workers,
         device=runtime.device,

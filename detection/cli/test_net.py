@@ -13,34 +13,27 @@ measures Fast R-CNN on the proposals that tools/propose.py wrote.
 from __future__ import annotations
 
 import logging
-import re
 import time
-from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from omegaconf import DictConfig
 
-from detection.checkpoint import HALVES
-from detection.cli.launch import load_detector
+from detection.checkpoint import NETWORKS
+from detection.cli.objects import detector as make_detector
+from detection.cli.objects import open_split
 from detection.data.dataset import DetectionDataset
-from detection.data.formats.open import open_folder
 from detection.data.proposals_file import ProposalsFile
 from detection.engine.evaluate import detect_dataset, measure
 from detection.engine.metrics_file import write_metrics
 from detection.engine.propose import measure_proposals
 from detection.engine.runtime import set_up_runtime
-from detection.evaluation.detections_file import (
-    check_method,
-    check_voc_names,
-    read_detections,
-    write_coco_results,
-    write_coco_submission,
-    write_voc_detections,
-    write_voc_submission,
-)
+from detection.evaluation.coco_results import write_coco_results
+from detection.evaluation.detections_file import read_detections
+from detection.evaluation.submission import check_submission, image_set, write_submission
 from detection.evaluation.table import recall_line
+from detection.evaluation.voc_comp4 import write_voc_detections
 
 log = logging.getLogger("test")
 
@@ -56,7 +49,7 @@ def main(config: DictConfig) -> None:
             "proposals_file= takes the place of a checkpoint's RPN: leave out detections= and "
             "proposal_recall=true"
         )
-    dataset = open_dataset(config)
+    dataset = open_test_set(config)
     submits = config.submission is not None
     if not dataset.annotated and (
         config.proposal_recall or (config.checkpoint is None and not submits)
@@ -73,8 +66,8 @@ def main(config: DictConfig) -> None:
         detections = read_detections(Path(config.detections), dataset.to_coco())
     else:
         runtime = set_up_runtime(**config.runtime)
-        halves = ["fast_rcnn"] if config.proposals_file else HALVES
-        detector = load_detector(config, runtime, halves=halves)
+        networks = ["fast_rcnn"] if config.proposals_file else NETWORKS
+        detector = make_detector(config, runtime, networks=networks)
         if config.proposal_recall and len(detector.models) > 1:
             raise ValueError("proposal_recall=true measures one model's RPN, not an ensemble's")
         dataset = dataset.with_class_names(detector.class_names)
@@ -114,72 +107,46 @@ def main(config: DictConfig) -> None:
     log.info("\nmetrics: %s", folder / "metrics.json")
 
 
-def open_dataset(config: DictConfig) -> DetectionDataset:
+def open_test_set(config: DictConfig) -> DetectionDataset:
     """What is measured on, under its own labels."""
-    dataset = open_folder(
-        root=Path(config.data.root),
-        split=config.split,
-        classes=config.data.classes,
-        invalid_boxes=config.data.invalid_boxes,
-        check_images=config.checkpoint is not None,
-    )
+    check_images = config.checkpoint is not None
+    dataset = open_split(config.data, config.split, check_images=check_images)
     if config.max_images is None:
         return dataset
     return replace(dataset, examples=dataset.examples[: config.max_images])
 
 
 def _check_submission(config: DictConfig, dataset: DetectionDataset) -> None:
-    """Raises ValueError for what could not be packed in the end, before the work of detecting."""
-    if config.submission is None:
-        return
-    if config.max_images is not None:
-        raise ValueError(
-            f"max_images={config.max_images} with submission={config.submission}: a server takes "
-            "the detections in all images; leave one of them out"
+    if config.submission is not None:
+        check_submission(
+            config.submission,
+            dataset.to_coco(),
+            source=dataset.source,
+            method=config.submission_name,
+            max_images=config.max_images,
         )
-    if config.submission == "coco":
-        check_method(config.submission_name)
-    else:
-        check_voc_names(dataset.to_coco())
-        _voc_year(dataset)
-
-
-def _voc_year(dataset: DetectionDataset) -> str:
-    """The challenge, "VOC2012", from the folders that the data set lies in."""
-    years = re.findall(r"VOC20\d\d", str(dataset.source.absolute()))
-    if not years:
-        raise ValueError(
-            f"{dataset.source}: no folder VOC20xx in it says which challenge submission=voc is "
-            "for; keep the data set in one, as VOCdevkit does"
-        )
-    return str(years[-1])
 
 
 def _write_detections(
     config: DictConfig, dataset: DetectionDataset, detections: list[dict[str, Any]], folder: Path
 ) -> None:
-    image_set = _image_set(config.split)
     if config.checkpoint is not None:
         write_coco_results(detections, folder / "detections.json")
-    if config.submission == "coco":
-        path = write_coco_submission(
-            detections, folder, image_set=image_set, method=config.submission_name
+    if config.submission is not None:
+        path = write_submission(
+            config.submission,
+            detections,
+            dataset.to_coco(),
+            folder,
+            split=config.split,
+            source=dataset.source,
+            method=config.submission_name,
         )
         log.info("submission: %s", path)
     if config.submission != "voc" and config.checkpoint is not None:
         try:
-            write_voc_detections(detections, dataset.to_coco(), folder / "comp4", image_set)
+            write_voc_detections(
+                detections, dataset.to_coco(), folder / "comp4", image_set(config.split)
+            )
         except ValueError as error:  # names that VOC's files cannot hold
             log.warning("no comp4/: %s", error)
-    if config.submission == "voc":
-        files = write_voc_detections(detections, dataset.to_coco(), folder / "comp4", image_set)
-        path = folder / "results.tar.gz"
-        write_voc_submission(files, path, year=_voc_year(dataset))
-        log.info("submission: %s", path)
-
-
-def _image_set(split: str | Sequence[str]) -> str:
-    """ "VOC2012/test" -> "test"; of several, their names with their folders."""
-    if isinstance(split, str):
-        return split.rpartition("/")[2]
-    return "+".join(name.replace("/", "-") for name in split)

@@ -1,4 +1,4 @@
-"""THE image reader: training, inference and size checks see the same pixels."""
+"""The one image reader: training, inference and size checks see the same pixels."""
 
 from __future__ import annotations
 
@@ -12,14 +12,14 @@ from PIL import Image, UnidentifiedImageError
 
 SUFFIXES = (".jpg", ".jpeg", ".png", ".bmp", ".webp", ".tif", ".tiff")
 
-_ORIENTATION = 0x0112  # the EXIF tag; 5 ... 8 are turned by a quarter
+_ORIENTATION = 0x0112  # the EXIF tag; the values 5 ... 8 are turned by 90 degrees
 _JPEG_START, _JPEG_SCAN, _JPEG_END = b"\xff\xd8", b"\xff\xda", b"\xff\xd9"
 
 
 def read_image(path: Path) -> NDArray[np.uint8]:
-    """uint8 [H, W, 3], BGR, turned upright as its EXIF orientation says.
+    """uint8 [H, W, 3], BGR, turned upright according to its EXIF orientation.
 
-    Raises FileNotFoundError, or ValueError for a file that is no image or only part of one.
+    Raises FileNotFoundError; ValueError if the file is not an image, or is truncated.
     """
     try:
         data = path.read_bytes()
@@ -29,14 +29,14 @@ def read_image(path: Path) -> NDArray[np.uint8]:
 
 
 def decode_image(data: bytes, path: Path) -> NDArray[np.uint8]:
-    """:func:`read_image` of the bytes of a file; ``path`` is for the error alone."""
+    """As `read_image`, for the bytes of a file; ``path`` is used in the error message."""
     if _is_truncated_jpeg(data):
         raise ValueError(
             f"{path}: truncated JPEG ({len(data)} bytes, the end marker is missing); "
             "copy or download the file again, or take it out of the data set"
         )
     image = None
-    # cv2.error: no bytes at all, or more pixels than OpenCV is willing to decode.
+    # cv2.error: there are no bytes, or more pixels than OpenCV's limit.
     with contextlib.suppress(cv2.error):
         image = cv2.imdecode(np.frombuffer(data, dtype=np.uint8), cv2.IMREAD_COLOR)
     if image is None:
@@ -48,9 +48,9 @@ def decode_image(data: bytes, path: Path) -> NDArray[np.uint8]:
 
 
 def read_size(path: Path) -> tuple[int, int]:
-    """(height, width) of the upright image, from the head of its file alone.
+    """(height, width) of the upright image; reads only the header of the file.
 
-    Raises as :func:`read_image`.
+    Raises the same errors as `read_image`.
     """
     try:
         with Image.open(path) as image:
@@ -64,6 +64,6 @@ def read_size(path: Path) -> tuple[int, int]:
 
 
 def _is_truncated_jpeg(data: bytes) -> bool:
-    # OpenCV fills what is missing with grey and only warns.  In a whole file an end marker follows
-    # the last scan; those of embedded thumbnails come before it, and coded pixels contain neither.
+    # OpenCV fills missing pixels with grey and only warns.  A complete file has an end marker after
+    # its last scan; those of embedded thumbnails come before it, and coded pixels contain none.
     return data.startswith(_JPEG_START) and data.rfind(_JPEG_END) <= data.rfind(_JPEG_SCAN)

@@ -1,8 +1,8 @@
 """Mini-batches for training: which images, in which order, read by which process.
 
-Randomness is a function of (seed, epoch, image), never of the history of a process: workers need
-no seeding, a resumed run sees what the uninterrupted one would have seen, and the number of
-workers changes nothing.
+Random numbers depend on (seed, epoch, image) alone, not on what a process has done before.
+Therefore workers need no seeds, a resumed run sees the same images as an uninterrupted one, and the
+number of workers changes nothing.
 """
 
 from __future__ import annotations
@@ -24,15 +24,17 @@ from detection.structures import ImageBatch, Target
 
 @dataclass(frozen=True)
 class Batch:
+    """The images of a mini-batch and the target of each."""
+
     images: ImageBatch
     targets: list[Target]
 
     def __len__(self) -> int:
         return len(self.targets)
 
-    def split(self, parts: int) -> list[Batch]:
-        """At most ``parts`` batches of as many images each as can be; padding stays as it is."""
-        size = -(-len(self.targets) // parts)
+    def split(self, micro_batches: int) -> list[Batch]:
+        """At most ``micro_batches`` batches, all but the last of one size; the padding stays."""
+        size = -(-len(self.targets) // micro_batches)
         return [
             Batch(
                 ImageBatch(self.images.pixels[i : i + size], self.images.sizes[i : i + size]),
@@ -52,11 +54,14 @@ Key = tuple[int, int]  # (epoch, index of the example)
 
 
 class BatchPlan(Sampler[list[Key]]):
-    """The mini-batches of a whole training, of images of alike shape (landscape or portrait).
+    """The mini-batches of a whole training, each of one orientation (landscape or portrait).
 
-    Batches of one orientation need the least padding.  ``batch_size`` images per iteration over
-    all ``world_size`` processes; process ``rank`` takes every ``world_size``-th of them.
-    ``start``: the iteration to begin at, when training is resumed.
+    Images of one orientation need the least padding.
+
+    ``landscape``: for each example, whether its image is wider than high.
+    ``batch_size``: images per iteration in all ``world_size`` processes together; process ``rank``
+    takes every ``world_size``-th of them.
+    ``start``: the iteration to begin with, when training is resumed.
     """
 
     def __init__(
@@ -96,32 +101,33 @@ class BatchPlan(Sampler[list[Key]]):
         for iteration in range(self.start, self.iterations):
             if iteration // self.batches_per_epoch != epoch:
                 epoch = iteration // self.batches_per_epoch
-                batches = self._epoch(epoch)
+                batches = self._batches_of(epoch)
             batch = batches[iteration % self.batches_per_epoch]
             yield [(epoch, int(index)) for index in batch[self.rank :: self.world_size]]
 
     @property
     def batches_per_epoch(self) -> int:
-        """The last few images of a shuffled epoch that fill no mini-batch are left out."""
+        """The last images of a shuffled epoch, too few for a mini-batch, are left out."""
         return len(self.landscape) // self.batch_size
 
-    def _epoch(self, epoch: int) -> np.ndarray:
+    def _batches_of(self, epoch: int) -> np.ndarray:
         """[batches_per_epoch, batch_size] indices."""
         random = np.random.default_rng((self.seed, epoch))
         order = random.permutation(len(self.landscape))
         groups = [order[self.landscape[order]], order[~self.landscape[order]]]
-        whole = [len(group) // self.batch_size * self.batch_size for group in groups]
-        # What is left of both orientations makes up the few mixed batches.
-        rest = np.concatenate([group[n:] for group, n in zip(groups, whole, strict=True)])
-        parts = [group[:n] for group, n in zip(groups, whole, strict=True)]
-        parts.append(rest[: len(rest) // self.batch_size * self.batch_size])
-        return random.permutation(np.concatenate(parts).reshape(-1, self.batch_size))
+        uniform = [len(group) // self.batch_size * self.batch_size for group in groups]
+        # The images left over from both orientations form the few mixed batches.
+        rest = np.concatenate([group[n:] for group, n in zip(groups, uniform, strict=True)])
+        used = [group[:n] for group, n in zip(groups, uniform, strict=True)]
+        used.append(rest[: len(rest) // self.batch_size * self.batch_size])
+        return random.permutation(np.concatenate(used).reshape(-1, self.batch_size))
 
 
 class TrainingImages(Dataset[tuple[np.ndarray, Target]]):
     """(epoch, index) -> the augmented image, uint8 [H, W, 3], and its target.
 
-    ``proposals``: where Fast R-CNN learns on them; they are augmented like the objects.
+    ``ignore_crowd``, ``ignore_difficult``: whether such objects are ignored in training.
+    ``proposals``: if Fast R-CNN learns from a file of them; they are augmented as the objects are.
     """
 
     def __init__(
@@ -162,13 +168,13 @@ class TrainingImages(Dataset[tuple[np.ndarray, Target]]):
 
 
 def check_size(image: np.ndarray, example: Example) -> None:
-    """Raises ValueError where the picture is not of the size that the annotations speak of."""
+    """Raises ValueError if the picture does not have the size that its annotation says."""
     if image.shape[:2] != example.size:
         height, width = example.size
         raise ValueError(
             f"{example.path}: the image is {image.shape[1]}x{image.shape[0]} (upright), its "
-            f"annotation says {width}x{height}; the boxes would be misplaced: mend the annotation, "
-            "or save the image without EXIF orientation if it was annotated as stored"
+            f"annotation says {width}x{height}; the boxes would be misplaced: correct the "
+            "annotation, or save the image without EXIF orientation if it was annotated as stored"
         )
 
 
@@ -188,7 +194,7 @@ def training_loader(
 
 
 def single_threaded(worker: int) -> None:
-    """For a worker process: OpenCV's threads would fight the network for the cores."""
+    """For a worker process: OpenCV's threads would compete with the network for the cores."""
     cv2.setNumThreads(0)
 
 

@@ -1,6 +1,6 @@
-"""Proposals on disk: what Fast R-CNN learns from when the RPN is trained by itself.
+"""Proposals on disk: Fast R-CNN learns from them if the RPN is trained separately.
 
-A safetensors file for I images with P proposals in all, image after image, best first::
+A safetensors file for I images with P proposals in all; those of an image are sorted, best first::
 
     boxes      uint16  [P, 4]   (x1, y1, x2, y2) in 65535ths of the image's width and height
     logits     float16 [P]      objectness
@@ -8,8 +8,8 @@ A safetensors file for I images with P proposals in all, image after image, best
     image_ids  int64   [I]
     names      uint8   [...]    the images' file names, one per line
 
-Ten bytes a proposal, exact to a hundredth of a pixel: 2,000 for each of COCO's 80,000 training
-images are 1.6 GB.  Only what is asked for is read.
+A proposal takes 10 bytes and is exact to a hundredth of a pixel: 2,000 proposals for each of COCO's
+80,000 training images take 1.6 GB.  Only the proposals that are asked for are read.
 """
 
 from __future__ import annotations
@@ -30,9 +30,9 @@ STEPS = 65535
 
 
 class ProposalsFile:
-    """The proposals of the images of ``dataset``, which must all be in the file at ``path``.
+    """The proposals for ``dataset``, all of whose images must be in the file at ``path``.
 
-    Raises FileNotFoundError, or ValueError for a file that is none of proposals or of other images.
+    Raises FileNotFoundError; ValueError if it is another kind of file or is of other images.
     """
 
     def __init__(self, path: Path, dataset: DetectionDataset) -> None:
@@ -59,9 +59,9 @@ class ProposalsFile:
                 )
 
     def read(self, example: Example, most: int | None = None) -> Proposals:
-        """The best ``most`` proposals in one image (None: all), in pixels of the image as stored.
+        """The best ``most`` proposals of one image (None: all), in pixels of the stored image.
 
-        Opens the file anew: reader processes share no handle.
+        Opens the file again each time, because worker processes cannot share a handle.
         """
         _, begin, end = self._rows[example.image_id]
         end = end if most is None else min(end, begin + most)
@@ -75,7 +75,7 @@ class ProposalsFile:
 
 
 class ProposalsWriter:
-    """Collects the proposals of a data set and writes them at once."""
+    """Collects the proposals of a data set and writes them to one file."""
 
     def __init__(self) -> None:
         self._boxes: list[NDArray[np.uint16]] = []
@@ -83,14 +83,14 @@ class ProposalsWriter:
         self._examples: list[tuple[int, str]] = []
 
     def add(self, example: Example, proposals: Proposals) -> None:
-        """``proposals``: in pixels of the image as stored, clipped to it, best first."""
-        parts = proposals.boxes.numpy() / _extent(example) * STEPS
-        self._boxes.append(parts.round().clip(0, STEPS).astype(np.uint16))
+        """``proposals``: in pixels of the stored image, clipped to it, best first."""
+        steps = proposals.boxes.numpy() / _extent(example) * STEPS
+        self._boxes.append(steps.round().clip(0, STEPS).astype(np.uint16))
         self._logits.append(proposals.logits.numpy().astype(np.float16))
         self._examples.append((example.image_id, example.path.name))
 
     def save(self, path: Path) -> None:
-        """An interrupted save leaves no half file behind."""
+        """An interrupted save leaves no incomplete file."""
         counts = [len(boxes) for boxes in self._boxes]
         names = "\n".join(name for _, name in self._examples)
         content = {
@@ -104,7 +104,7 @@ class ProposalsWriter:
             partial.touch()
             mode = partial.stat().st_mode
             save_file(content, partial)
-            # safetensors >= 0.8 makes files that their owner alone can read.
+            # safetensors >= 0.8 makes files that only their owner can read.
             partial.chmod(mode)
 
 

@@ -1,4 +1,4 @@
-"""Transforms that move an image and its boxes together."""
+"""Transforms of an image and its boxes together."""
 
 from __future__ import annotations
 
@@ -18,8 +18,8 @@ from detection.structures import Target
 class Resize:
     """Scales an image so that its shorter side has a given length (He et al. 2015, appendix A).
 
-    ``shorter_sides``: one length, or several to draw from (scale jitter), in pixels.
-    ``longest``: the longer side becomes no longer than this; the shorter one follows.
+    ``shorter_sides``: in pixels; of several, training samples one per image (scale jitter).
+    ``longest``: the upper limit of the longer side, in pixels, which the shorter side yields to.
     """
 
     shorter_sides: Sequence[int]
@@ -40,9 +40,9 @@ class Resize:
 
 @dataclass(frozen=True, kw_only=True)
 class Augmentation:
-    """What happens to a training image: a scale out of ``resize``, then perhaps a mirror.
+    """The augmentation of a training image: a random scale of ``resize``, then a random flip.
 
-    ``flip_probability``: of mirroring left to right, in [0, 1].
+    ``flip_probability``: the probability of a horizontal flip, in [0, 1].
     """
 
     resize: Resize
@@ -51,26 +51,26 @@ class Augmentation:
     def __call__(
         self, image: NDArray[np.uint8], target: Target, random: np.random.Generator
     ) -> tuple[NDArray[np.uint8], Target]:
-        """``target`` is in pixels of ``image`` before and after."""
+        """The new image and target; a target is in pixels of its image."""
         before = image.shape[:2]
         image = self.resize(image, int(random.choice(self.resize.shorter_sides)))
-        mirrored = random.random() < self.flip_probability
-        if mirrored:
+        flipped = random.random() < self.flip_probability
+        if flipped:
             image = np.ascontiguousarray(image[:, ::-1])
 
         def move(boxes: torch.Tensor) -> torch.Tensor:
             boxes = box_ops.rescale(boxes, before, image.shape[:2])
-            return box_ops.flip(boxes, image.shape[1]) if mirrored else boxes
+            return box_ops.flip(boxes, image.shape[1]) if flipped else boxes
 
         proposals = None if target.proposals is None else move(target.proposals)
         return image, replace(target, boxes=move(target.boxes), proposals=proposals)
 
 
 def to_batch_pixels(images: Sequence[NDArray[np.uint8]]) -> torch.Tensor:
-    """Images uint8 [H, W, 3] -> uint8 [N, max H, max W, 3], zeros at the right and the bottom."""
+    """Images uint8 [H, W, 3] -> uint8 [N, max H, max W, 3]; zeros at the right and bottom."""
     height = max(image.shape[0] for image in images)
     width = max(image.shape[1] for image in images)
     pixels = torch.zeros((len(images), height, width, 3), dtype=torch.uint8)
-    for place, image in zip(pixels, images, strict=True):
-        place[: image.shape[0], : image.shape[1]] = torch.from_numpy(image)
+    for padded, image in zip(pixels, images, strict=True):
+        padded[: image.shape[0], : image.shape[1]] = torch.from_numpy(image)
     return pixels

@@ -1,4 +1,4 @@
-"""Detects in a folder of photos: reading, the network and what is done with the result overlap."""
+"""Detects in a folder of photos; files are read while the network works on earlier ones."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ class Photo:
 
 
 def find_images(pattern: str) -> list[Path]:
-    """The images that a file name, a folder (searched whole) or a glob stands for, sorted.
+    """The images that a file name, a folder (with its subfolders) or a glob stands for, sorted.
 
     Raises FileNotFoundError if there are none.
     """

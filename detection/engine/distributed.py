@@ -17,24 +17,24 @@ import torch.distributed as dist
 class Processes:
     """``rank``: which of the ``world_size`` processes this is; 0 alone writes files and bars.
 
-    ``talk``: the group in which they tell each other Python values; None: torch's default one.
+    ``messages``: the group in which they send each other Python values; None: torch's default one.
     """
 
     rank: int
     world_size: int
     local_rank: int
-    talk: dist.ProcessGroup | None = None
+    messages: dist.ProcessGroup | None = None
 
     @property
     def is_first(self) -> bool:
         return self.rank == 0
 
     def from_first(self, value: Any) -> Any:
-        """The first process's ``value``, in all of them; the others' is not looked at."""
+        """The first process's ``value``, in all of them; the others' values are ignored."""
         if self.world_size == 1:
             return value
         values = [value]
-        dist.broadcast_object_list(values, src=0, group=self.talk)
+        dist.broadcast_object_list(values, src=0, group=self.messages)
         return values[0]
 
     def gather(self, value: Any) -> list[Any]:
@@ -42,13 +42,16 @@ class Processes:
         if self.world_size == 1:
             return [value]
         values: list[Any] = [None] * self.world_size
-        dist.all_gather_object(values, value, group=self.talk)
+        dist.all_gather_object(values, value, group=self.messages)
         return values
 
     def mean(self, values: dict[str, float]) -> dict[str, float]:
         """Of each name the mean over all processes, in all of them."""
         everybody = self.gather(values)
-        return {name: sum(own[name] for own in everybody) / self.world_size for name in values}
+        return {
+            name: sum(values_of_one[name] for values_of_one in everybody) / self.world_size
+            for name in values
+        }
 
     def wait(self) -> None:
         """Until all processes have come here."""
@@ -56,7 +59,7 @@ class Processes:
 
 
 @contextmanager
-def processes(device_type: str) -> Iterator[Processes]:
+def join_processes(device_type: str) -> Iterator[Processes]:
     """Joins the processes that torchrun started, if it did; leaves them at the end."""
     world_size = int(os.environ.get("WORLD_SIZE", "1"))
     rank, local_rank = int(os.environ.get("RANK", "0")), int(os.environ.get("LOCAL_RANK", "0"))
@@ -64,13 +67,13 @@ def processes(device_type: str) -> Iterator[Processes]:
         yield Processes(rank, world_size, local_rank)
         return
     dist.init_process_group("nccl" if device_type == "cuda" else "gloo")
-    # While the first one measures the others wait: on a large data set for hours, and not by
-    # keeping their GPUs busy.
-    talk = dist.new_group(backend="gloo", timeout=timedelta(days=7))
-    assert isinstance(talk, dist.ProcessGroup)  # every process is a member
-    yield Processes(rank, world_size, local_rank, talk)
-    # Not after an error: leaving takes all of them, and the others may be waiting for gradients.
-    # A process that just ends is what torchrun sees, and then it ends the others.
+    # The others wait while the first one validates: on a large data set for hours.  They wait on
+    # the CPU, so that their GPUs stay idle.
+    messages = dist.new_group(backend="gloo", timeout=timedelta(days=7))
+    assert isinstance(messages, dist.ProcessGroup)  # every process is a member
+    yield Processes(rank, world_size, local_rank, messages)
+    # Not after an error: leaving needs all processes, and the others may be waiting for gradients.
+    # torchrun sees a process that ends, and ends the others.
     dist.destroy_process_group()
 
 

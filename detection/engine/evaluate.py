@@ -17,7 +17,7 @@ from detection.data.image import read_image
 from detection.data.loader import check_size, single_threaded
 from detection.data.proposals_file import ProposalsFile
 from detection.evaluation.coco_ap import CocoAP, evaluate_coco
-from detection.evaluation.records import Detection, GroundTruth
+from detection.evaluation.coco_arrays import Detection, GroundTruth
 from detection.evaluation.table import per_class_table
 from detection.evaluation.voc_ap import VocAP, evaluate_voc
 from detection.inference.detector import Detector
@@ -57,7 +57,7 @@ def measure(
 
 
 class _TestImages(Dataset[Prepared]):
-    """Reads and resizes in worker processes, while the network is busy with earlier images."""
+    """Images read and resized in worker processes while the network works on earlier ones."""
 
     def __init__(
         self, examples: Sequence[Example], prepare: Callable[[NDArray[np.uint8]], Prepared]
@@ -84,7 +84,7 @@ def image_batches(
     what: str,
 ) -> Iterator[tuple[list[Example], list[Prepared]]]:
     """The images of ``dataset``, each out of ``prepare``, under a progress bar called ``what``."""
-    # Alike shapes side by side: the least padding.
+    # Images of similar shapes form a mini-batch, so that little padding is needed.
     examples = sorted(dataset.examples, key=lambda example: example.size[0] / example.size[1])
     loader = DataLoader(
         _TestImages(examples, prepare),
@@ -113,8 +113,8 @@ def detect_dataset(
     Entries have ``image_id``, ``category_id`` (of ``dataset``), ``bbox`` [x, y, width, height] in
     pixels of the original image, and ``score``.  The classes must be the detector's:
     ``dataset.with_class_names(detector.class_names)``.
-    ``proposals``: in place of the RPN's, the best of each image, as many as the (first) model's
-    RPN would give.
+    ``proposals``: used instead of the RPN's: the best of each image, as many as the (first)
+    model's RPN would give.
     """
     assert dataset.class_names == detector.class_names
     most = detector.models[0].rpn.test_proposals.after_nms

@@ -14,8 +14,8 @@ from detection.visualization.curves import plot_training
 class TrainingLog:
     """One line of JSON per event in ``folder``/log.jsonl, the numbers also for TensorBoard.
 
-    ``start``: the iteration at which training begins; what an interrupted run has logged beyond it
-    is taken out, so that a resumed run's log reads like that of an uninterrupted one.
+    ``start``: the iteration at which training begins.  Lines that an interrupted run logged after
+    it are removed, so that a resumed run's log reads like that of an uninterrupted one.
     """
 
     def __init__(self, folder: Path, *, start: int) -> None:

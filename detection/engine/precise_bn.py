@@ -39,8 +39,8 @@ def average_statistics(
         layer.momentum = None  # torch: a cumulative average, all mini-batches alike
     model.train()
     for batch in tqdm(batches, desc="BN statistics", unit="it", disable=not show):
-        own = batch.to(device)
+        moved = batch.to(device)
         with autocast(device, precision):
-            model(own.images, own.targets)
+            model(moved.images, moved.targets)
     for layer, momentum in zip(layers, momenta, strict=True):
         layer.momentum = momentum

@@ -20,11 +20,11 @@ from detection.engine.distributed import Processes
 from detection.engine.evaluate import image_batches
 from detection.evaluation.proposal_recall import TOPS, ImageProposals, proposal_recall
 from detection.inference.detector import Detector
-from detection.model.rpn import ProposalSelection
+from detection.model.proposals import ProposalSelection
 from detection.precision import autocast
 from detection.structures import ImageBatch, Proposals
 
-IMAGES_OF_A_PART = 4000  # what an interruption costs at most
+IMAGES_PER_SHARD = 4000  # an interruption costs the work on so many at most
 
 
 def propose_dataset(
@@ -37,7 +37,8 @@ def propose_dataset(
 ) -> Iterator[tuple[Example, Proposals]]:
     """Each image of ``dataset`` and the RPN's proposals in its own pixels, on the CPU.
 
-    ``selection``: how many, in place of the model's own two selections.
+    The proposals lie inside the image.
+    ``selection``: which of them, instead of the model's own two selections.
     """
     model = detector.model.eval()
     resize = functools.partial(detector.resize, shorter=detector.resize.shorter_sides[0])
@@ -54,7 +55,9 @@ def propose_dataset(
             logits, deltas = model.rpn(features)
             found = model.rpn.propose(logits, deltas, model.anchors(features), sizes, selection)
             for example, size, proposals in zip(examples, sizes, found, strict=True):
+                # Clipped again: rescaling rounds, and a box may leave its image by that.
                 boxes = box_ops.rescale(proposals.boxes, size, example.size)
+                boxes = box_ops.clip(boxes, example.size)
                 yield example, Proposals(boxes.cpu(), proposals.logits.cpu())
 
 
@@ -65,45 +68,46 @@ def write_proposals(
     *,
     batch_size: int,
     workers: int,
-    own: Processes,
+    processes: Processes,
 ) -> None:
     """Writes the proposals that Fast R-CNN trains on, as many as in joint training.
 
-    Part by part, which are joined in the end: what an interrupted call has written beside ``path``
-    is not done again.  The processes share the parts between them; all must call this.
+    They are written in shards beside ``path``, which are joined at the end.  Shards that an
+    interrupted call has left are not computed again.  The processes divide the shards among them:
+    all must call this.
     """
     selection = detector.model.rpn.training_proposals
-    rounds = max(1, math.ceil(len(dataset) / (IMAGES_OF_A_PART * own.world_size)))
-    count = rounds * own.world_size
-    mark = _mark(detector, selection, dataset)
-    parts = {
-        path.with_name(f"{path.stem}.{mark}.{number}of{count}{path.suffix}"): replace(
+    rounds = max(1, math.ceil(len(dataset) / (IMAGES_PER_SHARD * processes.world_size)))
+    count = rounds * processes.world_size
+    digest = _digest(detector, selection, dataset)
+    shards = {
+        path.with_name(f"{path.stem}.{digest}.{number}of{count}{path.suffix}"): replace(
             dataset, examples=dataset.examples[number - 1 :: count]
         )
         for number in range(1, count + 1)
     }
-    for part, share in list(parts.items())[own.rank :: own.world_size]:
-        if part.is_file():
+    for shard, images in list(shards.items())[processes.rank :: processes.world_size]:
+        if shard.is_file():
             continue
         writer = ProposalsWriter()
         for example, proposals in propose_dataset(
-            detector, share, selection=selection, batch_size=batch_size, workers=workers
+            detector, images, selection=selection, batch_size=batch_size, workers=workers
         ):
             writer.add(example, proposals)
-        writer.save(part)
-    own.wait()
-    if own.is_first:
-        _join(path, parts)
-        # Those of a call that nobody has gone on with, too.
+        writer.save(shard)
+    processes.wait()
+    if processes.is_first:
+        _join(path, shards)
+        # All shards, also those of an earlier call that was not finished.
         left = re.compile(rf"{re.escape(path.stem)}\.\w{{12}}\.\d+of\d+{re.escape(path.suffix)}")
         for other in path.parent.iterdir():
             if left.fullmatch(other.name):
                 other.unlink()
-    own.wait()
+    processes.wait()
 
 
-def _mark(detector: Detector, selection: ProposalSelection, dataset: DetectionDataset) -> str:
-    """Tells apart the parts of one detector and data set from those of others."""
+def _digest(detector: Detector, selection: ProposalSelection, dataset: DetectionDataset) -> str:
+    """Distinguishes the shards of this detector and data set from those of others."""
     rules = (selection, detector.resize, detector.precision, repr(detector.model))
     digest = hashlib.sha256(repr(rules).encode())
     for example in dataset.examples:
@@ -113,11 +117,11 @@ def _mark(detector: Detector, selection: ProposalSelection, dataset: DetectionDa
     return digest.hexdigest()[:12]
 
 
-def _join(path: Path, parts: Mapping[Path, DetectionDataset]) -> None:
+def _join(path: Path, shards: Mapping[Path, DetectionDataset]) -> None:
     writer = ProposalsWriter()
-    for part, share in parts.items():
-        proposals = ProposalsFile(part, share)
-        for example in share.examples:
+    for shard, images in shards.items():
+        proposals = ProposalsFile(shard, images)
+        for example in images.examples:
             writer.add(example, proposals.read(example))
     writer.save(path)
 

@@ -1,4 +1,4 @@
-"""On what, and how exactly, a tool computes."""
+"""The device and the precision that a command computes with."""
 
 from __future__ import annotations
 
@@ -34,8 +34,12 @@ def set_up_runtime(
     workers: int,
     winograd: bool,
     local_rank: int = 0,
+    one_size: bool = False,
 ) -> Runtime:
-    """Checks and applies the ``runtime`` configuration; ValueError says what is not to be had."""
+    """Checks and applies the ``runtime`` configuration; ValueError says what is not available.
+
+    ``one_size``: whether all mini-batches have the same shape, as a classifier's crops do.
+    """
     if precision not in ("auto", "fp32", "bf16"):
         raise ValueError(f"runtime.precision must be auto, fp32 or bf16, got {precision!r}")
     if workers < 0:
@@ -43,12 +47,12 @@ def set_up_runtime(
     chosen = resolve_device(device, local_rank)
     if chosen.type == "cuda":
         torch.cuda.set_device(chosen)
-        # Images of many sizes: searching the best algorithm for each would never end.
-        torch.backends.cudnn.benchmark = False
-        # What is called fp32 is fp32: torch would have convolutions in TF32, with 10 bits of it.
+        # torch's default for fp32 convolutions is TF32, which has 10 bits of mantissa and not 23.
         torch.backends.cudnn.allow_tf32 = False
     else:
         _keep_freed_memory()
+    # The search for the best algorithm is per input size: with many sizes it would never end.
+    torch.backends.cudnn.benchmark = one_size and not deterministic
     torch.use_deterministic_algorithms(deterministic)
     if precision == "auto":
         precision = "bf16" if _computes_in_bf16(chosen) else "fp32"
@@ -56,10 +60,10 @@ def set_up_runtime(
 
 
 def _keep_freed_memory() -> None:
-    """Has the C library keep what is freed for what comes next, where that library is glibc.
+    """Makes glibc keep freed memory for later allocations; does nothing with other C libraries.
 
-    By default it returns each large tensor to the system and gets it again, page by page, zeroed:
-    a quarter of the time of a small training step on a CPU.
+    By default glibc returns each large tensor to the system and gets new pages, zeroed, for the
+    next one.  That takes a quarter of the time of a small training step on a CPU.
     """
     if platform.libc_ver()[0] == "glibc":
         mallopt = ctypes.CDLL(None).mallopt
@@ -69,7 +73,7 @@ def _keep_freed_memory() -> None:
 
 
 def _computes_in_bf16(device: torch.device) -> bool:
-    """Whether bf16 is the hardware's, and not imitated at a fraction of the speed of fp32."""
+    """Whether the hardware has bf16 instructions; emulated bf16 is much slower than fp32."""
     if device.type == "cuda":
         return torch.cuda.get_device_capability(device) >= (8, 0)
     return bool(torch.cpu._is_avx512_bf16_supported() or torch.cpu._is_amx_tile_supported())

@@ -11,11 +11,11 @@ from detection.structures import Metrics
 
 @dataclass(frozen=True, kw_only=True)
 class Schedule(ABC):
-    """Linear warm-up, then what :meth:`progress` says.
+    """The learning rate: a linear warm-up, then :meth:`progress`.
 
     ``reference``: the rate for mini-batches of ``reference_batch`` images.  It is rescaled to the
     actual ``batch_size`` in proportion (Goyal et al. 2017).
-    ``warmup_factor``: the part of the rate to begin with, reaching 1 after ``warmup_iterations``.
+    ``warmup_factor``: the fraction of the rate at iteration 0; it is 1 after ``warmup_iterations``.
     """
 
     reference: float
@@ -35,16 +35,16 @@ class Schedule(ABC):
         return rate * self.warmup(iteration) if iteration < self.warmup_iterations else rate
 
     def warmup(self, iteration: int) -> float:
-        """The part of the rate while ``iteration < warmup_iterations``."""
+        """The fraction of the rate while ``iteration < warmup_iterations``."""
         done = iteration / self.warmup_iterations
         return self.warmup_factor * (1 - done) + done
 
     @abstractmethod
     def progress(self, iteration: int) -> float:
-        """The part of the rate that is left at an iteration, in [0, 1]."""
+        """The fraction of the rate at an iteration, without warm-up, in [0, 1]."""
 
-    def observe(self, metrics: Metrics) -> None:  # noqa: B027  (most schedules do not look)
-        """Is told what a validation measured, in all processes."""
+    def observe(self, metrics: Metrics) -> None:  # noqa: B027  (most schedules ignore it)
+        """Receives what a validation measured, in all processes."""
 
     def state(self) -> list[float]:
         """What :meth:`restore` needs when training is resumed."""

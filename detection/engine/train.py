@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import time
 from collections.abc import Callable, Iterable, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
@@ -18,6 +17,7 @@ from detection.engine.distributed import Processes
 from detection.engine.log import TrainingLog
 from detection.engine.optimizers import set_rate
 from detection.engine.schedules import Schedule
+from detection.engine.step_means import StepMeans
 from detection.precision import Precision, autocast
 from detection.structures import Metrics
 
@@ -43,12 +43,12 @@ class MiniBatch(Protocol):
 
     def to(self, device: torch.device) -> MiniBatch: ...
 
-    def split(self, parts: int) -> Sequence[MiniBatch]: ...
+    def split(self, micro_batches: int) -> Sequence[MiniBatch]: ...
 
 
 @dataclass(frozen=True, kw_only=True)
 class TrainingRules:
-    """``iterations``: mini-batches in all.  ``accumulate``: parts a mini-batch is computed in.
+    """``iterations``: mini-batches in all.  ``accumulate``: micro-batches per mini-batch.
 
     ``clip_norm``: gradients longer than this are shortened to it; None: never.
     ``log_every``, ``evaluate_every``, ``checkpoint_every``: in iterations; 0: only at the end.
@@ -64,7 +64,7 @@ class TrainingRules:
 
 def train(
     *,
-    model: nn.Module,
+    network: nn.Module,
     batches: Iterable[MiniBatch],
     optimizer: torch.optim.Optimizer,
     learning_rate: Schedule,
@@ -73,101 +73,100 @@ def train(
     seed: int,
     device: torch.device,
     precision: Precision,
-    own: Processes,
+    processes: Processes,
     log: TrainingLog | None,
-    evaluate: Callable[[], Metrics],
+    validate: Callable[[], Metrics],
     save: Callable[[int, Metrics | None], None],
-    settle: Callable[[], None] | None = None,
-    unmeasured: bool = False,
+    update_bn_statistics: Callable[[], None] | None = None,
+    not_validated: bool = False,
 ) -> None:
-    """Trains ``model`` from iteration ``start`` to the end.
+    """Trains ``network`` from iteration ``start`` to the end.
 
-    ``model``: takes the images and targets of a mini-batch, returns :class:`TrainingLosses`: a
-    detector, a part of one (:mod:`detection.model.alternating`) or a classifier.
-    ``evaluate``: measures the model as it is; called in the first process alone.
+    ``network``: takes the images and targets of a mini-batch, returns :class:`TrainingLosses`: a
+    detector, one of its two networks (:mod:`detection.model.alternating`) or a classifier.
+    ``validate``: measures the network as it is; called in the first process alone.
     ``save``: keeps a checkpoint after that many iterations, with the metrics if just measured.
-    ``settle``: makes the model ready to be measured (BN statistics); called in every process.
+    ``update_bn_statistics``: called in every process before each validation.
     ``log``: None in all processes but the first.
-    ``unmeasured``: the run that goes on was stopped before it had been measured at ``start``.
-    Raises FloatingPointError when the loss is no number any more.
+    ``not_validated``: whether the run that goes on was stopped at ``start`` before its validation.
+    Raises FloatingPointError when the loss is not finite.
     """
-    network = _distribute(model, own)
+    distributed = _distribute(network, processes)
     parameters = [p for group in optimizer.param_groups for p in group["params"]]
-    window = _Window(device, own)
+    means = StepMeans(device, processes)
     bar = tqdm(total=rules.iterations, initial=start, unit="it", disable=log is None, smoothing=0.1)
 
-    def measure(done: int) -> None:
-        if settle is not None:
-            settle()
-        metrics = own.from_first(evaluate() if own.is_first else None)
+    def validate_and_save(done: int) -> None:
+        if update_bn_statistics is not None:
+            update_bn_statistics()
+        metrics = processes.from_first(validate() if processes.is_first else None)
         learning_rate.observe(metrics)
-        model.train()
+        network.train()
         if log is not None:
             log.write(done, "validation", metrics)
-        if own.is_first:
+        if processes.is_first:
             save(done, metrics)
-        window.restart()
+        means.restart()
 
-    def is_measured(done: int) -> bool:
+    def is_validated_after(done: int) -> bool:
         return done >= rules.iterations or _due(done, rules.evaluate_every)
 
-    model.train()
-    if unmeasured and is_measured(start):
-        measure(start)
+    network.train()
+    if not_validated and is_validated_after(start):
+        validate_and_save(start)
     for iteration, batch in enumerate(batches, start=start):
-        window.data_is_there()
+        means.data_is_there()
         set_rate(optimizer, learning_rate(iteration))
-        # Anchors and regions are drawn from this: a resumed run draws what this one would.
-        torch.manual_seed((seed << 32) + iteration * own.world_size + own.rank)
+        # Anchors and regions are subsampled from this: a resumed run samples what this one would.
+        torch.manual_seed((seed << 32) + iteration * processes.world_size + processes.rank)
         optimizer.zero_grad(set_to_none=True)
-        parts = batch.to(device).split(rules.accumulate)
-        for number, part in enumerate(parts, start=1):
-            with _without_exchange(network, number < len(parts)):
+        micro_batches = batch.to(device).split(rules.accumulate)
+        for number, micro_batch in enumerate(micro_batches, start=1):
+            with _without_exchange(distributed, number < len(micro_batches)):
                 with autocast(device, precision):
-                    losses: TrainingLosses = network(part.images, part.targets)
-                share = len(part) / len(batch)
+                    losses: TrainingLosses = distributed(micro_batch.images, micro_batch.targets)
+                share = len(micro_batch) / len(batch)
                 (losses.total() * share).backward()
-            window.add(losses.detached(), share)
+            means.add(losses.detached(), share)
         if rules.clip_norm is not None:
-            window.add_norm(nn.utils.clip_grad_norm_(parameters, rules.clip_norm, foreach=True))
+            means.add_norm(nn.utils.clip_grad_norm_(parameters, rules.clip_norm, foreach=True))
         optimizer.step()
-        window.step_is_done()
+        means.step_is_done()
 
         done = iteration + 1
-        last = done == rules.iterations
         bar.update()
-        if last or _due(done, rules.log_every):
-            values = window.close(learning_rate(iteration), len(batch) * own.world_size)
+        if done == rules.iterations or _due(done, rules.log_every):
+            values = means.close(learning_rate(iteration), len(batch) * processes.world_size)
             _check_finite(values, done, learning_rate)
             bar.set_postfix(loss=f"{values['total']:.3f}", lr=f"{values['learning_rate']:.2g}")
             if log is not None:
                 log.write(done, "train", values)
-        if is_measured(done) or _due(done, rules.checkpoint_every):
-            _check_finite(window.losses(), done, learning_rate)
-            # Before measuring: an error there must not cost the training so far.
-            if own.is_first:
+        if is_validated_after(done) or _due(done, rules.checkpoint_every):
+            _check_finite(means.losses(), done, learning_rate)
+            # Before the validation: an error there must not cost the training so far.
+            if processes.is_first:
                 save(done, None)
-        if is_measured(done):
-            measure(done)
+        if is_validated_after(done):
+            validate_and_save(done)
     bar.close()
 
 
-def _distribute(model: nn.Module, own: Processes) -> nn.Module:
-    if own.world_size == 1:
-        return model
-    if any(isinstance(layer, nn.BatchNorm2d) for layer in model.modules()):
-        if next(model.parameters()).device.type == "cpu":
+def _distribute(network: nn.Module, processes: Processes) -> nn.Module:
+    if processes.world_size == 1:
+        return network
+    if any(isinstance(layer, nn.BatchNorm2d) for layer in network.modules()):
+        if next(network.parameters()).device.type == "cpu":
             raise ValueError(
                 "BN that learns needs the statistics of all processes together, which torch has on "
                 "GPUs alone: train in one process, or with model.backbone.norm=frozen"
             )
         # In place, layer by layer: the optimizer keeps its parameters, the caller its model.
-        nn.SyncBatchNorm.convert_sync_batchnorm(model)
-    return DistributedDataParallel(model, broadcast_buffers=False)
+        nn.SyncBatchNorm.convert_sync_batchnorm(network)
+    return DistributedDataParallel(network, broadcast_buffers=False)
 
 
 def _without_exchange(network: nn.Module, yes: bool) -> AbstractContextManager[None]:
-    """Processes exchange their gradients once in an iteration: with its last part."""
+    """Processes exchange their gradients once per iteration: with its last micro-batch."""
     if yes and isinstance(network, DistributedDataParallel):
         context: AbstractContextManager[None] = network.no_sync()
         return context
@@ -186,57 +185,3 @@ def _check_finite(values: dict[str, Any], done: int, learning_rate: Schedule) ->
             "schedule.learning_rate.warmup_iterations or set schedule.rules.clip_norm; the last "
             "checkpoint is as it was"
         )
-
-
-class _Window:
-    """Means over the iterations since the last line of the log.
-
-    Sums stay on the device: reading a loss in every step would make the host wait for it.
-    """
-
-    def __init__(self, device: torch.device, own: Processes) -> None:
-        self.device = device
-        self.own = own
-        self.restart()
-
-    def restart(self) -> None:
-        self.sums: dict[str, torch.Tensor] = {}
-        self.norms: list[torch.Tensor] = []
-        self.steps = 0
-        self.waited = 0.0
-        self.began = self.step_ended = time.perf_counter()
-
-    def data_is_there(self) -> None:
-        self.waited += time.perf_counter() - self.step_ended
-        self.steps += 1
-
-    def add(self, losses: dict[str, torch.Tensor], share: float) -> None:
-        for name, value in losses.items():
-            so_far = self.sums.get(name, torch.zeros((), device=self.device))
-            self.sums[name] = so_far + value * share
-
-    def step_is_done(self) -> None:
-        self.step_ended = time.perf_counter()
-
-    def add_norm(self, norm: torch.Tensor) -> None:
-        self.norms.append(norm)
-
-    def losses(self) -> dict[str, float]:
-        """The means so far, over all processes; nothing at the beginning of a window."""
-        means = {name: float(value) / self.steps for name, value in self.sums.items()}
-        return self.own.mean(means)
-
-    def close(self, learning_rate: float, images: int) -> dict[str, Any]:
-        """The means, and what the step costs; then a new window begins."""
-        values: dict[str, Any] = {**self.losses()}
-        if self.norms:
-            values["gradient_norm"] = float(torch.stack(self.norms).mean())
-        seconds = (time.perf_counter() - self.began) / self.steps
-        values |= {
-            "learning_rate": learning_rate,
-            "seconds_per_iteration": round(seconds, 4),
-            "seconds_waiting_for_data": round(self.waited / self.steps, 4),
-            "images_per_second": round(images / seconds, 3),
-        }
-        self.restart()
-        return values

@@ -1,4 +1,4 @@
 """How good detections are: the metrics of COCO and VOC, from the same two inputs.
 
-:mod:`detection.evaluation.records` says what those inputs are.
+:mod:`detection.evaluation.coco_arrays` says what those inputs are.
 """

@@ -5,9 +5,9 @@ them drawn from the images with replacement; the spread of the differences is th
 
 An image drawn twice counts twice.  Detections are matched to objects within their image, so
 matching need not be repeated: a resampled data set is a weight for each image, and AP a weighted
-count over the matches.  (hotcoco.compare takes several times as long for the same.)  Detections of
-one image and class with equal scores keep their order, both copies of the one before both of the
-other.
+count over the matches.  (hotcoco.compare takes several times as long for the same.)  Where
+detections of one image and class have equal scores, all copies of the first come before all copies
+of the second.
 """
 
 from __future__ import annotations
@@ -21,11 +21,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from detection.evaluation.coco_ap import ALL, IOU50, coco_datasets
-from detection.evaluation.records import (
+from detection.evaluation.coco_arrays import (
     Detection,
     GroundTruth,
-    detection_columns,
-    object_columns,
+    detection_arrays,
+    object_arrays,
 )
 
 RECALL_LEVELS = np.linspace(0, 1, 101)  # as COCO's
@@ -81,8 +81,8 @@ def compare(
 ) -> Comparison:
     """The differences of COCO's AP and AP50, ``second`` minus ``first``, with their intervals.
 
-    The inputs are as :mod:`detection.evaluation.records` says.  ``confidence``: for example 0.95.
-    Equal seeds draw equal data sets, whatever the detections.
+    The inputs are as :mod:`detection.evaluation.coco_arrays` says.
+    ``confidence``: for example 0.95.  Equal seeds draw equal data sets, whatever the detections.
     Raises ValueError for inputs that are not as described, or no object to be found.
     """
     if resamples < 1 or not 0 < confidence < 1:
@@ -91,7 +91,7 @@ def compare(
             f"{confidence}"
         )
     num_images = len(ground_truth["images"])
-    if not sum(object_columns(ground_truth).count()):
+    if not sum(object_arrays(ground_truth).count()):
         raise ValueError("ground truth: there is no object to be found, so there is no AP")
     draws = np.random.default_rng(seed).multinomial(
         num_images, np.full(num_images, 1 / num_images), size=resamples
@@ -110,18 +110,17 @@ def compare(
 
 
 def _interval(differences: NDArray[np.float64], confidence: float) -> Interval:
-    own, resampled = differences[0], differences[1:]
+    measured, resampled = differences[0], differences[1:]
     # A data set drawn without any object has no AP, and says nothing.
     tail = (1 - confidence) / 2
     low, high = np.nanquantile(resampled, (tail, 1 - tail))
-    return Interval(difference=float(own), low=float(low), high=float(high))
+    return Interval(difference=float(measured), low=float(low), high=float(high))
 
 
 def _matches(ground_truth: GroundTruth, detections: Sequence[Detection]) -> Iterator[_ClassMatches]:
     """COCO's matching of every image, class by class; classes without objects are left out."""
-    objects = object_columns(ground_truth)
-    columns = detection_columns(detections, objects)
-    wanted, found = coco_datasets(objects, columns)
+    objects = object_arrays(ground_truth)
+    wanted, found = coco_datasets(objects, detection_arrays(detections, objects))
     evaluation = hotcoco.COCOeval(hotcoco.COCO(wanted), hotcoco.COCO(found), "bbox")
     params = evaluation.params
     params.area_rng, params.area_rng_lbl = [params.area_rng[ALL]], [params.area_rng_lbl[ALL]]
@@ -179,14 +178,14 @@ def _class_average_precisions(
     one: _ClassMatches, weights: NDArray[np.int64], objects: NDArray[np.int64]
 ) -> NDArray[np.float64]:
     """[b, 10]; 0 for a data set without objects of the class."""
-    own = weights[:, one.images]  # [b, N]
-    counted = own.cumsum(axis=1)
+    counts = weights[:, one.images]  # [b, N], how often each detection's image was chosen
+    counted = counts.cumsum(axis=1)
     found = np.zeros((len(weights), 10))
     for threshold, (correct, ignored) in enumerate(zip(one.correct, one.ignored, strict=True)):
         # Precision is highest at correct detections: only these positions are looked at.
-        positives = own[:, correct].cumsum(axis=1)
+        positives = counts[:, correct].cumsum(axis=1)
         ignored_before = np.searchsorted(ignored, correct)
-        ignored_sum = np.pad(own[:, ignored].cumsum(axis=1), ((0, 0), (1, 0)))[:, ignored_before]
+        ignored_sum = np.pad(counts[:, ignored].cumsum(axis=1), ((0, 0), (1, 0)))[:, ignored_before]
         seen = counted[:, correct] - ignored_sum
         precision = positives / np.maximum(seen, 1)
         best = np.maximum.accumulate(precision[:, ::-1], axis=1)[:, ::-1]

@@ -19,13 +19,13 @@ import pycocotools.coco
 import pycocotools.cocoeval
 from numpy.typing import NDArray
 
-from detection.evaluation.records import (
+from detection.evaluation.coco_arrays import (
     Detection,
-    DetectionColumns,
+    DetectionArrays,
     GroundTruth,
     Objects,
-    detection_columns,
-    object_columns,
+    detection_arrays,
+    object_arrays,
 )
 
 # Positions on the last two axes of the libraries' arrays.
@@ -93,8 +93,9 @@ def evaluate_coco(
     *,
     backend: Literal["hotcoco", "pycocotools"] = "hotcoco",
 ) -> CocoAP:
-    """COCO's numbers for ``detections``; both inputs as :mod:`detection.evaluation.records` says.
+    """COCO's numbers for ``detections``.
 
+    Both inputs are as :mod:`detection.evaluation.coco_arrays` says.
     A crowd follows COCO's rule: what covers it is neither right nor wrong.  A difficult object
     (VOC's flag, which COCO does not know) may be found once, at the same overlaps as any object,
     which then is neither right nor wrong; missing it costs nothing.
@@ -102,12 +103,12 @@ def evaluate_coco(
     ``backend``: the library that computes; the result is the same.  Raises ValueError for inputs
     that are not as described.
     """
-    objects = object_columns(ground_truth)
-    columns = detection_columns(detections, objects)
+    objects = object_arrays(ground_truth)
+    arrays = detection_arrays(detections, objects)
     if backend == "hotcoco":
-        curves = _run_hotcoco(objects, columns)
+        curves = _run_hotcoco(objects, arrays)
     elif backend == "pycocotools":
-        curves = _run_pycocotools(objects, columns)
+        curves = _run_pycocotools(objects, arrays)
     else:
         raise ValueError(f"backend {backend!r} is unknown; choose hotcoco or pycocotools")
     return _summary(objects, curves)
@@ -147,7 +148,7 @@ def _mean(values: NDArray[np.float64]) -> float | None:
     return float(present.mean()) if present.size else None
 
 
-def _run_hotcoco(objects: Objects, detections: DetectionColumns) -> _Curves:
+def _run_hotcoco(objects: Objects, detections: DetectionArrays) -> _Curves:
     wanted, found = coco_datasets(objects, detections)
     evaluation = hotcoco.COCOeval(hotcoco.COCO(wanted), hotcoco.COCO(found), "bbox")
     evaluation.evaluate()
@@ -156,7 +157,7 @@ def _run_hotcoco(objects: Objects, detections: DetectionColumns) -> _Curves:
     return _Curves(evaluation.eval["precision"], evaluation.eval["recall"])
 
 
-def _run_pycocotools(objects: Objects, detections: DetectionColumns) -> _Curves:
+def _run_pycocotools(objects: Objects, detections: DetectionArrays) -> _Curves:
     wanted, found = coco_datasets(objects, detections)
     with contextlib.redirect_stdout(io.StringIO()):  # pycocotools prints
         # Not loadRes(): it fails on an empty list.
@@ -171,7 +172,7 @@ def _run_pycocotools(objects: Objects, detections: DetectionColumns) -> _Curves:
 
 
 def coco_datasets(
-    objects: Objects, detections: DetectionColumns
+    objects: Objects, detections: DetectionArrays
 ) -> tuple[dict[str, Any], dict[str, Any]]:
     """Ground truth and detections as both libraries index them.
 
@@ -199,7 +200,7 @@ def coco_datasets(
     return {**shared, "annotations": wanted}, {**shared, "annotations": found}
 
 
-def _annotations(rows: Objects | DetectionColumns, **columns: NDArray[Any]) -> list[dict[str, Any]]:
+def _annotations(rows: Objects | DetectionArrays, **columns: NDArray[Any]) -> list[dict[str, Any]]:
     columns |= {
         "id": np.arange(len(rows.images)) + 1,
         "image_id": rows.images + 1,

@@ -1,7 +1,7 @@
 """Recall of proposals: COCO's average recall (Hosang et al. 2016), whatever the class.
 
-AR is the mean over the IoU thresholds 0.50, 0.55, ..., 0.95 of the part of all objects that some
-proposal finds, no proposal finding two.  The evaluation is a library's, as in
+AR is the mean over the IoU thresholds 0.50, 0.55, ..., 0.95 of the share of all objects that are
+found, where one proposal finds at most one object.  The evaluation is a library's, as in
 :mod:`detection.evaluation.coco_ap`.
 """
 
@@ -15,7 +15,7 @@ import hotcoco
 import numpy as np
 from numpy.typing import NDArray
 
-from detection.evaluation.records import GroundTruth, Objects, object_columns
+from detection.evaluation.coco_arrays import GroundTruth, Objects, object_arrays
 
 TOPS = (100, 300, 1000)
 SIZES = ("", "s", "m", "l")  # any, < 32², 32² ... 96², > 96² square pixels
@@ -37,7 +37,7 @@ def proposal_recall(
     All in [0, 1]; None where there are no such objects.  Crowds and difficult objects need not be
     found.  ``proposals``: by image id; an image that has none may be absent.
     """
-    objects = object_columns(ground_truth)
+    objects = object_arrays(ground_truth)
     unknown = proposals.keys() - objects.image_index.keys()
     if unknown:
         raise ValueError(f"proposals: image ids {sorted(unknown)[:5]} are not in the ground truth")
@@ -83,9 +83,9 @@ def _objects(objects: Objects) -> dict[str, list[dict]]:
 
 def _proposals(objects: Objects, proposals: Mapping[int, ImageProposals]) -> dict[str, list[dict]]:
     annotations: list[dict] = []
-    for image_id, own in proposals.items():
+    for image_id, proposed in proposals.items():
         image = objects.image_index[image_id] + 1
-        for box, score in zip(own.boxes.tolist(), own.scores.tolist(), strict=True):
+        for box, score in zip(proposed.boxes.tolist(), proposed.scores.tolist(), strict=True):
             annotations.append(
                 {"id": len(annotations) + 1, "image_id": image, "category_id": 1, "bbox": box,
                  "area": box[2] * box[3], "iscrowd": 0, "score": score}

@@ -15,13 +15,13 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from detection.evaluation.records import (
+from detection.evaluation.coco_arrays import (
     Detection,
-    DetectionColumns,
+    DetectionArrays,
     GroundTruth,
     Objects,
-    detection_columns,
-    object_columns,
+    detection_arrays,
+    object_arrays,
 )
 
 # 0, 0.1, ..., 1 as py-faster-rcnn's voc_eval.py has them and, after it, the evaluations in use:
@@ -71,22 +71,23 @@ class Matches:
 def evaluate_voc(
     ground_truth: GroundTruth, detections: Sequence[Detection], *, iou_threshold: float = 0.5
 ) -> VocAP:
-    """VOC's numbers for ``detections``; both inputs as :mod:`detection.evaluation.records` says.
+    """VOC's numbers for ``detections``.
 
+    Both inputs are as :mod:`detection.evaluation.coco_arrays` says.
     ``iou_threshold``: the least overlap, in (0, 1], at which an object counts as found.  Raises
     ValueError for inputs that are not as described.
     """
     if not 0 < iou_threshold <= 1:
         raise ValueError(f"iou_threshold must lie in (0, 1], it is {iou_threshold}; VOC's is 0.5")
-    objects = object_columns(ground_truth)
-    columns = _by_score(detection_columns(detections, objects))
-    matches = match(objects, columns, iou_threshold)
+    objects = object_arrays(ground_truth)
+    sorted_detections = _by_score(detection_arrays(detections, objects))
+    matches = match_detections(objects, sorted_detections, iou_threshold)
 
     per_class = {}
     for number, (name, num_objects) in enumerate(
         zip(objects.class_names, objects.count(), strict=True)
     ):
-        correct = matches.correct[(columns.classes == number) & ~matches.ignored]
+        correct = matches.correct[(sorted_detections.classes == number) & ~matches.ignored]
         per_class[name] = VocClassAP(
             num_objects=num_objects,
             AP_11point=eleven_point_ap(correct, num_objects),
@@ -99,7 +100,9 @@ def evaluate_voc(
     )
 
 
-def match(objects: Objects, detections: DetectionColumns, iou_threshold: float) -> Matches:
+def match_detections(
+    objects: Objects, detections: DetectionArrays, iou_threshold: float
+) -> Matches:
     """Which detections are correct, when those with higher scores come first in each class.
 
     A detection belongs to the object of its class and image that it overlaps most (the first, if
@@ -150,10 +153,10 @@ def _best_precision(correct: NDArray[np.bool_]) -> NDArray[np.float64]:
     return np.maximum.accumulate(precision[::-1])[::-1]
 
 
-def _by_score(detections: DetectionColumns) -> DetectionColumns:
+def _by_score(detections: DetectionArrays) -> DetectionArrays:
     # Stable, so that equal scores stay in the order they came in and the result is reproducible.
     order = np.argsort(-detections.scores, kind="stable")
-    return DetectionColumns(
+    return DetectionArrays(
         images=detections.images[order],
         classes=detections.classes[order],
         boxes=detections.boxes[order],
@@ -162,7 +165,7 @@ def _by_score(detections: DetectionColumns) -> DetectionColumns:
 
 
 def _nearest(
-    objects: Objects, detections: DetectionColumns
+    objects: Objects, detections: DetectionArrays
 ) -> tuple[NDArray[np.float64], NDArray[np.int64]]:
     """[N] the highest IoU with an object of the same class and image, [N] which object it is."""
     # Objects sorted by (class, image): those that a detection may match are one slice.

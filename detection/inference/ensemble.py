@@ -1,4 +1,4 @@
-"""Ensembles (He et al. 2015, appendix B): several views of the same regions as one.
+"""Ensembles (He et al. 2015, appendix B): several classifiers of the same regions as one.
 
 All models' proposals are put together, every model's per-region layers classify all of them, and
 the probabilities and the boxes are averaged; what follows is as for one model.
@@ -11,11 +11,11 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
-from detection.inference.refine import Classify
+from detection.inference.steps import RegionClassifier
 from detection.structures import Proposals, RegionPredictions
 
 
-def union(proposals: Sequence[list[Proposals]]) -> list[Tensor]:
+def union_of_proposals(proposals: Sequence[list[Proposals]]) -> list[Tensor]:
     """Each model's proposals of each image -> the boxes [R, 4] of each image, model by model."""
     return [
         torch.cat([one_model.boxes for one_model in image])
@@ -23,30 +23,16 @@ def union(proposals: Sequence[list[Proposals]]) -> list[Tensor]:
     ]
 
 
-def average(classifiers: Sequence[Classify]) -> Classify:
-    """A ``classify`` whose probabilities and boxes are the means of those of ``classifiers``."""
+def mean_classifier(classifiers: Sequence[RegionClassifier]) -> RegionClassifier:
+    """A classifier whose probabilities and boxes are the means of those of ``classifiers``."""
     if len(classifiers) == 1:
         return classifiers[0]
 
     def classify(boxes: list[Tensor]) -> list[RegionPredictions]:
-        found = [one(boxes) for one in classifiers]
+        found = [classifier(boxes) for classifier in classifiers]
         return [_mean(image) for image in zip(*found, strict=True)]
 
     return classify
-
-
-def check_class_names(names: Sequence[Sequence[str]], sources: Sequence[str]) -> None:
-    """Raises ValueError unless all models know the same classes in the same order.
-
-    ``sources``: what each of them was read from, for the message.
-    """
-    for own, source in zip(names, sources, strict=True):
-        if list(own) != list(names[0]):
-            raise ValueError(
-                f"{source} knows the classes {', '.join(own)}; {sources[0]} knows "
-                f"{', '.join(names[0])}: an ensemble needs the same classes in the same order; "
-                "leave one out, or train them on the same data.classes"
-            )
 
 
 def _mean(views: Sequence[RegionPredictions]) -> RegionPredictions:

@@ -6,29 +6,26 @@ the 300 new predictions join the 300 old ones, and what follows (NMS, voting) se
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Literal
 
 import torch
 from torch import Tensor
 
+from detection.inference.steps import RegionClassifier
 from detection.structures import RegionPredictions
-
-# The boxes [R, 4] of the regions of each image -> what the head says of them, on shared features
-# that were computed before and are not computed again.
-Classify = Callable[[list[Tensor]], list[RegionPredictions]]
 
 
 @dataclass(frozen=True, kw_only=True)
 class Refinement:
-    """``passes``: how often boxes are pooled again: 1 in the paper, 0 for no refinement.
+    """Classifies the regressed boxes again, and adds what it finds.
 
-    ``regions``: which of a region's class-wise boxes.  "best_class": that of its most probable
-    object class, so that a pass is one more head pass over as many regions.  "every_class": each
-    of them, to speak of its own class alone; a pass costs C head passes.
+    ``passes``: how often boxes are pooled again: 1 in the paper, 0 for no refinement.
+    ``regions``: which of a region's C class-wise boxes are pooled again.  "best_class": the box of
+    its most probable object class; a pass costs one head pass.  "every_class": all of them, each
+    for its own class; a pass costs C head passes.
     ``minimum_score``: a region whose most probable object class is less probable than this is not
-    pooled again.  0 in the paper: all are; most of them are background, which costs the same time.
+    pooled again.  0 in the paper: all are.  Most regions are background, so more saves time.
     """
 
     passes: int
@@ -48,24 +45,24 @@ class Refinement:
             )
 
     def __call__(
-        self, predictions: list[RegionPredictions], classify: Classify
+        self, predictions: list[RegionPredictions], classify: RegionClassifier
     ) -> list[RegionPredictions]:
         """For each image the union of its R ``predictions`` and up to R more for each pass."""
         union, latest = predictions, predictions
         for _ in range(self.passes):
-            latest = self._again(latest, classify)
+            latest = self._pooled_again(latest, classify)
             union = [_join(*pair) for pair in zip(union, latest, strict=True)]
         return union
 
-    def _again(
-        self, predictions: list[RegionPredictions], classify: Classify
+    def _pooled_again(
+        self, predictions: list[RegionPredictions], classify: RegionClassifier
     ) -> list[RegionPredictions]:
         if self.minimum_score > 0:
             predictions = [_probable(image, self.minimum_score) for image in predictions]
         if self.regions == "best_class":
             return classify([best_boxes(image) for image in predictions])
         found = classify([image.boxes.flatten(0, 1) for image in predictions])
-        return [_own_class(image) for image in found]
+        return [_each_of_its_class(image) for image in found]
 
 
 def best_boxes(predictions: RegionPredictions) -> Tensor:
@@ -80,7 +77,7 @@ def _probable(predictions: RegionPredictions, minimum: float) -> RegionPredictio
     return RegionPredictions(predictions.probabilities[chosen], predictions.boxes[chosen])
 
 
-def _own_class(predictions: RegionPredictions) -> RegionPredictions:
+def _each_of_its_class(predictions: RegionPredictions) -> RegionPredictions:
     """R * C regions, the c-th of every C being a box of class c -> what each says of its class.
 
     The background of a region is the mean over its C boxes; nothing after this reads it.
@@ -88,10 +85,10 @@ def _own_class(predictions: RegionPredictions) -> RegionPredictions:
     num_classes = predictions.boxes.shape[1]
     probabilities = predictions.probabilities.unflatten(0, (-1, num_classes))  # [R, C, C + 1]
     boxes = predictions.boxes.unflatten(0, (-1, num_classes))  # [R, C, C, 4]
-    own = probabilities[:, :, 1:].diagonal(dim1=1, dim2=2)  # [R, C]
+    objects = probabilities[:, :, 1:].diagonal(dim1=1, dim2=2)  # [R, C]
     background = probabilities[:, :, 0].mean(dim=1, keepdim=True)
     return RegionPredictions(
-        probabilities=torch.cat((background, own), dim=1),
+        probabilities=torch.cat((background, objects), dim=1),
         boxes=boxes.diagonal(dim1=1, dim2=2).movedim(-1, 1),  # [R, 4, C] -> [R, C, 4]
     )
 

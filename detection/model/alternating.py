@@ -1,9 +1,9 @@
-"""The two halves of the detector, each trained by itself (Ren et al. 2015, section 3.2).
+"""4-step alternating training: one of the detector's two networks (Ren et al. 2015, section 3.2).
 
-4-step alternating training takes them in turns: the RPN; Fast R-CNN on its proposals; the RPN
-again, on Fast R-CNN's shared layers; Fast R-CNN again, on the new proposals and the same shared
-layers.  In the last two steps "the shared conv layers" are fixed and only the layers unique to the
-half are learnt, so that in the end one network carries both.
+The steps: the RPN; Fast R-CNN on its proposals; the RPN again, on Fast R-CNN's shared layers; Fast
+R-CNN again, on the new proposals and the same shared layers.  In the last two steps the shared
+layers are fixed and only the layers unique to the network are learnt, so that in the end one
+detector carries both networks.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from torch.nn.modules.batchnorm import _BatchNorm
 from detection.model.faster_rcnn import FasterRCNN
 from detection.structures import HeadLosses, ImageBatch, RPNLosses, Target
 
-Part = Literal["joint", "rpn", "fast_rcnn"]
+Network = Literal["rpn", "fast_rcnn"]
 
 
 class RPNAlone(nn.Module):
@@ -47,29 +47,37 @@ class FastRCNNAlone(nn.Module):
         return HeadLosses(*self.detector.head_losses(features, images.sizes, proposals, targets))
 
 
-def trained_part(detector: FasterRCNN, *, part: Part, shared_fixed: bool) -> nn.Module:
-    """What is trained of ``detector``: a module that shares its parameters and gives its losses.
+def network_to_train(
+    detector: FasterRCNN, *, train_only: Network | None, shared_fixed: bool
+) -> nn.Module:
+    """The network of ``detector`` that is trained: it shares its parameters and gives its losses.
 
-    Everything else is fixed, so that neither an optimizer nor a process group waits for its
-    gradients.  ``shared_fixed``: so are the layers that both halves use.
+    All other parameters are fixed, so that neither an optimizer nor a process group waits for their
+    gradients.
+
+    ``train_only``: None for joint training of both networks.
+    ``shared_fixed``: whether the layers that both networks use are fixed too.
+    Raises ValueError for another ``train_only``, and for one network alone on BN that learns.
     """
-    if part not in ("joint", "rpn", "fast_rcnn"):
-        raise ValueError(f"part must be joint, rpn or fast_rcnn, got {part!r}")
-    backbone = detector.backbone
+    if train_only not in (None, "rpn", "fast_rcnn"):
+        raise ValueError(f"train_only must be rpn, fast_rcnn or null, got {train_only!r}")
+    backbone, head = detector.backbone, detector.roi_head
     assert isinstance(backbone, nn.Module)
-    if part != "joint" and any(isinstance(layer, _BatchNorm) for layer in backbone.modules()):
+    assert isinstance(head, nn.Module)
+    if train_only and any(isinstance(layer, _BatchNorm) for layer in backbone.modules()):
         raise ValueError(
-            f"part={part} needs BN that is fixed (model.backbone.norm=frozen): its statistics "
-            "would go on changing in layers that both halves share"
+            f"train_only={train_only} needs BN that is fixed (model.backbone.norm=frozen): its "
+            "statistics would go on changing in layers that both networks share"
         )
-    for name, layer in backbone.named_children():
-        in_regions = name in backbone.region_layers
-        if (in_regions and part == "rpn") or (not in_regions and shared_fixed):
-            layer.requires_grad_(False)
-    if part == "rpn":
-        detector.roi_head.requires_grad_(False)
+    of_regions = tuple(f"{layer}." for layer in backbone.region_layers)
+    for name, parameter in backbone.named_parameters():
+        fixed = train_only == "rpn" if name.startswith(of_regions) else shared_fixed
+        if fixed:
+            parameter.requires_grad_(False)
+    if train_only == "rpn":
+        head.requires_grad_(False)
         return RPNAlone(detector)
-    if part == "fast_rcnn":
+    if train_only == "fast_rcnn":
         detector.rpn.requires_grad_(False)
         return FastRCNNAlone(detector)
     return detector

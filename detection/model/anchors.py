@@ -7,6 +7,10 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
+# The factors on (dx, dy, dw, dh) of an anchor: the RPN does not normalise its deltas, as Fast R-CNN
+# does (RoIHead.box_weights).
+UNIT_WEIGHTS = (1.0, 1.0, 1.0, 1.0)
+
 
 class Anchors:
     """``sizes`` x ``aspect_ratios`` anchors at every position of the feature map.

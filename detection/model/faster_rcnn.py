@@ -9,48 +9,15 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from functools import partial
-from typing import Protocol
 
 import torch
 from torch import Tensor, nn
 
+from detection.model.interfaces import Backbone, Head, HeadFactory, RPNFactory, check_interface
 from detection.model.pixels import PixelFormat
-from detection.model.region_cache import DistinctRegions
-from detection.model.roi_head import RoIHead
-from detection.model.rpn import RPN
-from detection.ops.roi_pool import roi_align, roi_cells, roi_pool
-from detection.structures import (
-    ImageBatch,
-    Losses,
-    Proposals,
-    RegionPredictions,
-    Target,
-)
-
-
-class Backbone(Protocol):
-    """What a network must offer to carry the detector; see ResNet and VGG16.
-
-    ``region_layers``: names of the submodules that run for each region; the others are shared.
-    """
-
-    stride: int
-    bin_step: int
-    feature_channels: int
-    region_channels: int
-    region_layers: tuple[str, ...]
-
-    def features(self, pixels: Tensor) -> Tensor: ...
-
-    def region_features(self, pooled: Tensor) -> Tensor: ...
-
-
-class RPNFactory(Protocol):
-    def __call__(self, *, in_channels: int) -> RPN: ...
-
-
-class RoIHeadFactory(Protocol):
-    def __call__(self, *, in_channels: int, num_classes: int) -> RoIHead: ...
+from detection.model.region_cache import RegionCache, pooled_cells
+from detection.ops.roi_pool import roi_align, roi_pool
+from detection.structures import ImageBatch, Losses, Proposals, RegionPredictions, Target
 
 
 class FasterRCNN(nn.Module):
@@ -58,9 +25,9 @@ class FasterRCNN(nn.Module):
 
     ``context``: global context (appendix B): the whole image is one more region, and what conv5
     makes of it is concatenated with every region's feature before the two sibling layers.
-    ``regions_at_once``: how many regions go through the per-region layers together in inference on
-    a CPU, whose cache conv5's activations are to stay in; on a GPU eight times as many, which
-    bounds the memory alone.
+    ``regions_at_once``: how many regions go through the per-region layers together in inference:
+    see :func:`detection.model.region_cache.in_chunks`.
+    Raises ValueError if ``backbone`` or the head lacks what :mod:`detection.model.interfaces` asks.
     """
 
     def __init__(
@@ -70,19 +37,21 @@ class FasterRCNN(nn.Module):
         pixels: PixelFormat,
         backbone: Backbone,
         rpn: RPNFactory,
-        roi_head: RoIHeadFactory,
+        roi_head: HeadFactory,
         regions_at_once: int,
         context: bool,
     ) -> None:
         super().__init__()
         if num_classes < 1:
             raise ValueError(f"a detector needs at least one class, got num_classes={num_classes}")
+        check_interface(backbone, Backbone, key="model.backbone")
         self.pixels = pixels
         self.backbone = backbone
         self.rpn = rpn(in_channels=backbone.feature_channels)
         self.has_context = context
         channels = backbone.region_channels * (2 if context else 1)
         self.roi_head = roi_head(in_channels=channels, num_classes=num_classes)
+        check_interface(self.roi_head, Head, key="model.roi_head")
         self.regions_at_once = regions_at_once
         self.to(memory_format=torch.channels_last)
 
@@ -110,16 +79,14 @@ class FasterRCNN(nn.Module):
         targets: list[Target],
     ) -> tuple[Tensor, Tensor]:
         """(class loss, box loss) of Fast R-CNN on ``proposals``, [P, 4] for each image."""
-        regions = [self.roi_head.sample(*image) for image in zip(proposals, targets, strict=True)]
+        regions = [
+            self.roi_head.subsample(*image) for image in zip(proposals, targets, strict=True)
+        ]
         boxes = [region.boxes for region in regions]
-        region_features = self.backbone.region_features(self.pool(features, boxes))
+        region_features = self.region_features(features, boxes)
         context = self.context(features, sizes)
-        logits, deltas = self._siblings(region_features, boxes, context)
+        logits, deltas = self.sibling_layers(region_features, boxes, context)
         return self.roi_head.losses(logits, deltas, regions)
-
-    def features(self, images: ImageBatch) -> Tensor:
-        """The shared features [N, feature_channels, h, w]."""
-        return self.backbone.features(self.pixels(images))
 
     def propose(self, images: ImageBatch) -> tuple[Tensor, list[Proposals]]:
         """The shared features and, for each image, the RPN's proposals: inference."""
@@ -143,72 +110,38 @@ class FasterRCNN(nn.Module):
     ) -> Callable[[list[Tensor]], list[RegionPredictions]]:
         """:meth:`classify` on these features, for one set of boxes after another.
 
-        What two of them need is computed once: global context, and regions that pool alike.
+        Global context is computed once, and each region once.
         """
         context = self.context(features, sizes)
-        images = self.regions(features)
+        caches = [self.region_cache(image[None]) for image in features]
 
         def classify(boxes: list[Tensor]) -> list[RegionPredictions]:
-            found = [features_of(b) for features_of, b in zip(images, boxes, strict=True)]
-            return self.predict(torch.cat(found), boxes, sizes, context)
+            found = [cache(b) for cache, b in zip(caches, boxes, strict=True)]
+            return self.classify_region_features(torch.cat(found), boxes, sizes, context)
 
         return classify
 
-    def context(self, features: Tensor, sizes: list[tuple[int, int]]) -> Tensor | None:
-        """Global context [N, region_channels] of the images; None in a model without."""
-        if not self.has_context:
-            return None
-        return self.backbone.region_features(self.pool(features, whole_images(features, sizes)))
-
-    def regions(self, features: Tensor) -> list[Callable[[Tensor], Tensor]]:
-        """For each image: boxes [R, 4] -> their features [R, region_channels].  Inference."""
-        plain = [partial(self._region_features, image[None]) for image in features]
-        if features.device.type != "cpu":
-            return list(plain)  # looking for equal ones would make the host wait
-        return [DistinctRegions(compute=compute, place=self._place) for compute in plain]
-
-    def _region_features(self, features: Tensor, boxes: Tensor) -> Tensor:
-        """[R, region_channels] of the regions [R, 4] of one image, ``features`` [1, ...]."""
-        chunks = [
-            self.backbone.region_features(self.pool(features, [chunk]))
-            for chunk in self.in_chunks(boxes)
-        ]
-        return torch.cat(chunks)
-
-    def _place(self, boxes: Tensor) -> Tensor:
-        """[R, 4]: boxes for which this is the same are pooled from the same cells."""
-        if self.roi_head.pooling == "roi_pool":
-            return roi_cells(boxes, 1 / self.backbone.stride)
-        return boxes
-
-    def in_chunks(self, regions: Tensor) -> tuple[Tensor, ...]:
-        """[R, ...] in parts that go through the per-region layers together; one even of nothing."""
-        size = self.regions_at_once * (1 if regions.device.type == "cpu" else 8)
-        return regions.split(size) or (regions,)
-
-    def predict(
+    def classify_region_features(
         self,
         region_features: Tensor,
         boxes: list[Tensor],
         sizes: list[tuple[int, int]],
         context: Tensor | None,
     ) -> list[RegionPredictions]:
-        """The second half of :meth:`classify`: the two sibling layers and what follows."""
-        logits, deltas = self._siblings(region_features, boxes, context)
+        """:meth:`classify` behind the per-region layers: the two sibling layers and what follows.
+
+        ``region_features``: [R, region_channels], those of ``boxes`` one image after the other.
+        """
+        logits, deltas = self.sibling_layers(region_features, boxes, context)
         counts = [len(image_boxes) for image_boxes in boxes]
         return [
             self.roi_head.predictions(*image)
             for image in zip(logits.split(counts), deltas.split(counts), boxes, sizes, strict=True)
         ]
 
-    def _siblings(
-        self, region_features: Tensor, boxes: list[Tensor], context: Tensor | None
-    ) -> tuple[Tensor, Tensor]:
-        """Logits and deltas of the regions, each with its own image's context if there is one."""
-        if context is not None:
-            own = [image.expand(len(b), -1) for image, b in zip(context, boxes, strict=True)]
-            region_features = torch.cat((region_features, torch.cat(own)), dim=1)
-        return self.roi_head(region_features)
+    def features(self, images: ImageBatch) -> Tensor:
+        """The shared features [N, feature_channels, h, w]."""
+        return self.backbone.features(self.pixels(images))
 
     def anchors(self, features: Tensor) -> Tensor:
         """[B, 4]: the RPN's anchors on features [N, C, h, w]."""
@@ -216,7 +149,7 @@ class FasterRCNN(nn.Module):
         return self.rpn.anchors((height, width), features.device)
 
     def pool(self, features: Tensor, boxes: list[Tensor]) -> Tensor:
-        """[R, feature_channels, bins, bins], the regions of all images one after the other."""
+        """RoI pooling: [R, feature_channels, bins, bins], the regions of all images in turn."""
         size, scale = self.roi_head.pooled_size, 1 / self.backbone.stride
         step = self.backbone.bin_step
         if self.roi_head.pooling == "roi_align":
@@ -224,6 +157,40 @@ class FasterRCNN(nn.Module):
                 features, boxes, size, scale, sampling_ratio=0, aligned=True, bin_step=step
             )
         return roi_pool(features, boxes, size, scale, bin_step=step)
+
+    def region_features(self, features: Tensor, boxes: list[Tensor]) -> Tensor:
+        """RoI pooling and the per-region layers: [R, region_channels]."""
+        return self.backbone.region_features(self.pool(features, boxes))
+
+    def region_cache(self, features: Tensor) -> RegionCache:
+        """Boxes [R, 4] -> their features [R, region_channels], in one image.  Inference.
+
+        ``features``: [1, feature_channels, h, w].
+        """
+        return RegionCache(
+            compute=lambda boxes: self.region_features(features, [boxes]),
+            cells=partial(
+                pooled_cells,
+                pooling=self.roi_head.pooling,
+                spatial_scale=1 / self.backbone.stride,
+            ),
+            regions_at_once=self.regions_at_once,
+        )
+
+    def context(self, features: Tensor, sizes: list[tuple[int, int]]) -> Tensor | None:
+        """Global context [N, region_channels] of the images; None in a model without."""
+        if not self.has_context:
+            return None
+        return self.region_features(features, whole_images(features, sizes))
+
+    def sibling_layers(
+        self, region_features: Tensor, boxes: list[Tensor], context: Tensor | None
+    ) -> tuple[Tensor, Tensor]:
+        """Logits and deltas of the regions, each with its own image's context if there is one."""
+        if context is not None:
+            of_region = [image.expand(len(b), -1) for image, b in zip(context, boxes, strict=True)]
+            region_features = torch.cat((region_features, torch.cat(of_region)), dim=1)
+        return self.roi_head(region_features)
 
 
 def whole_images(like: Tensor, sizes: list[tuple[int, int]]) -> list[Tensor]:

@@ -1,42 +1,83 @@
-"""The per-region layers, run once for regions that cannot be told apart.
+"""RegionCache: what spares a CPU work in the per-region layers, where it spends most of its time.
 
-RoI pooling rounds a region to whole cells of the feature map (Girshick 2015, section 2.1): regions
-that round to the same cells have the same feature.  Among 300 proposals a few do.  Box refinement
-moves many regions onto the same object, so that a good part of 300 refined ones was seen before, in
-the first pass or beside them.  On a CPU, where these layers take most of the time, a second pass
-need not cost what the first one did; the results are those of computing every region.
+Each region is computed once.  RoI pooling rounds a region to whole cells of the feature map
+(Girshick 2015, section 2.1), so regions that round to the same cells have the same feature.  Among
+300 proposals a few do.  Box refinement moves many regions onto the same object, so that a good
+part of 300 refined ones was seen before, in the first pass or beside them.
+
+Regions are computed in chunks, so small that the activations of a chunk stay in the CPU's cache.
+
+The results are those of computing every region.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Literal
 
 import torch
 from torch import Tensor
 
+from detection.ops.roi_pool import roi_cells
 
-class DistinctRegions:
-    """Boxes [R, 4] of one image -> their features [R, D].
 
-    ``compute``: boxes [R, 4] -> [R, D].  ``place``: boxes [R, 4] -> [R, ...]; where two boxes have
-    the same, ``compute`` must say the same of them.  NaN is the same as nothing.
-    What was computed is kept as long as this is: 8 KB for each region after conv5.
+class RegionCache:
+    """Boxes [R, 4] of one image -> their features [R, D].  For inference.
+
+    ``compute``: boxes [R, 4] -> their features [R, D]; it gets a chunk of them.
+    ``cells``: boxes [R, 4] -> [R, ...], the key of the cache.  Boxes with equal keys must have
+    equal features.  A key with NaN equals no other.
+    ``regions_at_once``: see :func:`in_chunks`.
+
+    Features are kept as long as this object is: 8 KB for each region after conv5.  On a GPU nothing
+    is kept: the search for equal regions would make the host wait.
     """
 
     def __init__(
-        self, *, compute: Callable[[Tensor], Tensor], place: Callable[[Tensor], Tensor]
+        self,
+        *,
+        compute: Callable[[Tensor], Tensor],
+        cells: Callable[[Tensor], Tensor],
+        regions_at_once: int,
     ) -> None:
         self.compute = compute
-        self.place = place
-        self._rows: dict[tuple[float, ...], int] = {}  # place -> where its features stand
-        self._found: list[Tensor] = []
+        self.cells = cells
+        self.regions_at_once = regions_at_once
+        self._rows: dict[tuple[float, ...], int] = {}  # key -> row of ``_features``, concatenated
+        self._features: list[Tensor] = []
 
     def __call__(self, boxes: Tensor) -> Tensor:
-        places = [tuple(place) for place in self.place(boxes).tolist()]
-        fresh = []
-        for i, place in enumerate(places):
-            if place not in self._rows:
-                self._rows[place] = len(self._rows)
-                fresh.append(i)
-        self._found.append(self.compute(boxes[fresh]))
-        return torch.cat(self._found)[[self._rows[place] for place in places]]
+        if boxes.device.type != "cpu":
+            return self._compute_all(boxes)
+        keys = [tuple(key) for key in self.cells(boxes).tolist()]
+        new = []
+        for i, key in enumerate(keys):
+            if key not in self._rows:
+                self._rows[key] = len(self._rows)
+                new.append(i)
+        self._features.append(self._compute_all(boxes[new]))
+        return torch.cat(self._features)[[self._rows[key] for key in keys]]
+
+    def _compute_all(self, boxes: Tensor) -> Tensor:
+        chunks = in_chunks(boxes, regions_at_once=self.regions_at_once)
+        return torch.cat([self.compute(chunk) for chunk in chunks])
+
+
+def in_chunks(regions: Tensor, *, regions_at_once: int) -> tuple[Tensor, ...]:
+    """[R, ...] in chunks that go through the per-region layers together; one even of no regions.
+
+    A chunk has ``regions_at_once`` regions on a CPU.  On a GPU, where a chunk need not fit a cache
+    and only memory is bounded, it has eight times as many.
+    """
+    size = regions_at_once * (1 if regions.device.type == "cpu" else 8)
+    return regions.split(size) or (regions,)
+
+
+def pooled_cells(
+    boxes: Tensor, *, pooling: Literal["roi_pool", "roi_align"], spatial_scale: float
+) -> Tensor:
+    """[R, 4]: boxes for which this is the same are pooled from the same cells.
+
+    RoI pooling rounds boxes to cells; RoIAlign does not round, so only equal boxes are the same.
+    """
+    return roi_cells(boxes, spatial_scale) if pooling == "roi_pool" else boxes

@@ -9,73 +9,24 @@ Shapes: N images, B = h * w * k anchors per image, ordered by row, column, ancho
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import Literal
-
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from detection import boxes as box_ops
 from detection.model.anchors import Anchors
-from detection.model.targets import Sample, match, sample
-from detection.ops.nms import nms_until
+from detection.model.losses import objectness_loss, smooth_l1
+from detection.model.proposals import ProposalSelection
+from detection.model.targets import AnchorSampling
 from detection.structures import Proposals, Target
-
-UNIT_WEIGHTS = (1.0, 1.0, 1.0, 1.0)
-
-
-@dataclass(frozen=True, kw_only=True)
-class ProposalSelection:
-    """The best ``before_nms`` boxes -> NMS at ``nms_iou`` -> the best ``after_nms``.
-
-    ``min_size``: boxes narrower or lower than this many pixels of the resized image are dropped.
-    """
-
-    before_nms: int
-    nms_iou: float
-    after_nms: int
-    min_size: float
-
-
-@dataclass(frozen=True, kw_only=True)
-class AnchorSampling:
-    """Which anchors an RPN mini-batch is made of (section 3.1.3).
-
-    An anchor is positive with an IoU of ``positive_iou`` or more, or with the highest one of some
-    object; negative below ``negative_iou``.  ``per_image`` are drawn, at most
-    ``positive_fraction`` positive.  ``cross_boundary``: whether anchors that cross the edge of the
-    image take part (the paper drops them in training).
-    ``ignore_coverage``: see :func:`detection.model.targets.match`.
-    ``divide_by``: "drawn", an image's losses are divided by the number of its drawn anchors; or
-    "per_image", by ``per_image`` even where fewer could be drawn (detectron2).
-    """
-
-    per_image: int
-    positive_fraction: float
-    positive_iou: float
-    negative_iou: float
-    cross_boundary: bool
-    ignore_coverage: float
-    divide_by: Literal["drawn", "per_image"]
-
-    def __post_init__(self) -> None:
-        if self.divide_by not in ("drawn", "per_image"):
-            raise ValueError(
-                f"rpn.sampling.divide_by must be drawn or per_image, got {self.divide_by!r}"
-            )
-
-    def mean(self, drawn: Sample, values: Tensor) -> Tensor:
-        """[S] -> scalar: the sum over the drawn anchors, divided as ``divide_by`` says."""
-        if self.divide_by == "per_image":
-            return drawn.sum(values) / self.per_image
-        return drawn.mean(values)
 
 
 class RPN(nn.Module):
-    """``sigma``: where the smooth L1 loss turns from square to linear, |x| = 1 / sigma^2.
+    """``sampling``: which anchors are learnt from.
 
-    With an infinite ``sigma`` (``.inf`` in YAML) it is the L1 loss.
+    ``training_proposals``, ``test_proposals``: how many proposals, in training and in inference.
+    ``sigma``: where the smooth L1 loss turns from square to linear, |x| = 1 / sigma^2.  With an
+    infinite ``sigma`` (``.inf`` in YAML) it is the L1 loss.
+    ``init_std``: standard deviation of the initial weights.
     """
 
     def __init__(
@@ -110,7 +61,6 @@ class RPN(nn.Module):
         deltas = self.deltas(hidden).permute(0, 2, 3, 1)  # [N, h, w, 4k]
         return logits.flatten(1).float(), deltas.reshape(len(deltas), -1, 4).float()
 
-    @torch.no_grad()
     def propose(
         self,
         logits: Tensor,
@@ -119,16 +69,8 @@ class RPN(nn.Module):
         sizes: list[tuple[int, int]],
         selection: ProposalSelection,
     ) -> list[Proposals]:
-        """The proposals of each image; ``sizes`` are the (height, width) of the images."""
-        best = logits.topk(min(selection.before_nms, logits.shape[1]), dim=1)  # sorted
-        return [
-            _select(
-                box_ops.decode(own[index], anchors[index], UNIT_WEIGHTS), values, size, selection
-            )
-            for own, index, values, size in zip(
-                deltas, best.indices, best.values, sizes, strict=True
-            )
-        ]
+        """The proposals of each image, without gradients; ``sizes``: (height, width) of each."""
+        return selection(logits, deltas, anchors, sizes)
 
     def losses(
         self,
@@ -140,8 +82,7 @@ class RPN(nn.Module):
     ) -> tuple[Tensor, Tensor]:
         """(objectness loss, box loss), means over the images (eq. 1).
 
-        Both are divided by the number of *all* sampled anchors: what N_cls = 256 is in eq. 1, and
-        lambda / N_reg in every implementation since py-faster-rcnn (``AnchorSampling.divide_by``).
+        Both are divided by the number of *all* sampled anchors (``AnchorSampling.divide_by``).
         """
         per_image = [
             self._image_losses(*image, anchors)
@@ -158,52 +99,8 @@ class RPN(nn.Module):
         target: Target,
         anchors: Tensor,
     ) -> tuple[Tensor, Tensor]:
-        rule = self.sampling
-        with torch.no_grad():
-            usable = _inside(anchors, size) | rule.cross_boundary
-            found = match(anchors, target, ignore_coverage=rule.ignore_coverage, usable=usable)
-            positive = (found.overlap >= rule.positive_iou) | found.best
-            # The order protects condition (i): an object's best anchor is positive at any IoU.
-            negative = (found.overlap < rule.negative_iou) & ~positive & ~found.ignored & usable
-            drawn = sample(
-                positive,
-                negative,
-                size=rule.per_image,
-                positive_fraction=rule.positive_fraction,
-            )
-            wanted = box_ops.encode(found.gt_boxes[drawn.index], anchors[drawn.index], UNIT_WEIGHTS)
-            # A drawn negative has no object: its target may be anything, also not finite.
-            wanted = torch.where(drawn.positive[:, None], wanted, 0.0)
-        objectness = F.binary_cross_entropy_with_logits(
-            logits[drawn.index], drawn.positive.float(), reduction="none"
-        )
-        box = smooth_l1(deltas[drawn.index], wanted, sigma=self.sigma) * drawn.positive
-        return rule.mean(drawn, objectness), rule.mean(drawn, box)
-
-
-def smooth_l1(deltas: Tensor, wanted: Tensor, *, sigma: float) -> Tensor:
-    """[S, 4], [S, 4] -> [S]: the robust loss of Fast R-CNN (eq. 3), summed over the four deltas.
-
-    0.5 (sigma x)^2 where |x| < 1 / sigma^2, |x| - 0.5 / sigma^2 beyond; |x| if sigma is infinite.
-    """
-    return F.smooth_l1_loss(deltas, wanted, beta=1 / sigma**2, reduction="none").sum(dim=1)
-
-
-def _inside(anchors: Tensor, size: tuple[int, int]) -> Tensor:
-    """bool [B]: anchors that do not cross the edge of the image."""
-    height, width = size
-    x1, y1, x2, y2 = anchors.unbind(dim=1)
-    return (x1 >= 0) & (y1 >= 0) & (x2 <= width) & (y2 <= height)
-
-
-def _select(
-    boxes: Tensor, logits: Tensor, size: tuple[int, int], selection: ProposalSelection
-) -> Proposals:
-    """From decoded boxes of one image, best first, to its proposals."""
-    boxes = box_ops.clip(boxes, size)
-    extent = boxes[:, 2:] - boxes[:, :2]
-    # At least a sliver: a box without area overlaps nothing and can be regressed to nothing.
-    large = (extent >= max(selection.min_size, 1e-3)).all(dim=1).nonzero()[:, 0]
-    boxes, logits = boxes[large], logits[large]
-    kept = nms_until(boxes, selection.nms_iou, selection.after_nms)
-    return Proposals(boxes=boxes[kept], logits=logits[kept])
+        learnt = self.sampling.targets(anchors, target, size)
+        sampled = learnt.sampled
+        objectness = objectness_loss(logits[sampled.index], sampled.positive)
+        box = smooth_l1(deltas[sampled.index], learnt.deltas, sigma=self.sigma) * sampled.positive
+        return self.sampling.mean(sampled, objectness), self.sampling.mean(sampled, box)

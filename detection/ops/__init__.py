@@ -1,1 +1,1 @@
-"""Kernels: RoI pooling and non-maximum suppression."""
+"""Kernels: RoI pooling, non-maximum suppression and Winograd's convolution."""

@@ -14,7 +14,7 @@ from detection.ops.roi_pool import roi_align, roi_pool
 
 
 def main() -> int:
-    """Prints what is built and the result of a self-test; 0 if all that is built works."""
+    """Prints what is built and the result of a self-test; returns 0 if all that is built works."""
     out = sys.stdout.write
     out(f"torch {torch.__version__}, torchvision {torchvision.__version__}, ")
     out(f"Python {platform.python_version()}, {platform.machine()}\n")
@@ -28,7 +28,7 @@ def main() -> int:
         out("".join(map(str, torch.cuda.get_device_capability())) + ")\n")
     else:
         out("GPU: none at hand\n")
-    # A binary that is there and does not load is none that works.
+    # A binary that cannot be loaded is a failure; one that was not built is not.
     failed = any(
         isinstance(facts, str) and extension.CANNOT_BE_LOADED in facts
         for facts in (extension.cpu, extension.cuda)
@@ -42,7 +42,7 @@ def main() -> int:
 
 
 def self_test(device: torch.device) -> list[str]:
-    """Compares both operators and their gradients with torchvision's: what differs, in words."""
+    """Compares both operators and their gradients with torchvision's; returns what differs."""
     generator = torch.Generator().manual_seed(0)
     features = torch.randn(2, 24, 19, 25, generator=generator)
     corners = torch.rand(50, 2, 2, generator=generator) * 500 - 50

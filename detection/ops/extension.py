@@ -1,8 +1,8 @@
-"""The compiled kernels: where they are, whether they could be loaded, what they were built for.
+"""The compiled kernels: whether they are there, could be loaded, and what they were built for.
 
 Importing this module loads ``_cpu`` and ``_cuda`` if the installation built them, and never
-compiles anything.  The binaries use LibTorch's stable ABI and no Python API: one file serves every
-Python and every torch from 2.11 on.
+compiles anything.  The binaries use LibTorch's stable ABI and no Python API: the same file works
+with every Python and every torch from 2.11 on.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ REMEDY = (
 
 
 def _load(name: str) -> dict[str, str] | str:
-    """What the binary says about itself, or why there is none."""
+    """The facts that the binary holds about its build, or why there is none."""
     path = next(iter(sorted(FOLDER.glob(f"{name}.*"))), None)
     if path is None:
         return "not built"
@@ -62,7 +62,7 @@ if isinstance(cpu, str):
 
 
 def serves(device: torch.device) -> bool:
-    """Whether tensors of ``device`` are pooled by the compiled kernels (else by torchvision)."""
+    """Whether compiled kernels pool tensors of ``device``; otherwise torchvision does."""
     if device.type == "cuda":
         if isinstance(cuda, str) and not torch.compiler.is_compiling():
             _warn_without_cuda()
@@ -72,7 +72,7 @@ def serves(device: torch.device) -> bool:
 
 @functools.cache
 def _warn_without_cuda() -> None:
-    if not isinstance(cpu, str):  # else it has been said
+    if not isinstance(cpu, str):  # else the import has warned already
         warnings.warn(
             f"detection.ops: no RoI kernels for CUDA ({cuda}); torchvision's slower operators "
             f"are used instead. {REMEDY}",

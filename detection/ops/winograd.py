@@ -1,12 +1,12 @@
 """3x3 convolutions with a third of the multiplications (Lavin and Gray 2015, arXiv:1509.09308).
 
-Winograd's F(4x4, 3x3): the 16 numbers of a 4x4 tile of the output come out of a 6x6 tile of the
-input with 36 multiplications per pair of channels instead of 144; what comes before and behind are
-small linear maps.  On GPUs this is cuDNN's own choice; on CPUs, where it is nobody's, the 36
-matrix products of all tiles run at the speed of any matrix product.
+Winograd's F(4x4, 3x3) computes a 4x4 tile of the output from a 6x6 tile of the input, with 36
+multiplications per pair of channels instead of 144, between two small linear maps.  The 36
+multiplications are 36 matrix products over all tiles, as fast as any matrix product.  This is for
+CPUs, where torch has no such algorithm; on GPUs, cuDNN chooses it where it is faster.
 
-Rounding: in float32 a network's outputs differ from direct convolution by about three times what
-direct convolution differs from float64, some 1e-5 of the largest number.
+Rounding: in float32, a network's outputs differ from those of direct convolution by some 1e-5 of
+the largest value.  That is about three times the difference of direct convolution from float64.
 
 Shapes: x [N, C, H, W], weight [K, C, 3, 3], stride 1, padding 1; T tiles of 4x4 outputs.
 """
@@ -19,9 +19,9 @@ import torch
 from torch import Tensor
 
 TILE = 4
-READ = TILE + 2  # the side of the input that a tile reads
+READ = TILE + 2  # the side of the input tile
 
-# Of the paper's section 4.3: y = A^T [(G w G^T) * (B^T x B)] A.
+# The matrices of section 4.3: y = A^T [(G w G^T) * (B^T x B)] A.
 _BT = (
     (4, 0, -5, 0, 1, 0),
     (0, -4, -4, 1, 1, 0),
@@ -45,15 +45,15 @@ _AT = (
     (0, 1, -1, 8, -8, 1),
 )
 
-# Tiles that go through the products together: their 36 x tiles x channels stay in the last cache,
-# and in memory that the allocator has at hand.
+# The number of tiles that go through the products together: 36 x tiles x channels numbers stay in
+# the last-level cache, and in memory that the allocator reuses.
 TILES_AT_ONCE = 128
-# Below so many channels the linear maps cost more than the products save.
+# With fewer channels, the linear maps cost more than the products save.
 FEWEST_CHANNELS = 128
 
 
 def _both_ways(rows: tuple[tuple[float, ...], ...]) -> Tensor:
-    """The matrix that applies ``rows`` to the columns and to the rows of a flattened square."""
+    """The matrix that applies ``rows`` to both sides of a flattened square."""
     one_way = torch.tensor(rows, dtype=torch.float64)
     return torch.kron(one_way, one_way).float()
 
@@ -63,7 +63,7 @@ INPUT, WEIGHT, OUTPUT = _both_ways(_BT), _both_ways(_G), _both_ways(_AT)
 
 
 def pays(x: Tensor, weight: Tensor) -> bool:
-    """Whether the convolution of ``x`` is one that Winograd's algorithm makes faster here."""
+    """Whether Winograd's algorithm can be used here and is faster than direct convolution."""
     return (
         x.device.type == "cpu"
         and x.dtype == weight.dtype == torch.float32
@@ -75,15 +75,15 @@ def pays(x: Tensor, weight: Tensor) -> bool:
 
 
 def transformed(weight: Tensor) -> Tensor:
-    """[K, C, 3, 3] -> [36, C, K], what :func:`convolution` multiplies with."""
+    """The ``kernel`` of :func:`convolution`: [K, C, 3, 3] -> [36, C, K]."""
     taps = weight.permute(2, 3, 1, 0).reshape(9, -1)
     return (WEIGHT @ taps).view(READ * READ, weight.shape[1], weight.shape[0])
 
 
 def convolution(x: Tensor, kernel: Tensor, bias: Tensor | None) -> Tensor:
-    """x [N, C, H, W], ``kernel`` out of :func:`transformed`, bias [K] -> [N, K, H, W].
+    """x [N, C, H, W], ``kernel`` from :func:`transformed`, bias [K] -> [N, K, H, W].
 
-    The result is channels_last; no gradient (see :func:`conv3x3`).
+    The result is channels_last and has no gradient (:func:`conv3x3` has one).
     """
     number, _, height, width = x.shape
     channels = kernel.shape[2]
@@ -94,16 +94,16 @@ def convolution(x: Tensor, kernel: Tensor, bias: Tensor | None) -> Tensor:
         products = torch.bmm(tiles.input(), kernel)  # [36, T, K]
         outputs = OUTPUT @ products.view(READ * READ, -1)  # [16, T * K]
         square = tiles.assembled(outputs.view(TILE, TILE, *tiles.grid, channels))
-        part = y[first : first + len(block)].permute(0, 2, 3, 1)
+        y_block = y[first : first + len(block)].permute(0, 2, 3, 1)
         if bias is None:
-            part.copy_(square)
+            y_block.copy_(square)
         else:
-            torch.add(square, bias, out=part)
-    return y  # no view of it, which nobody could change in place while gradients are computed
+            torch.add(square, bias, out=y_block)
+    return y  # not a view: autograd forbids in-place changes of a view that a Function returns
 
 
 def weight_gradient(x: Tensor, grad: Tensor) -> Tensor:
-    """x [N, C, H, W] and the gradient [N, K, H, W] of the output -> that of the weight."""
+    """x [N, C, H, W] and the output's gradient [N, K, H, W] -> the weight's [K, C, 3, 3]."""
     total = x.new_zeros(READ * READ, x.shape[1], grad.shape[1])
     for first, block in _blocks(x):
         tiles = _Tiles(block)
@@ -162,8 +162,8 @@ def _blocks(x: Tensor) -> list[tuple[int, Tensor]]:
 def conv3x3(x: Tensor, weight: Tensor, scale: Tensor, shift: Tensor) -> Tensor:
     """``conv2d(x, weight * scale, shift, padding=1)``, differentiable in ``x`` and ``weight``.
 
-    ``scale``, ``shift``: [K], what a frozen BN multiplies and adds.  Of the forward pass nothing is
-    kept but ``x``.
+    ``scale``, ``shift``: [K], what a frozen BN multiplies by and adds.  The forward pass keeps
+    only ``x``, besides the weight and the scale.
     """
     y: Tensor = _Conv3x3.apply(x, weight, scale, shift)
     return y
@@ -181,9 +181,9 @@ class _Conv3x3(torch.autograd.Function):
         x, weight, scale = ctx.saved_tensors
         for_x = for_weight = None
         if ctx.needs_input_grad[0]:
-            # A convolution too: with the weight turned around, from its outputs to its inputs.
-            around = (weight * scale[:, None, None, None]).flip(2, 3).transpose(0, 1)
-            for_x = convolution(grad, transformed(around), None)
+            # Also a convolution, with the weight turned by 180 degrees and its channels swapped.
+            turned = (weight * scale[:, None, None, None]).flip(2, 3).transpose(0, 1)
+            for_x = convolution(grad, transformed(turned), None)
         if ctx.needs_input_grad[1]:
             for_weight = weight_gradient(x, grad).mul_(scale[:, None, None, None])
         return for_x, for_weight, None, None

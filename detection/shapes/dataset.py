@@ -1,16 +1,16 @@
 """The built-in data set ``shapes``: drawn scenes with seven classes of objects, in two formats.
 
-For demonstrations and tests that must not download anything; :mod:`detection.shapes.scenes` says
-what is in the pictures.  On disk, under one root::
+For demonstrations and tests without a download; `detection.shapes.scenes` describes the pictures.
+On disk, under one root::
 
     annotations/instances_<split>.json    COCO; category ids with gaps, as in COCO itself
     <split>/<split>_<index>.jpg           the images
     VOC/JPEGImages/                       the same files, linked
     VOC/Annotations/<split>_<index>.xml   VOC; 1-based inclusive integers
     VOC/ImageSets/Main/<split>.txt
-    shapes.json                           the parameters, by which the same data is recognised
+    shapes.json                           the parameters, to recognise the same data again
 
-Every box has whole-numbered edges, so that both formats hold exactly the same boxes.
+All boxes have edges at whole numbers, so both formats contain exactly the same boxes.
 """
 
 from __future__ import annotations
@@ -32,14 +32,15 @@ from numpy.typing import NDArray
 from tqdm import tqdm
 
 from detection import boxes as box_ops
-from detection.shapes.scenes import CLASS_NAMES, Recipe, Scene, draw_scene
+from detection.shapes.outlines import CLASS_NAMES
+from detection.shapes.scenes import Recipe, Scene, draw_scene
 
 logger = logging.getLogger(__name__)
 
-# The gaps are deliberate: code that takes a category id for a class index fails on this data.
+# The gaps are deliberate: code that uses a category id as a class index fails on this data.
 CATEGORY_IDS = dict(zip(CLASS_NAMES, (1, 2, 4, 7, 8, 11, 13), strict=True))
 
-# Stored beside the parameters; to be raised by whoever changes what the same seed draws.
+# Stored with the parameters; it must increase with every change of what a seed draws.
 VERSION = 5
 
 JPEG_QUALITY = 92
@@ -58,11 +59,13 @@ def generate(
     """Writes the data set under ``root`` in both formats; returns ``root``.
 
     ``splits``: number of images by split name, e.g. ``{"train": 1000, "val": 200}``.
-    The others: see :class:`Recipe`.  Image ``i`` of a split is the same however many images are
-    asked for.  Where ``root`` holds the data of the same parameters already, nothing is done.  The
-    data appears all at once: an interrupted run leaves no half-written ``root``.
+    The others: see `Recipe`.
 
-    Raises ValueError for values out of range, and where ``root`` holds anything else.
+    Image ``i`` of a split does not depend on the number of images.  If ``root`` already contains
+    the data of the same parameters, nothing is done.  ``root`` appears only when it is complete: an
+    interrupted run leaves nothing.
+
+    Raises ValueError for values out of range, and if ``root`` contains anything else.
     """
     recipe = Recipe(
         seed=seed,
@@ -79,7 +82,7 @@ def generate(
         return root
     root.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=root.parent, prefix=f".{root.name}-") as staging:
-        # A folder inside: the temporary one itself is readable by its owner only.
+        # In a folder inside, because only its owner can read the temporary folder itself.
         data = Path(staging) / "data"
         for split, count in splits.items():
             _write_split(data, split, count, recipe)
@@ -105,7 +108,7 @@ def _check_splits(splits: dict[str, int]) -> None:
 
 
 def _holds(root: Path, record: dict[str, Any]) -> bool:
-    """Whether the data described by ``record`` is there; raises where something else is."""
+    """Whether ``root`` contains the data of ``record``; ValueError if it contains anything else."""
     remedy = "remove it, or choose another root"
     if root.exists() and not root.is_dir():
         raise ValueError(f"{root} is a file, root must be a folder: {remedy}")
@@ -153,7 +156,7 @@ def _write_jpeg(path: Path, image: NDArray[np.uint8]) -> None:
 
 
 def _link(source: Path, target: Path) -> None:
-    """One file under two names; where the file system has no links, a copy."""
+    """One file with two names; a copy if the file system has no links."""
     try:
         os.link(source, target)
     except OSError:

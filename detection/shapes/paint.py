@@ -1,4 +1,4 @@
-"""The paints of the built-in data set: backgrounds, fills, shadows, and the camera.
+"""How the pictures of the built-in data set are painted: background, shapes, shadows, camera.
 
 Colours are BGR, float32, 0 ... 255.
 """
@@ -11,11 +11,11 @@ from numpy.typing import NDArray
 
 Floats = NDArray[np.float32]
 
-# Room around an object's window for its shadow.
+# Pixels around an object for its shadow.
 MARGIN = 8
-# Euclidean distance in BGR between a fill and what it is painted on: the silhouette stays clear.
+# Euclidean distance in BGR between a fill and the ground, so that the silhouette is visible.
 MIN_CONTRAST = 95.0
-# Standard deviation of an object's hue about its class's, in degrees; the classes' are 51 apart.
+# Standard deviation of the hues of a class, in degrees; the classes are 51 degrees apart.
 HUE_SPREAD = 12.0
 
 
@@ -23,7 +23,7 @@ def _noise(rng: np.random.Generator, size: tuple[int, int], cell: float) -> Floa
     """[h, w], about -1 ... 1, smooth over ``cell`` pixels."""
     rows, columns = (int(extent / cell) + 2 for extent in size)
     grid = rng.uniform(-1, 1, (rows, columns)).astype(np.float32)
-    # Enlarged as a whole and cut: the cells are square whatever the window's proportions.
+    # Enlarged as a whole, then cropped: so the cells are square for every shape of the window.
     whole = (round(columns * cell), round(rows * cell))
     field = np.asarray(cv2.resize(grid, whole, interpolation=cv2.INTER_CUBIC), np.float32)
     y, x = (int(rng.integers(f - s + 1)) for f, s in zip(field.shape, size, strict=True))
@@ -31,7 +31,7 @@ def _noise(rng: np.random.Generator, size: tuple[int, int], cell: float) -> Floa
 
 
 def _ramp(rng: np.random.Generator, size: tuple[int, int]) -> Floats:
-    """[h, w]: pixels along a random direction, 0 in the middle."""
+    """[h, w]: the position along a random direction in pixels, 0 in the middle."""
     angle = rng.uniform(0, 2 * np.pi)
     x = np.arange(size[1], dtype=np.float32) - size[1] / 2
     y = np.arange(size[0], dtype=np.float32) - size[0] / 2
@@ -49,7 +49,7 @@ def _stripes(rng: np.random.Generator, size: tuple[int, int], period: float) -> 
 
 
 def _colours(rng: np.random.Generator, count: int, hue: float | None = None) -> Floats:
-    """[count, 3] BGR, 0 ... 255: hues and greys, dark and bright; with ``hue``, around that one."""
+    """[count, 3] BGR, 0 ... 255, of all hues and greys, dark and bright; or of about ``hue``."""
     hsv = rng.uniform((0, 0, 40), (360, 1, 245), (1, count, 3)).astype(np.float32)
     if hue is not None:
         hsv[..., 0] = rng.normal(hue, HUE_SPREAD, (1, count)) % 360
@@ -58,13 +58,13 @@ def _colours(rng: np.random.Generator, count: int, hue: float | None = None) -> 
 
 
 def _tint(rng: np.random.Generator, strength: float) -> Floats:
-    """[3]: what a texture adds to B, G and R at its maximum; chiefly brightness."""
+    """[3]: what a texture adds to B, G and R at its maximum; mainly brightness."""
     return ((rng.uniform(0.5, 1) + rng.uniform(-0.5, 0.5, 3)) * strength).astype(np.float32)
 
 
 def background(rng: np.random.Generator, size: tuple[int, int]) -> Floats:
     """[H, W, 3] BGR, 0 ... 255: two grounds, noise of several scales, a gradient, stripes."""
-    # Drawn at half the size: nothing here is finer than a few pixels, and it takes a quarter.
+    # Drawn at half the size: nothing here is finer than a few pixels, and it is 4 times as fast.
     half = (size[0] + 1) // 2, (size[1] + 1) // 2
     side = max(half)
     textures = [_noise(rng, half, side * cell) for cell in (0.3, 0.08, 0.025)]
@@ -72,7 +72,7 @@ def background(rng: np.random.Generator, size: tuple[int, int]) -> Floats:
     tints = [_tint(rng, strength * rng.uniform(0.2, 1)) for strength in (28, 28, 28, 40)]
     tints.append(_tint(rng, rng.choice((0.0, 18.0))))
     near, far = _colours(rng, 2)
-    # Half of the images have a second ground, in soft patches; it is no more than half as far away.
+    # Half of the images have a second ground in soft patches, of a colour near the first one.
     border = _noise(rng, half, side * rng.uniform(0.2, 0.6)) * np.float32(rng.uniform(2, 12))
     textures.append(np.clip(border, -1, 1))
     tints.append((far - near) * np.float32(rng.uniform(0.05, 0.25) * rng.integers(2)))
@@ -84,7 +84,7 @@ def background(rng: np.random.Generator, size: tuple[int, int]) -> Floats:
 
 
 def _clutter(rng: np.random.Generator, canvas: Floats) -> None:
-    """Something that is no object: a thread, a long bar or a splinter."""
+    """Something that is not an object: a thread, a long bar or a splinter."""
     height, width = canvas.shape[:2]
     side = max(height, width)
     colour = _colours(rng, 1)[0] * 0.6 + canvas[height // 2, width // 2] * 0.4
@@ -97,7 +97,7 @@ def _clutter(rng: np.random.Generator, canvas: Floats) -> None:
     path = start + np.cumsum(np.stack((np.cos(turns), np.sin(turns)), axis=1) * length, axis=0)
     points = np.concatenate((start[None], path))
     if kind == 2:
-        # A splinter at least four times as long as wide resembles none of the classes.
+        # A splinter at least four times as long as it is wide resembles none of the classes.
         across = np.array((-np.sin(heading), np.cos(heading))) * length * rng.uniform(0.03, 0.12)
         points = np.stack(
             (points[0], points[0] + (points[1] - points[0]) * 0.6 + across, points[1])
@@ -116,9 +116,9 @@ def _fixed(points: NDArray[np.float64]) -> NDArray[np.int32]:
 
 
 def paint(rng: np.random.Generator, ground: Floats, mask: Floats, hue: float | None) -> None:
-    """Paints a shape over ``ground`` [h, w, 3] in place: shadow, fill and rim.
+    """Paints a shape onto ``ground`` [h, w, 3] in place: shadow, fill and rim.
 
-    ``mask``: [h, w] in [0, 1], its coverage.  ``hue``: in degrees; None for any.
+    ``mask``: [h, w] in [0, 1], the coverage of each pixel.  ``hue``: in degrees; None: any.
     """
     if rng.random() < 0.5:
         _cast_shadow(rng, ground, mask)
@@ -139,7 +139,7 @@ def _cast_shadow(rng: np.random.Generator, ground: Floats, mask: Floats) -> None
 
 
 def _fill(rng: np.random.Generator, ground: Floats, mask: Floats, hue: float | None) -> Floats:
-    """[h, w, 3]: a colour that stands out from the ground under the mask, textured."""
+    """[h, w, 3]: a textured colour that differs clearly from the ground under the mask."""
     size = mask.shape[0], mask.shape[1]
     textures, tints = [_gradient(rng, size)], [_tint(rng, 35)]
     kind = rng.integers(4)  # 0: none
@@ -159,7 +159,7 @@ def _fill(rng: np.random.Generator, ground: Floats, mask: Floats, hue: float | N
 def _distinct_colour(
     rng: np.random.Generator, ground: Floats, mask: Floats, hue: float | None
 ) -> Floats:
-    """[3]: far from nearly all of the ground under the mask, which may have several colours."""
+    """[3]: a colour far from 85 % of the ground under the mask, which may have several colours."""
     under = ground[mask > 0.5]
     under = under[:: max(1, len(under) // 64)]
     candidates = _colours(rng, 24, hue)
@@ -170,11 +170,11 @@ def _distinct_colour(
 
 
 def photograph(rng: np.random.Generator, canvas: Floats) -> NDArray[np.uint8]:
-    """Blur of the lens and grain of the film: edges are not those of a drawing."""
+    """uint8, with a lens's blur and a film's grain: edges as in photographs, not as in drawings."""
     if rng.random() < 0.5:
         canvas = np.asarray(cv2.GaussianBlur(canvas, (0, 0), rng.uniform(0.4, 1.0)), np.float32)
     height, width = canvas.shape[:2]
-    # Bytes are by far the cheapest random numbers; uniform grain looks no different from normal.
+    # Bytes are by far the fastest random numbers; uniform grain looks the same as normal grain.
     noise = np.frombuffer(rng.bytes(height * width), np.int8).reshape(height, width)
     grain = cv2.merge([noise * np.float32(rng.uniform(2, 14) / 128)] * 3)
     return np.asarray(cv2.add(canvas, grain, dtype=cv2.CV_8U), np.uint8)

@@ -1,4 +1,4 @@
-"""detectron2's C4 detectors and backbones: its names <-> ours, its orders <-> ours.
+"""detectron2's C4 detectors and backbones: its names and orders <-> ours.
 
 | | detectron2 | here |
 |---|---|---|
@@ -16,7 +16,7 @@ from collections.abc import Mapping
 import torch
 from torch import Tensor
 
-from detection.weights.layers import Parameter
+from detection.weights.parameter import Parameter
 
 _RESNET = re.compile(
     r"(?:stem|res(?P<stage>[2-5])\.(?P<block>\d+))\.(?P<layer>conv[123]|shortcut)"
@@ -32,7 +32,7 @@ _HEADS = {
     "roi_heads.box_predictor.bbox_pred.": "roi_head.deltas.",
 }
 _NAMES = {**_EXTRA, **_HEADS}
-# What a C4 file may hold besides its detector: masks, and constants that the configuration says.
+# What a C4 file may hold besides its detector: masks, and constants that are in the configuration.
 _LEFT_OUT = re.compile(
     r"pixel_(mean|std)|proposal_generator\.anchor_generator\.cell_anchors\.\d+|"
     r"roi_heads\.mask_head\..+"
@@ -74,8 +74,9 @@ def backbone_from_detectron2(
 ) -> tuple[dict[str, Tensor], list[str]]:
     """An ImageNet ResNet under detectron2's names -> (ours: a classifier's, the names left out).
 
-    As MoCo's and torchvision's conversion scripts write it, with ``stem.fc``, and detectron2's own
-    ResNet, with ``linear``.  A projection of several layers (MoCo v2's ``stem.fc.0``) is left out.
+    The classifier is ``stem.fc`` in files of MoCo's and torchvision's conversion scripts, and
+    ``linear`` in those of detectron2's ResNet.  A projection of several layers (MoCo v2's
+    ``stem.fc.0``) is left out.
     """
     renamed, left_out = {}, []
     for name, value in weights.items():
@@ -90,10 +91,10 @@ def backbone_from_detectron2(
 
 
 def detectron2_name(ours: str) -> str:
-    """Of a parameter of a detector; ValueError for one that detectron2's C4 does not have."""
-    for theirs, own in _NAMES.items():
-        if ours.startswith(own):
-            return theirs + ours.removeprefix(own)
+    """detectron2's name of a detector's parameter; ValueError if its C4 does not have it."""
+    for theirs, prefix in _NAMES.items():
+        if ours.startswith(prefix):
+            return theirs + ours.removeprefix(prefix)
     parameter = Parameter.parse(ours.removeprefix("backbone."))
     if parameter is None or not ours.startswith("backbone."):
         raise ValueError(f"{ours!r} has no counterpart in detectron2's Faster R-CNN C4")
@@ -101,17 +102,17 @@ def detectron2_name(ours: str) -> str:
 
 
 def layer_name(parameter: Parameter) -> str:
-    """res3.0.conv2.norm.weight"""
-    place = "stem" if parameter.stage == 1 else f"res{parameter.stage}.{parameter.block}"
+    """detectron2's name in a backbone, such as res3.0.conv2.norm.weight."""
+    block = "stem" if parameter.stage == 1 else f"res{parameter.stage}.{parameter.block}"
     layer = "shortcut" if parameter.layer < 0 else f"conv{parameter.layer + 1}"
     norm = ".norm" if parameter.kind == "bn" else ""
-    return f"{place}.{layer}{norm}.{parameter.name}"
+    return f"{block}.{layer}{norm}.{parameter.name}"
 
 
 def _detector_name(name: str) -> str:
-    for theirs, own in _NAMES.items():
+    for theirs, ours in _NAMES.items():
         if name.startswith(theirs):
-            return own + name.removeprefix(theirs)
+            return ours + name.removeprefix(theirs)
     prefix, _, rest = name.partition(".")
     # conv5_x of a C4 detector is in its heads, the other stages are in its backbone.
     if (prefix, rest.startswith("res5.")) in (("backbone", False), ("roi_heads", True)):
@@ -141,7 +142,7 @@ def _resnet_name(name: str, *, shown: str | None = None) -> str:
 def _reordered(
     ours: str, value: Tensor, shown: str, sizes: int, ratios: int, *, inwards: bool
 ) -> Tensor:
-    """From detectron2's order of anchors and classes to ours, or (``inwards=False``) back."""
+    """Anchors and classes in our order instead of detectron2's; ``inwards=False``: the inverse."""
     if ours.startswith("roi_head.logits."):
         return value.roll(1 if inwards else -1, dims=0)
     if not ours.startswith(("rpn.objectness.", "rpn.deltas.")):

@@ -1,15 +1,24 @@
-"""Initialises a detector's backbone from ImageNet weights on disk."""
+"""The first weights of a training: an ImageNet backbone, a whole detector, or random ones."""
 
 from __future__ import annotations
 
 import logging
+from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import load_file
 from torch import Tensor, nn
 
-from detection.checkpoint import backbone_of_classifier, is_classifier, load_plain, load_weights
+from detection.checkpoint import (
+    Checkpoint,
+    backbone_of_classifier,
+    is_classifier,
+    load_plain,
+    load_weights,
+)
+from detection.model.faster_rcnn import FasterRCNN
 from detection.weights.input_format import (
     InputFormat,
     Pixels,
@@ -20,6 +29,74 @@ from detection.weights.input_format import (
 from detection.weights.torchvision import from_torchvision
 
 log = logging.getLogger(__name__)
+
+CLASS_LAYERS = ("roi_head.logits.", "roi_head.deltas.")  # the two layers that depend on the classes
+
+
+@dataclass(frozen=True, kw_only=True)
+class InitialWeights:
+    """Where the first weights of a detector come from.
+
+    ``backbone``: a file of an ImageNet network.  ``detector``: a checkpoint of a whole detector.
+    Neither: random weights.
+    ``new_classes``: whether ``detector`` may know other classes; the two layers that depend on
+    them keep their random weights then.
+    Raises ValueError if both are given.
+    """
+
+    backbone: Path | None
+    detector: Path | None
+    new_classes: bool
+
+    def __post_init__(self) -> None:
+        if self.backbone and self.detector:
+            raise ValueError("weights= (a backbone) and init= (a detector) exclude each other")
+
+    def load_into(self, model: FasterRCNN, class_names: Sequence[str]) -> tuple[str, ...]:
+        """Fills ``model``, a detector of ``class_names``; returns which networks were trained.
+
+        Raises FileNotFoundError, or ValueError for weights that do not fit the model, its classes
+        or the pixels that it is configured for.
+        """
+        if self.detector:
+            return self._load_detector(model, class_names, self.detector)
+        if self.backbone:
+            check_backbone_input(
+                self.backbone,
+                pixels=model.pixels,
+                backbone=model.backbone,  # type: ignore[arg-type]
+            )
+            initialise_backbone(model.backbone, self.backbone)  # type: ignore[arg-type]
+        else:
+            log.warning("no weights= given: training starts from random weights")
+        return ()
+
+    def _load_detector(
+        self, model: FasterRCNN, class_names: Sequence[str], path: Path
+    ) -> tuple[str, ...]:
+        given = Checkpoint.load(path)
+        weights = given.weights
+        if self.new_classes:
+            random = model.state_dict()
+            weights = {
+                name: random[name] if name.startswith(CLASS_LAYERS) else value
+                for name, value in weights.items()
+            }
+        elif list(given.class_names) != list(class_names):
+            raise ValueError(
+                f"{path} knows the classes {', '.join(given.class_names)}; the data set has "
+                f"{', '.join(class_names)}: to learn these on the other's layers, set "
+                "init_new_classes=true"
+            )
+        load_weights(model, weights, source=str(path))
+        check_input_format(
+            InputFormat.of_model(given.model_config, given.weights),
+            pixels=model.pixels,
+            backbone=model.backbone,
+            source=str(path),
+        )
+        untrained = ("fast_rcnn",) if self.new_classes else ()
+        return tuple(network for network in given.trained if network not in untrained)
 
 
 def read_weights(path: Path) -> dict[str, Tensor]:

@@ -1,20 +1,20 @@
-"""What weights were trained to read: it travels with them, and a mismatch is an error.
+"""The input that weights were trained on: it is saved with them, and a mismatch is an error.
 
-Weights that see pixels in another order or scale, or that stride elsewhere, lose accuracy without a
-word: nothing in their shapes tells.
+Weights that get pixels of another order or scale, or that stride in another convolution, lose
+accuracy without any error, because the shapes of the weights are the same.
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
 from typing import Any, Protocol
 
 import torch
 from torch import Tensor
 
-# Between the pixels of torchvision's weights, of deviation 1, and those of MSRA's, of deviation 60.
+# Separates the pixels of torchvision's weights (standard deviation 1) from those of MSRA's (60).
 # On natural images the variance of conv1's outputs is a few times (pixel deviation)^2 |w|^2: the
 # median over the filters is 1.4 (MSRA's ResNet-50, per unit of pixel variance).
 _LARGE_PIXELS = 80.0
@@ -22,9 +22,10 @@ _LARGE_PIXELS = 80.0
 
 @dataclass(frozen=True, kw_only=True)
 class InputFormat:
-    """``order``, ``mean``, ``std``: as in PixelFormat.
+    """Pixels and stride of a network.
 
-    ``stride_in_1x1``: as in ResNet; None for a network without bottlenecks.
+    ``order``, ``mean``, ``std``: as in PixelFormat.
+    ``stride_in_1x1``: as in ResNet; None for a backbone that has no such choice.
     """
 
     order: str
@@ -36,9 +37,9 @@ class InputFormat:
     def of_model(
         cls, model_config: Mapping[str, Any], weights: Mapping[str, Tensor]
     ) -> InputFormat:
-        """Out of what the checkpoint of a detector or of a classifier holds.
+        """From the contents of a detector's or a classifier's checkpoint.
 
-        Of a classifier that subtracts a mean image (PerPixelMean) it is the mean colour.
+        For a classifier that subtracts a mean image (PerPixelMean), the mean is its mean colour.
         """
         pixels, backbone = model_config["pixels"], model_config["backbone"]
         image = weights.get("pixels.mean", torch.empty(0))
@@ -50,6 +51,15 @@ class InputFormat:
             std=list(pixels["std"]),
             stride_in_1x1=backbone.get("stride_in_1x1"),
         )
+
+    def pixel_config(self) -> dict[str, Any]:
+        """The configuration of the model's ``pixels``."""
+        return {
+            "_target_": "detection.model.pixels.PixelFormat",
+            "order": self.order,
+            "mean": list(self.mean),
+            "std": list(self.std),
+        }
 
     def __str__(self) -> str:
         """As overrides of the configuration."""
@@ -71,8 +81,29 @@ TORCHVISION = InputFormat(
 )
 
 
+@dataclass(frozen=True, kw_only=True)
+class GivenInput:
+    """What the user says about a network's input; it replaces what the file says.
+
+    ``pixels``: a mapping with "order", "mean" and "std".  None: as in the file.
+    """
+
+    pixels: Mapping[str, Any] | None
+    stride_in_1x1: bool | None
+
+    def completed(self, find: Callable[[], InputFormat]) -> InputFormat:
+        """What is not given is taken from ``find()``, which is called only if needed."""
+        given: dict[str, Any] = {}
+        if self.pixels is not None:
+            given = {key: self.pixels[key] for key in ("order", "mean", "std")}
+        if self.stride_in_1x1 is not None:
+            given["stride_in_1x1"] = self.stride_in_1x1
+        complete = given.keys() == InputFormat.__dataclass_fields__.keys()
+        return InputFormat(**given) if complete else replace(find(), **given)
+
+
 class Pixels(Protocol):
-    """PixelFormat."""
+    """See :mod:`detection.model.pixels`."""
 
     mean: Tensor
     std: Tensor
@@ -82,11 +113,12 @@ class Pixels(Protocol):
 
 
 def check_input_format(given: InputFormat, *, pixels: Pixels, backbone: Any, source: str) -> None:
-    """Raises ValueError, with the remedy, if a model reads other input than its weights did.
+    """Raises ValueError, with the remedy, if a model reads other input than its weights need.
 
-    ``pixels``, ``backbone``: the model's.
-    Means may differ by a grey level, as those that py-faster-rcnn, detectron2 and Keras subtract
-    for the same MSRA weights do.
+    ``pixels``, ``backbone``: the model's.  The stride of a backbone without ``stride_in_1x1`` is
+    not checked.
+    Means may differ by a grey level: py-faster-rcnn, detectron2 and Keras subtract slightly
+    different means for the same MSRA weights.
     """
     stride = getattr(backbone, "stride_in_1x1", None)
     same = (
@@ -109,9 +141,9 @@ def check_input_format(given: InputFormat, *, pixels: Pixels, backbone: Any, sou
 
 
 def check_pixel_scale(weights: Mapping[str, Tensor], *, pixels: Pixels, source: str) -> None:
-    """Raises ValueError if the numbers of a ResNet say that its pixels were scaled otherwise.
+    """Raises ValueError if a ResNet's numbers show that its pixels had another scale.
 
-    For files that say nothing of their input.  ``weights``: our names.
+    For files that do not describe their input.  ``weights``: our names.
     """
     large = reads_large_pixels(weights)
     configured = float(pixels.std.max()) < 2
@@ -126,10 +158,10 @@ def check_pixel_scale(weights: Mapping[str, Tensor], *, pixels: Pixels, source: 
 
 
 def reads_large_pixels(weights: Mapping[str, Tensor]) -> bool | None:
-    """Whether conv1 was trained on pixels of 0 ... 255 rather than on normalised ones.
+    """Whether conv1 was trained on pixels of 0 ... 255 and not on normalised ones.
 
-    ``weights``: a ResNet's, our names.  None where it cannot be told: BN was never trained, or is
-    folded into a scale and a shift.
+    ``weights``: a ResNet's, our names.  None if it cannot be told, because BN was never trained or
+    is folded into a scale and a shift.
     """
     names = ("conv1.conv.weight", "conv1.bn.running_mean", "conv1.bn.running_var")
     if not all(name in weights for name in names):
@@ -142,9 +174,9 @@ def reads_large_pixels(weights: Mapping[str, Tensor]) -> bool | None:
 
 
 def from_description(described: Mapping[str, str]) -> InputFormat | None:
-    """Of a safetensors file with, for example, ``input: BGR, mean 103.5 116.3 123.7, std 1``.
+    """From the metadata of a safetensors file; None if an entry is missing or reads otherwise.
 
-    and ``stride_2: 1x1 convolution``; None where one of them is missing or reads otherwise.
+    For example ``input``: "BGR, mean 103.5 116.3 123.7, std 1", ``stride_2``: "1x1 convolution".
     """
     text = described.get("input", "")
     order = re.search(r"\b(BGR|RGB)\b", text)

@@ -1,6 +1,7 @@
-"""MoCo's own checkpoints (He et al. 2020) -> the ResNet under torchvision's names.
+"""Checkpoints of MoCo (He et al. 2020) -> the ResNet under torchvision's names.
 
-``convert-pretrain-to-detectron2.py`` makes files under detectron2's names of them; both load.
+MoCo's ``convert-pretrain-to-detectron2.py`` converts them to detectron2's names; those files load
+too (:mod:`detection.weights.detectron2`).
 """
 
 from __future__ import annotations

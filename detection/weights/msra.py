@@ -1,6 +1,6 @@
 """The MSRA ImageNet ResNets of 2015 as Caffe2 and Detectron keep them: their names -> ours.
 
-Their BN is folded already: a scale and a shift per channel ("AffineChannel"), no statistics.
+Their BN has no statistics, only a scale and a shift per channel ("AffineChannel").
 """
 
 from __future__ import annotations
@@ -11,9 +11,9 @@ from collections.abc import Mapping
 import torch
 from torch import Tensor
 
-from detection.weights.layers import Parameter
+from detection.weights.parameter import Parameter
 
-# FrozenBN's default: a variance of 1 - eps makes it the affine map itself, as in detectron2.
+# FrozenBN's default.  A running variance of 1 - eps makes it the affine map, as in detectron2.
 EPS = 1e-5
 
 _LAYER = re.compile(
@@ -31,8 +31,8 @@ _CLASSIFIER = {"fc1000_w": "fc.weight", "fc1000_b": "fc.bias"} | {
 def from_msra(weights: Mapping[str, Tensor]) -> tuple[dict[str, Tensor], list[str]]:
     """``res2_0_branch2a_w`` ... -> (ours: a classifier's, the names left out).
 
-    Left out are conv1's bias (the shift of its BN says it already; detectron2 does the same) and
-    the optimizer's ``*_momentum``.  Raises ValueError for any other name.
+    Left out are conv1's bias (the shift of its BN includes it; detectron2 does the same) and the
+    optimizer's ``*_momentum``.  Raises ValueError for any other name.
     """
     renamed: dict[str, Tensor] = {}
     left_out = []
@@ -52,10 +52,10 @@ def from_msra(weights: Mapping[str, Tensor]) -> tuple[dict[str, Tensor], list[st
 
 
 def msra_name(parameter: Parameter) -> str:
-    """``res2_0_branch2a_bn_s``; the statistics, which Caffe2 has not, are called as the scale."""
+    """``res2_0_branch2a_bn_s``; also for the statistics, which Caffe2's files do not have."""
     kind = "w" if parameter.kind == "conv" else "bn_b" if parameter.name == "bias" else "bn_s"
     if parameter.stage == 1:
-        return next(name for name, own in _STEM.items() if own == kind)
+        return next(name for name, parameter_kind in _STEM.items() if parameter_kind == kind)
     branch = "1" if parameter.layer < 0 else f"2{'abc'[parameter.layer]}"
     return f"res{parameter.stage}_{parameter.block}_branch{branch}_{kind}"
 

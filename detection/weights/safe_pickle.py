@@ -1,8 +1,8 @@
 """Reads the ``.pkl`` files of Caffe2 and detectron2 without running anything that is in them.
 
-A pickle is a program: it may import any function and call it.  Here it can import a few names, and
-all but one of them lead to code of this file.  Not even numpy rebuilds the arrays: their shape,
-type and bytes are checked first.
+A pickle is a program: it may import any function and call it.  Here it can import only the names in
+``ALLOWED``; all but one of them lead to code of this file.  Even the arrays are built here, after
+their shape, type and bytes have been checked, and not by numpy's functions for pickles.
 """
 
 from __future__ import annotations
@@ -15,12 +15,12 @@ from typing import Any, BinaryIO
 
 import numpy as np
 
-# Numbers, text and bytes; no objects, no structures, no dates.
+# numpy's kinds of numbers, text and bytes: no objects, structures or dates.
 KINDS = "?bBiufSU"
 
 
 class _DType:
-    """What a file says of a type: numpy's code, ``<f4``."""
+    """A type as the file describes it, by numpy's code such as ``<f4``."""
 
     def __init__(self, code: str, *_: object) -> None:
         self.code = str(code)
@@ -38,7 +38,7 @@ class _DType:
 
 
 class _Array:
-    """An array that is still to be checked and built."""
+    """An array that a file describes; it is built once its state has been checked."""
 
     def __init__(self, *_: object) -> None:
         self.built: np.ndarray[Any, Any] | None = None
@@ -61,7 +61,7 @@ def _build(data: Any, dtype: Any, shape: Any, order: str) -> np.ndarray[Any, Any
 
 
 def _from_buffer(data: Any, dtype: Any, shape: Any, order: str) -> np.ndarray[Any, Any]:
-    """Protocol 5's way to write an array."""
+    """How protocol 5 writes an array."""
     return _build(data, dtype, shape, order)
 
 
@@ -70,14 +70,14 @@ def _scalar(dtype: Any, data: Any) -> Any:
 
 
 def _latin1(text: str, encoding: str) -> bytes:
-    """``_codecs.encode``, by which Python 3 writes bytes for Python 2: latin1 alone."""
+    """``_codecs.encode``, with which Python 3 writes bytes for Python 2; only latin1 is allowed."""
     if encoding != "latin1":
         raise pickle.UnpicklingError(f"text in {encoding!r}")
     return text.encode("latin1")
 
 
 def _empty_bytes() -> bytes:
-    """``bytes()``, by which Python 3 writes empty bytes for Python 2."""
+    """``bytes()``, with which Python 3 writes empty bytes for Python 2."""
     return b""
 
 
@@ -118,7 +118,8 @@ class _Unpickler(pickle.Unpickler):
 def load_pickle(path: Path) -> Any:
     """The containers, numbers, text and numpy arrays in ``path``.
 
-    Raises ValueError that names what else the file tried to import, before it was imported.
+    Raises ValueError if the file is damaged, or wants to import anything else.  The error names
+    what it wants to import; nothing has been imported then.
     """
     try:
         with path.open("rb") as file:
@@ -137,7 +138,7 @@ def load_pickle(path: Path) -> Any:
 
 
 def _finished(value: Any) -> Any:
-    """``value`` with the arrays in place of what stood for them."""
+    """``value`` with numpy arrays in place of :class:`_Array`."""
     if isinstance(value, _Array):
         if value.built is None:
             raise pickle.UnpicklingError("an array without contents")

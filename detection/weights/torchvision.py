@@ -10,7 +10,7 @@ from collections.abc import Mapping
 
 from torch import Tensor
 
-from detection.weights.layers import Parameter
+from detection.weights.parameter import Parameter
 
 # torchvision numbers the layers of VGG-16's "features", activations and poolings included.
 _VGG_CONVS = {
@@ -75,10 +75,10 @@ def _name(name: str) -> str | None:
 
 
 def torchvision_name(parameter: Parameter) -> str:
-    """layer1.0.bn2.weight: the inverse, for the ResNets."""
+    """The inverse for ResNets: layer1.0.bn2.weight."""
     if parameter.stage == 1:
         return f"{parameter.kind}1.{parameter.name}"
-    place = f"layer{parameter.stage - 1}.{parameter.block}"
+    block = f"layer{parameter.stage - 1}.{parameter.block}"
     if parameter.layer < 0:
-        return f"{place}.downsample.{('conv', 'bn').index(parameter.kind)}.{parameter.name}"
-    return f"{place}.{parameter.kind}{parameter.layer + 1}.{parameter.name}"
+        return f"{block}.downsample.{('conv', 'bn').index(parameter.kind)}.{parameter.name}"
+    return f"{block}.{parameter.kind}{parameter.layer + 1}.{parameter.name}"

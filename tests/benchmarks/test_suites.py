@@ -13,14 +13,19 @@ import pytest
 import torch
 from torch import nn
 
-from benchmarks import inference, train
+from benchmarks.agreement import agreement
+from benchmarks.arithmetic import gflop
 from benchmarks.benchmark import main
-from benchmarks.evaluation import made_up
-from benchmarks.measuring import Case, as_markdown, gflop, measure, timed_stages
-from benchmarks.networks import agreement, objects, pictures, spread_logits
-from benchmarks.torchvision_c4 import TorchvisionC4
-from detection.cli.launch import compose_config
-from detection.inference.detector import PostProcessing
+from benchmarks.measurement import Case, measure
+from benchmarks.networks import spread_logits
+from benchmarks.peers.torchvision_c4 import TorchvisionC4
+from benchmarks.pictures import objects, pictures
+from benchmarks.stages import timed_stages
+from benchmarks.suites import inference, train
+from benchmarks.suites.evaluation import made_up
+from benchmarks.table import as_markdown
+from detection.cli.compose import compose_config
+from detection.inference.post_processing import PostProcessing
 from detection.model.faster_rcnn import FasterRCNN
 from detection.structures import Detections
 

@@ -65,22 +65,22 @@ def test_independent_of_the_size_of_the_batches(images: Tensor) -> None:
 def test_independent_of_the_number_of_processes(images: Tensor) -> None:
     together = small_network()
     freeze_statistics(together, [images])
-    # Three processes with unequal parts, side by side: each layer's moments are exchanged before
+    # Three processes with unequal shards, side by side: each layer's moments are exchanged before
     # the next layer is looked at.
-    parts = [images[0::3], images[1::3], images[2::3]]
-    assert [len(part) for part in parts] == [5, 4, 4]
-    networks = [small_network() for _ in parts]
+    shards = [images[0::3], images[1::3], images[2::3]]
+    assert [len(shard) for shard in shards] == [5, 4, 4]
+    networks = [small_network() for _ in shards]
     barrier, box = threading.Barrier(3), [Moments.nothing(0)] * 3
 
     def process(rank: int) -> None:
-        def gather(own: Moments) -> list[Moments]:
-            box[rank] = own
+        def gather(moments: Moments) -> list[Moments]:
+            box[rank] = moments
             barrier.wait(timeout=30)
             gathered = list(box)
             barrier.wait(timeout=30)
             return gathered
 
-        freeze_statistics(networks[rank], list(parts[rank].split(2)), gather=gather)
+        freeze_statistics(networks[rank], list(shards[rank].split(2)), gather=gather)
 
     threads = [threading.Thread(target=process, args=(rank,)) for rank in range(3)]
     for thread in threads:

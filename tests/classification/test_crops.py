@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 
 from detection.classification.crops import (
     CentreCrop,
-    MultiScale,
+    FullyConvolutionalViews,
     PaddedCrop,
     ScaleCrop,
     TenCrop,
@@ -66,7 +66,7 @@ def test_an_image_smaller_than_its_crop_is_refused() -> None:
         crop(coordinates(20, 30), random())
 
 
-def test_scale_crops_draw_the_scale_from_the_range_and_the_place_from_the_image() -> None:
+def test_scale_crops_sample_the_scale_from_the_range_and_the_position_in_the_image() -> None:
     image = coordinates(100, 200)
     crop = ScaleCrop(side=50, shorter_sides=(50, 100), flip_probability=0.5, colour_std=0)
     spans, tops, lefts, mirrored = [], [], [], 0
@@ -119,7 +119,7 @@ def test_ten_crops_are_corners_centre_and_their_mirrors() -> None:
 
 
 def test_many_scales_are_whole_images_and_their_mirrors() -> None:
-    views = MultiScale(shorter_sides=[8, 16])(coordinates(8, 12))
+    views = FullyConvolutionalViews(shorter_sides=[8, 16])(coordinates(8, 12))
     assert [view.shape for view in views] == [(2, 8, 12, 3), (2, 16, 24, 3)]
     np.testing.assert_array_equal(views[0][0], coordinates(8, 12))
     np.testing.assert_array_equal(views[1][1], views[1][0][:, ::-1])

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from detection.classification.classifier import Classifier
-from detection.classification.crops import CentreCrop, Image, MultiScale, Views
+from detection.classification.crops import CentreCrop, FullyConvolutionalViews, Image, Views
 from detection.classification.evaluate import measure_error
 from detection.classification.images import LabelledImages
 from detection.model.pixels import PixelFormat
@@ -57,7 +57,7 @@ def measure(built: Classifier, dataset: LabelledImages, views: Views) -> dict[st
     )
 
 
-def test_error_is_the_part_that_is_wrong() -> None:
+def test_error_is_the_fraction_that_is_wrong() -> None:
     dataset = images_of([0, 1, 2, 0, 1], [0, 1, 2, 1, 1])
     metrics = measure(classifier(), dataset, CentreCrop(side=8, shorter_side=8))
     assert metrics["error"] == pytest.approx(1 / 5)
@@ -102,4 +102,7 @@ def test_many_scales_of_images_of_many_shapes() -> None:
     for channel, image in enumerate(images):
         image[..., channel] = 50
     dataset = LabelledImages(("0", "1", "2"), np.arange(3), images, Path("set"))
-    assert measure(classifier(), dataset, MultiScale(shorter_sides=[8, 16]))["error"] == 0.0
+    assert (
+        measure(classifier(), dataset, FullyConvolutionalViews(shorter_sides=[8, 16]))["error"]
+        == 0.0
+    )

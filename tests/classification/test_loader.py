@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import torch
 
-from detection.classification.crops import MultiScale, PaddedCrop
+from detection.classification.crops import FullyConvolutionalViews, PaddedCrop
 from detection.classification.images import LabelledImages
 from detection.classification.loader import (
     LabelledBatch,
@@ -73,12 +73,12 @@ def test_targets_belong_to_their_images(dataset: LabelledImages) -> None:
     assert batch.targets.tolist() == [2, 1]
 
 
-def test_a_batch_in_parts(dataset: LabelledImages) -> None:
+def test_a_batch_in_micro_batches(dataset: LabelledImages) -> None:
     batch = batches(dataset)[0]
-    parts = batch.split(3)  # 4 images: two by two
-    assert [len(part) for part in parts] == [2, 2]
-    assert torch.equal(torch.cat([part.images for part in parts]), batch.images)
-    assert torch.equal(torch.cat([part.targets for part in parts]), batch.targets)
+    micro_batches = batch.split(3)  # 4 images: two by two
+    assert [len(micro_batch) for micro_batch in micro_batches] == [2, 2]
+    assert torch.equal(torch.cat([m.images for m in micro_batches]), batch.images)
+    assert torch.equal(torch.cat([m.targets for m in micro_batches]), batch.targets)
 
 
 def test_views_of_one_shape_come_together() -> None:
@@ -91,7 +91,7 @@ def test_views_of_one_shape_come_together() -> None:
 
 
 def test_view_batches_can_be_iterated_over_again(dataset: LabelledImages) -> None:
-    views = MultiScale(shorter_sides=[8, 16])
+    views = FullyConvolutionalViews(shorter_sides=[8, 16])
     loader = ViewBatches(view_loader(dataset, views, batch_size=4, workers=0))
     for _ in range(2):
         shapes = [tuple(batch.shape[:2]) for batch in loader]

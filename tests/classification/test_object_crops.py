@@ -6,13 +6,13 @@ from pathlib import Path
 
 from detection.classification.images import open_labelled
 from detection.classification.object_crops import write_object_crops
-from detection.data.formats.open import open_folder
+from detection.data.formats.open import open_dataset
 from detection.shapes.dataset import generate
 
 
 def test_crops_are_a_folder_per_class(tmp_path: Path) -> None:
     data = generate(root=tmp_path / "data", splits={"train": 6}, seed=3, image_side=128)
-    dataset = open_folder(root=data, split="train", classes=None, invalid_boxes="error")
+    dataset = open_dataset(root=data, split="train", classes=None, invalid_boxes="error")
     # Difficult objects are left out; there are some.
     labels = [int(label) for e in dataset.examples for label in e.labels[~e.difficult]]
     assert len(labels) < sum(len(e.labels) for e in dataset.examples)

@@ -22,7 +22,7 @@ from detection.cli import (
     train_classifier,
     train_net,
 )
-from detection.cli.launch import compose_config
+from detection.cli.compose import compose_config
 from detection.engine.log import read_log
 from detection.shapes.dataset import generate
 
@@ -82,7 +82,7 @@ def weights_of(path: Path) -> dict[str, torch.Tensor]:
 
 def test_training_leaves_what_programs_read(trained: Path) -> None:
     metrics = read_json(trained / "metrics.json")
-    assert 0 <= metrics["lowest_error"] <= metrics["error"] <= 1
+    assert 0 <= metrics["best"]["error"] <= metrics["error"] <= 1
     lines = read_log(trained / "log.jsonl")
     assert [(line["iteration"], line["kind"]) for line in lines] == [
         (1, "train"), (2, "train"), (2, "validation"),

@@ -10,7 +10,7 @@ import pytest
 
 from detection.cli import test_net
 from detection.cli.compare import as_markdown, main
-from detection.cli.launch import compose_config
+from detection.cli.compose import compose_config
 from detection.shapes.dataset import generate
 
 
@@ -24,7 +24,7 @@ def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def saved(data: Path) -> dict[str, Path]:
     """Detections: every object exactly, and all but those of the last image."""
     config = compose_config("test", [f"data.root={data}", "detections=x"])
-    truth = test_net.open_dataset(config).to_coco()
+    truth = test_net.open_test_set(config).to_coco()
     exact = [
         {key: a[key] for key in ("image_id", "category_id", "bbox")} | {"score": 0.9}
         for a in truth["annotations"]

@@ -15,10 +15,12 @@ import torchvision
 from torch import Tensor
 from torchvision.models import ResNet50_Weights
 
-from detection.checkpoint import Checkpoint, ClassifierCheckpoint, build
+from detection.build import build
+from detection.checkpoint import Checkpoint, ClassifierCheckpoint
 from detection.classification.classifier import Classifier
 from detection.cli import import_weights
-from detection.cli.launch import as_plain, compose_config
+from detection.cli.compose import compose_config
+from detection.cli.objects import as_plain
 from detection.data.dataset import DetectionDataset
 from detection.data.formats.coco import read_coco
 from detection.data.image import read_image

@@ -11,10 +11,15 @@ from hydra.utils import instantiate
 from omegaconf import DictConfig, OmegaConf
 from torch import nn
 
-from detection.checkpoint import ClassifierCheckpoint, build
+from detection.build import build
+from detection.checkpoint import ClassifierCheckpoint
 from detection.classification.classifier import Classifier
-from detection.cli.launch import CONFIGS, as_plain, check_classes, compose_config, launch
-from detection.cli.train_alternating import plan, step_config
+from detection.cli.compose import CONFIGS, compose_config
+from detection.cli.launch import launch
+from detection.cli.objects import as_plain
+from detection.cli.train_alternating import step_config
+from detection.engine.alternating_training import four_steps
+from detection.engine.checkpoints import find_previous
 from detection.engine.train import TrainingRules
 from detection.inference.detector import Inference
 from detection.inference.refine import Refinement
@@ -333,18 +338,19 @@ def test_help_shows_groups_and_values(
 
 
 def test_a_run_is_not_resumed_with_its_classes_in_another_order(tmp_path: Path) -> None:
-    previous = ClassifierCheckpoint(
-        weights={}, model_config={}, class_names=["cat", "dog"], views={}
-    )
-    check_classes(previous, ("cat", "dog"), folder=tmp_path)
+    def classifier(*names: str) -> ClassifierCheckpoint:
+        return ClassifierCheckpoint(weights={}, model_config={}, class_names=[*names], views={})
+
+    classifier("cat", "dog").save(tmp_path / "last.pt")
+    assert find_previous(tmp_path, classifier("cat", "dog"), resume=True)
     with pytest.raises(ValueError, match=r"last\.pt was trained on cat, dog, .* has dog, cat"):
-        check_classes(previous, ("dog", "cat"), folder=tmp_path)
+        find_previous(tmp_path, classifier("dog", "cat"), resume=True)
 
 
 @pytest.mark.parametrize("experiment", EXPERIMENTS)
 def test_every_experiment_trains_in_alternation_too(experiment: str, tmp_path: Path) -> None:
     config = compose_config("alternating", [f"experiment={experiment}", "data.root=somewhere"])
-    for step in plan(tmp_path):
+    for step in four_steps(tmp_path):
         own = step_config(step, config)
         assert build(as_plain(own.schedule.learning_rate))(0) > 0
         assert own.schedule.batch_size == own.schedule.learning_rate.batch_size

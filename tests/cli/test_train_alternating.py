@@ -17,10 +17,14 @@ from torch import Tensor
 
 from detection.checkpoint import Checkpoint
 from detection.cli import import_weights, propose, test_net, train_alternating, train_net
-from detection.cli.launch import compose_config
+from detection.cli.compose import compose_config
+from detection.engine.alternating_training import four_steps
 from detection.engine.log import read_log
+from detection.engine.training_run import TrainingRun
+from detection.engine.validation import DetectionValidation
 from detection.inference.detector import Detector
-from detection.shapes.dataset import CLASS_NAMES, generate
+from detection.shapes.dataset import generate
+from detection.shapes.outlines import CLASS_NAMES
 
 RUNTIME = ["runtime=exact", "runtime.workers=0", "runtime.device=cpu"]
 SMALL = [
@@ -118,15 +122,15 @@ def test_a_killed_run_is_taken_up_in_its_step(
     trained: Path, data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     steps: list[str] = []
-    run = train_net.run
+    start = TrainingRun.start
 
-    def dies_in_step_3(config: Any, *others: Any) -> None:
-        steps.append(Path(config.output_dir).name)
+    def dies_in_step_3(run: TrainingRun) -> Any:
+        steps.append(run.folder.name)
         if len(steps) == 3:
             raise KeyboardInterrupt
-        run(config, *others)
+        return start(run)
 
-    monkeypatch.setattr(train_net, "run", dies_in_step_3)
+    monkeypatch.setattr(TrainingRun, "start", dies_in_step_3)
     with pytest.raises(KeyboardInterrupt):
         train(data, tmp_path / "run")
     (tmp_path / "run" / "1_rpn" / "val_proposals.safetensors").unlink()
@@ -139,18 +143,20 @@ def test_a_killed_run_is_taken_up_in_its_step(
 def test_a_run_killed_while_it_measured_is_measured_when_it_is_resumed(
     trained: Path, data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    measure_ap = train_net._Validation._ap
+    measure = DetectionValidation.__call__
+    calls: list[int] = []
 
-    def dies(validation: Any, detector: Detector) -> Any:
-        if "4_fast_rcnn" in validation.config.output_dir:
+    def dies_in_step_4(validation: DetectionValidation) -> Any:
+        calls.append(1)
+        if len(calls) == 2:  # the first one is step 2's
             raise KeyboardInterrupt
-        return measure_ap(validation, detector)
+        return measure(validation)
 
-    monkeypatch.setattr(train_net._Validation, "_ap", dies)
+    monkeypatch.setattr(DetectionValidation, "__call__", dies_in_step_4)
     with pytest.raises(KeyboardInterrupt):
         train(data, tmp_path / "run")
     assert not (tmp_path / "run" / "metrics.json").exists()
-    monkeypatch.setattr(train_net._Validation, "_ap", measure_ap)
+    monkeypatch.setattr(DetectionValidation, "__call__", measure)
     train(data, tmp_path / "run", "resume=true")
     metrics, expected = (
         json.loads((folder / "metrics.json").read_text())["coco"]
@@ -177,7 +183,9 @@ def test_a_step_that_is_trained_on_proposes_anew(trained: Path, data: Path, tmp_
     assert (tmp_path / "run" / name).read_bytes() != (trained / name).read_bytes()
 
 
-@pytest.mark.parametrize("override", ["part=rpn", "shared_fixed=true", "proposals=x.safetensors"])
+@pytest.mark.parametrize(
+    "override", ["train_only=rpn", "shared_fixed=true", "proposals=x.safetensors"]
+)
 def test_what_the_steps_decide_is_not_for_the_command_line(
     data: Path, tmp_path: Path, override: str
 ) -> None:
@@ -214,8 +222,9 @@ def test_what_was_trained_before_counts_only_on_layers_that_stay(
     trained: Path, data: Path, tmp_path: Path
 ) -> None:
     for fixed, halves in (("true", ("rpn", "fast_rcnn")), ("false", ("rpn",))):
-        arguments = [*SMALL, f"data.root={data}", f"output_dir={tmp_path / fixed}", "part=rpn",
-                     f"init={trained}/best.pt", f"shared_fixed={fixed}"]  # fmt: skip
+        arguments = [*SMALL, f"data.root={data}", f"output_dir={tmp_path / fixed}",
+                     "train_only=rpn", f"init={trained}/best.pt",
+                     f"shared_fixed={fixed}"]  # fmt: skip
         train_net.main(compose_config("train", arguments))
         assert Checkpoint.load(tmp_path / fixed / "last.pt").trained == halves
 
@@ -242,7 +251,7 @@ def test_a_run_is_neither_overwritten_nor_resumed_from_nothing(
 
 def test_fast_rcnn_steps_have_a_schedule_of_their_own(tmp_path: Path) -> None:
     config = compose_config("alternating", ["data.root=x"])
-    steps = train_alternating.plan(tmp_path)
+    steps = four_steps(tmp_path)
     schedules = [train_alternating.step_config(step, config).schedule for step in steps]
     # He et al. 2015, appendix A: 8 images for the RPN, 16 for Fast R-CNN, at the same rate.
     assert [schedule.batch_size for schedule in schedules] == [8, 16, 8, 16]
@@ -255,12 +264,15 @@ def test_fast_rcnn_steps_have_a_schedule_of_their_own(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("overrides", "message"),
     [
-        (["part=fast_rcnn"], r"give proposals=<\.safetensors>"),
-        (["part=fast_rcnn", "proposals={early}/train_proposals.safetensors"], "give val_proposals"),
-        (["part=rpn", "proposals=x"], "part=rpn makes its own"),
-        (["part=head"], "part must be joint, rpn or fast_rcnn"),
+        (["train_only=fast_rcnn"], r"give proposals=<\.safetensors>"),
         (
-            ["part=fast_rcnn", "proposals={early}/val_proposals.safetensors"],
+            ["train_only=fast_rcnn", "proposals={early}/train_proposals.safetensors"],
+            "give val_proposals",
+        ),
+        (["train_only=rpn", "proposals=x"], "the RPN makes its own"),
+        (["train_only=head"], "train_only must be rpn, fast_rcnn or null"),
+        (
+            ["train_only=fast_rcnn", "proposals={early}/val_proposals.safetensors"],
             "of another data set or split",
         ),
     ],

@@ -38,7 +38,7 @@ def test_each_image_comes_at_most_once_per_epoch() -> None:
     assert len(batches) == 40
     for epoch in range(10):
         keys = [key for batch in batches[4 * epoch : 4 * epoch + 4] for key in batch]
-        assert [own for own, _ in keys] == [epoch] * 16
+        assert [key_epoch for key_epoch, _ in keys] == [epoch] * 16
         assert len({index for _, index in keys}) == 16
 
 
@@ -84,9 +84,9 @@ def test_a_resumed_plan_goes_on_where_it_stopped() -> None:
 @pytest.mark.parametrize("world_size", [2, 4])
 def test_processes_share_every_batch_between_them(world_size: int) -> None:
     ranks = [list(plan(rank=rank, world_size=world_size)) for rank in range(world_size)]
-    for whole, *parts in zip(plan(), *ranks, strict=True):
-        assert [len(part) for part in parts] == [4 // world_size] * world_size
-        assert sorted(key for part in parts for key in part) == sorted(whole)
+    for whole, *shares in zip(plan(), *ranks, strict=True):
+        assert [len(share) for share in shares] == [4 // world_size] * world_size
+        assert sorted(key for share in shares for key in share) == sorted(whole)
 
 
 def test_a_batch_larger_than_the_data_set_is_refused() -> None:
@@ -232,19 +232,25 @@ def batch_of(count: int) -> Batch:
 
 
 @pytest.mark.parametrize(
-    ("count", "parts", "expected"),
+    ("count", "micro_batches", "expected"),
     [(4, 1, [4]), (4, 2, [2, 2]), (5, 2, [3, 2]), (3, 8, [1, 1, 1]), (5, 4, [2, 2, 1])],
 )
-def test_a_batch_splits_into_parts_in_order(count: int, parts: int, expected: list[int]) -> None:
-    split = batch_of(count).split(parts)
-    assert [len(part.images) for part in split] == expected
-    assert [len(part.targets) for part in split] == expected
-    values = [int(value) for part in split for value in part.images.pixels[:, 0, 0, 0]]
+def test_a_batch_splits_into_micro_batches_in_order(
+    count: int, micro_batches: int, expected: list[int]
+) -> None:
+    split = batch_of(count).split(micro_batches)
+    assert [len(micro_batch.images) for micro_batch in split] == expected
+    assert [len(micro_batch.targets) for micro_batch in split] == expected
+    values = [
+        int(value) for micro_batch in split for value in micro_batch.images.pixels[:, 0, 0, 0]
+    ]
     assert values == list(range(count))
-    assert [size for part in split for size in part.images.sizes] == [
+    assert [size for micro_batch in split for size in micro_batch.images.sizes] == [
         (4, i + 1) for i in range(count)
     ]
-    assert [len(t.labels) for part in split for t in part.targets] == list(range(count))
+    assert [len(t.labels) for micro_batch in split for t in micro_batch.targets] == list(
+        range(count)
+    )
 
 
 def test_a_batch_moves_with_all_it_holds(device: torch.device) -> None:

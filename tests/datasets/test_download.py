@@ -1,4 +1,4 @@
-"""Downloads from a server of our own: whole, interrupted, damaged, moved."""
+"""Downloads from a local server: complete, interrupted, damaged, moved."""
 
 from __future__ import annotations
 
@@ -84,20 +84,20 @@ class Server:
 
 @pytest.fixture
 def server() -> Iterator[Server]:
-    own = Server()
+    server = Server()
 
     class Handler(BaseHTTPRequestHandler):
         def do_GET(self) -> None:
-            own.answer(self)
+            server.answer(self)
 
         def log_message(self, *_: object) -> None:
             pass
 
     http = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-    own.url = f"http://127.0.0.1:{http.server_port}/files/voc.tar"
+    server.url = f"http://127.0.0.1:{http.server_port}/files/voc.tar"
     thread = threading.Thread(target=http.serve_forever, kwargs={"poll_interval": 0.01})
     thread.start()
-    yield own
+    yield server
     http.shutdown()
     thread.join()
     http.server_close()

@@ -14,9 +14,12 @@ RunInTwo = Callable[..., subprocess.CompletedProcess[str]]
 
 
 def write_script(folder: Path, body: str) -> Path:
-    """A script that runs ``body``, which knows ``own``."""
+    """A script that runs ``body``, which knows ``processes``."""
     script = folder / "script.py"
-    lines = ["from detection.engine.distributed import processes", 'with processes("cpu") as own:']
+    lines = [
+        "from detection.engine.distributed import join_processes",
+        'with join_processes("cpu") as processes:',
+    ]
     script.write_text("\n".join([*lines, *(f"    {line}" for line in body.splitlines())]))
     return script
 
@@ -24,9 +27,11 @@ def write_script(folder: Path, body: str) -> Path:
 def test_they_tell_each_other(tmp_path: Path, in_two_processes: RunInTwo) -> None:
     script = write_script(
         tmp_path,
-        "said = [own.gather(own.rank), own.from_first(own.rank), own.mean({'a': own.rank * 3})]\n"
-        "own.wait()\n"
-        f"open({str(tmp_path)!r} + f'/{{own.rank}}', 'w').write(str(said))",
+        "rank = processes.rank\n"
+        "said = [processes.gather(rank), processes.from_first(rank)]\n"
+        "said.append(processes.mean({'a': rank * 3}))\n"
+        "processes.wait()\n"
+        f"open({str(tmp_path)!r} + f'/{{processes.rank}}', 'w').write(str(said))",
     )
     done = in_two_processes(script)
     assert done.returncode == 0, done.stderr[-3000:]
@@ -35,17 +40,17 @@ def test_they_tell_each_other(tmp_path: Path, in_two_processes: RunInTwo) -> Non
 
 
 def test_an_error_in_one_ends_all(tmp_path: Path, in_two_processes: RunInTwo) -> None:
-    body = "if own.rank == 1:\n    raise ValueError('its image is broken')\nown.wait()"
+    body = "if processes.rank == 1:\n    raise ValueError('its image is broken')\nown.wait()"
     done = in_two_processes(write_script(tmp_path, body))
     assert done.returncode != 0
     assert "its image is broken" in done.stderr
 
 
 def test_one_alone_hears_itself() -> None:
-    own = Processes(0, 1, 0)
-    own.wait()
-    assert own.mean({"a": 2.0}) == {"a": 2.0}
-    assert own.from_first("x") == "x"
+    processes = Processes(0, 1, 0)
+    processes.wait()
+    assert processes.mean({"a": 2.0}) == {"a": 2.0}
+    assert processes.from_first("x") == "x"
 
 
 def test_several_processes_share_no_gpu(monkeypatch: pytest.MonkeyPatch) -> None:

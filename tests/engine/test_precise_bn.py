@@ -21,6 +21,7 @@ class WithBN(nn.Module):
     bin_step = 1
     feature_channels = 3
     region_channels = 3
+    region_layers = ()
 
     def __init__(self) -> None:
         super().__init__()

@@ -11,15 +11,17 @@ from typing import Any
 import pytest
 import torch
 
+from detection import boxes as box_ops
 from detection.data.dataset import DetectionDataset
-from detection.data.formats.open import open_folder
+from detection.data.formats.open import open_dataset
 from detection.data.proposals_file import ProposalsFile, ProposalsWriter
 from detection.data.transforms import Resize
 from detection.engine import propose
 from detection.engine.distributed import Processes
 from detection.engine.evaluate import detect_dataset
-from detection.inference.detector import Detector, Inference, PostProcessing
+from detection.inference.detector import Detector, Inference
 from detection.inference.multi_scale import MultiScale
+from detection.inference.post_processing import PostProcessing
 from detection.inference.refine import Refinement
 from detection.model.faster_rcnn import FasterRCNN
 from detection.shapes.dataset import generate
@@ -35,7 +37,7 @@ def dataset(tmp_path_factory: pytest.TempPathFactory) -> DetectionDataset:
         seed=1,
         image_side=128,
     )
-    return open_folder(root=root, split="train", classes=None, invalid_boxes="error")
+    return open_dataset(root=root, split="train", classes=None, invalid_boxes="error")
 
 
 @pytest.fixture
@@ -64,7 +66,7 @@ def trained(detector: Callable[..., FasterRCNN], dataset: DetectionDataset) -> D
 @pytest.fixture
 def written(trained: Detector, dataset: DetectionDataset, tmp_path: Path) -> Path:
     path = tmp_path / "proposals.safetensors"
-    propose.write_proposals(path, trained, dataset, own=Processes(0, 1, 0), **HOW)
+    propose.write_proposals(path, trained, dataset, processes=Processes(0, 1, 0), **HOW)
     return path
 
 
@@ -79,6 +81,26 @@ def test_the_file_holds_what_joint_training_would_propose(
         boxes = file.read(example).boxes
         assert (boxes >= 0).all()
         assert (boxes <= torch.tensor([width, height, width, height]) + 1e-3).all()
+
+
+@pytest.mark.parametrize("side", [47, 85, 91, 93])
+def test_no_proposal_leaves_its_image_by_rounding(
+    trained: Detector, dataset: DetectionDataset, side: int
+) -> None:
+    trained.resize = Resize(shorter_sides=[side], longest=200)
+    rounded_outwards = 0
+    selection = trained.model.rpn.test_proposals
+    for example, proposals in propose.propose_dataset(trained, dataset, selection=selection, **HOW):
+        height, width = example.size
+        limit = torch.tensor([width, height, width, height])
+        assert (proposals.boxes >= 0).all()
+        assert (proposals.boxes <= limit).all()
+        resized = trained.resize.size(example.size, side)
+        whole = torch.tensor([0.0, 0, resized[1], resized[0]])
+        rounded_outwards += bool((box_ops.rescale(whole, resized, example.size) > limit).any())
+    # In float32 47 * (99 / 47) is 99.00001: without clipping, a proposal that ends at the edge of
+    # the resized image would leave this one.
+    assert rounded_outwards
 
 
 def test_fast_rcnn_on_the_file_detects_what_the_whole_detector_does(
@@ -106,10 +128,10 @@ def test_the_processes_shares_are_joined(
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(Processes, "wait", lambda own: None)
+    monkeypatch.setattr(Processes, "wait", lambda processes: None)
     path = tmp_path / "shared" / "proposals.safetensors"
     for rank in (1, 0):  # the first one joins, when all are done
-        propose.write_proposals(path, trained, dataset, own=Processes(rank, 2, rank), **HOW)
+        propose.write_proposals(path, trained, dataset, processes=Processes(rank, 2, rank), **HOW)
     assert [entry.name for entry in path.parent.iterdir()] == [path.name]
     whole, joined = ProposalsFile(written, dataset), ProposalsFile(path, dataset)
     for example in dataset.examples:
@@ -124,9 +146,9 @@ def test_an_interrupted_call_goes_on_with_the_parts_that_are_there(
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(propose, "IMAGES_OF_A_PART", 2)  # three parts of the five images
+    monkeypatch.setattr(propose, "IMAGES_PER_SHARD", 2)  # three shards of the five images
     whole = tmp_path / "whole.safetensors"
-    propose.write_proposals(whole, trained, dataset, own=Processes(0, 1, 0), **HOW)
+    propose.write_proposals(whole, trained, dataset, processes=Processes(0, 1, 0), **HOW)
     path = tmp_path / "parts" / "proposals.safetensors"
     save, saved = ProposalsWriter.save, []
 
@@ -137,7 +159,7 @@ def test_an_interrupted_call_goes_on_with_the_parts_that_are_there(
         save(writer, to)
 
     monkeypatch.setattr(ProposalsWriter, "save", dies_at_the_second)
-    call = functools.partial(propose.write_proposals, path, own=Processes(0, 1, 0), **HOW)
+    call = functools.partial(propose.write_proposals, path, processes=Processes(0, 1, 0), **HOW)
     with pytest.raises(KeyboardInterrupt):
         call(trained, dataset)
     assert not path.exists()
@@ -161,7 +183,7 @@ def test_parts_that_nobody_goes_on_with_are_removed(
     for name in others:
         (tmp_path / name).touch()
     path = tmp_path / "proposals.safetensors"
-    propose.write_proposals(path, trained, dataset, own=Processes(0, 1, 0), **HOW)
+    propose.write_proposals(path, trained, dataset, processes=Processes(0, 1, 0), **HOW)
     assert {entry.name for entry in tmp_path.iterdir()} == {path.name, others[1]}
 
 

@@ -58,11 +58,11 @@ class Run:
         clip_norm: float | None = 1.0,
         rate: float = 0.002,
         log_every: int = 1,
-        settle: Callable[[], None] | None = None,
-        unmeasured: bool = False,
+        update_bn_statistics: Callable[[], None] | None = None,
+        not_validated: bool = False,
     ) -> None:
         train(
-            model=self.model,
+            network=self.model,
             batches=batches[start:stop],
             optimizer=self.optimizer,
             learning_rate=self.schedule
@@ -87,12 +87,12 @@ class Run:
             seed=3,
             device=torch.device("cpu"),
             precision="fp32",
-            own=Processes(0, 1, 0),
+            processes=Processes(0, 1, 0),
             log=log,
-            evaluate=lambda: {"AP": 0.5, "AP50": 0.5, "error": 0.5},
+            validate=lambda: {"AP": 0.5, "AP50": 0.5, "error": 0.5},
             save=lambda done, metrics: self.saved.append((done, metrics)),
-            settle=settle,
-            unmeasured=unmeasured,
+            update_bn_statistics=update_bn_statistics,
+            not_validated=not_validated,
         )
 
     def weights(self) -> dict[str, Tensor]:
@@ -309,7 +309,7 @@ def test_a_run_that_was_killed_while_it_was_measured_is_measured_when_it_goes_on
     expected: list[int],
 ) -> None:
     run = fresh(detector)
-    run.go(batches, start=start, evaluate_every=2, unmeasured=unmeasured)
+    run.go(batches, start=start, evaluate_every=2, not_validated=unmeasured)
     assert [done for done, metrics in run.saved if metrics] == expected
 
 
@@ -324,15 +324,15 @@ def test_a_resumed_log_has_no_line_twice(tmp_path: Path) -> None:
     assert [(line["iteration"], line["total"]) for line in lines] == [(1, 1.0), (2, 2.0), (3, 30.0)]
 
 
-def test_the_model_is_settled_before_it_is_measured(
+def test_bn_statistics_are_updated_before_each_validation(
     detector: Callable[..., FasterRCNN], batches: list[Batch]
 ) -> None:
     run = fresh(detector)
-    settled: list[int] = []
-    run.go(batches, evaluate_every=3, settle=lambda: settled.append(len(run.saved)))
-    # Saved after 2, 3 (before and after measuring) and 4 (twice): settled between the two.
+    updated: list[int] = []
+    run.go(batches, evaluate_every=3, update_bn_statistics=lambda: updated.append(len(run.saved)))
+    # Saved after 2, 3 (before and after measuring) and 4 (twice): updated between the two.
     assert [done for done, _ in run.saved] == [2, 3, 3, 4, 4]
-    assert settled == [2, 4]
+    assert updated == [2, 4]
 
 
 def test_bn_that_learns_in_several_processes_needs_gpus(

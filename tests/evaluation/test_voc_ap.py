@@ -7,8 +7,14 @@ from typing import Any
 import numpy as np
 import pytest
 
-from detection.evaluation.records import detection_columns, object_columns
-from detection.evaluation.voc_ap import VocAP, area_ap, eleven_point_ap, evaluate_voc, match
+from detection.evaluation.coco_arrays import detection_arrays, object_arrays
+from detection.evaluation.voc_ap import (
+    VocAP,
+    area_ap,
+    eleven_point_ap,
+    evaluate_voc,
+    match_detections,
+)
 
 
 def scene(*objects: dict[str, Any], images: int = 1, classes: int = 1) -> dict[str, Any]:
@@ -108,9 +114,9 @@ def test_optional_objects_neither_count_nor_penalise(flag: str):
 
 
 def test_a_match_is_correct_or_ignored_or_neither():
-    objects = object_columns(scene({"bbox": A}, {"bbox": B, "difficult": 1}))
+    objects = object_arrays(scene({"bbox": A}, {"bbox": B, "difficult": 1}))
     ranked = [found(0.9, B), found(0.8, A), found(0.7, A), found(0.6, NOWHERE), found(0.5, B)]
-    matches = match(objects, detection_columns(ranked, objects), iou_threshold=0.5)
+    matches = match_detections(objects, detection_arrays(ranked, objects), iou_threshold=0.5)
     assert matches.correct.tolist() == [False, True, False, False, False]
     assert matches.ignored.tolist() == [True, False, False, False, True]
 

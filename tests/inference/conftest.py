@@ -11,13 +11,14 @@ import torch
 from torch import nn
 
 from detection.data.transforms import Resize
-from detection.inference.detector import Detector, Inference, PostProcessing
+from detection.inference.detector import Detector, Inference
 from detection.inference.multi_scale import MultiScale
+from detection.inference.post_processing import PostProcessing
 from detection.inference.refine import Refinement
 from detection.model.faster_rcnn import FasterRCNN
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
 def tiny(detector: Callable[..., FasterRCNN]) -> Callable[..., FasterRCNN]:
     """A tiny detector whose two layers say something about every region."""
 
@@ -30,7 +31,7 @@ def tiny(detector: Callable[..., FasterRCNN]) -> Callable[..., FasterRCNN]:
     return build
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
 def make(tiny: Callable[..., FasterRCNN]) -> Callable[..., Detector]:
     """A detector of three classes; everything but one pass at one scale is off."""
 
@@ -43,6 +44,7 @@ def make(tiny: Callable[..., FasterRCNN]) -> Callable[..., Detector]:
         flip: bool = False,
         shorter_sides: Sequence[int] = (),
         maximum: Any = "region_features",
+        precision: Any = "fp32",
     ) -> Detector:
         return Detector(
             models=models or [tiny()],
@@ -60,7 +62,7 @@ def make(tiny: Callable[..., FasterRCNN]) -> Callable[..., Detector]:
                 ),
             ),
             device=torch.device("cpu"),
-            precision="fp32",
+            precision=precision,
         )
 
     return build

@@ -7,7 +7,7 @@ from collections.abc import Callable
 import torch
 
 from detection import boxes as box_ops
-from detection.inference.flip import mirror, mirrored
+from detection.inference.flip import mirror, upright_classifier
 from detection.structures import ImageBatch, RegionPredictions
 
 
@@ -32,9 +32,9 @@ def test_boxes_go_to_the_mirror_image_and_come_back() -> None:
         return [RegionPredictions(torch.ones(len(b), 3), b[:, None].repeat(1, 2, 1)) for b in boxes]
 
     boxes = [torch.tensor([[10.0, 5, 30, 20]]), torch.tensor([[0.0, 0, 8, 8]])]
-    found = mirrored(classify, [(50, 100), (40, 60)])(boxes)
+    found = upright_classifier(classify, [(50, 100), (40, 60)])(boxes)
     assert asked[0].tolist() == [[70, 5, 90, 20]]  # 100 - 30, 100 - 10
     assert asked[1].tolist() == [[52, 0, 60, 8]]
-    for image, own in zip(found, boxes, strict=True):
-        assert torch.equal(image.boxes, own[:, None].repeat(1, 2, 1))
+    for image, asked_of in zip(found, boxes, strict=True):
+        assert torch.equal(image.boxes, asked_of[:, None].repeat(1, 2, 1))
     assert torch.equal(box_ops.flip(asked[0], 100), boxes[0])

@@ -12,12 +12,7 @@ import torch.nn.functional as F
 
 from detection import boxes as box_ops
 from detection.data.transforms import Resize
-from detection.inference.multi_scale import (
-    MultiScale,
-    Preparation,
-    lower_scale,
-    multi_scale_classifier,
-)
+from detection.inference.multi_scale import MultiScale, Preparation, lower_scale
 from detection.model.faster_rcnn import FasterRCNN
 from detection.structures import ImageBatch
 
@@ -62,7 +57,7 @@ def test_equals_the_loop_over_regions(
     boxes = list(torch.cat((corner, corner + 4 + torch.rand(2, 9, 2) * 50), dim=2))
 
     chosen = rule(32, 64, 128, maximum=maximum, side=32)
-    classify = multi_scale_classifier(model, maps, scales, base_sizes, chosen)
+    classify = chosen.classifier(model, maps, scales, base_sizes)
     found = classify(boxes)
 
     def slow_feature(image: int, box: torch.Tensor) -> torch.Tensor:
@@ -107,9 +102,8 @@ def test_two_equal_scales_are_the_base_scale(
     features, proposals = model.propose(images)
     boxes = [proposals[0].boxes]
     sizes = images.sizes
-    many = multi_scale_classifier(
-        model, [features] * 2, [sizes] * 2, sizes, rule(64, 65, maximum=maximum)
-    )
+    two_scales = rule(64, 65, maximum=maximum)
+    many = two_scales.classifier(model, [features] * 2, [sizes] * 2, sizes)
     (found,), (single,) = many(boxes), model.classify(features, boxes, sizes)
     torch.testing.assert_close(found.probabilities, single.probabilities)
     torch.testing.assert_close(found.boxes, single.boxes)
@@ -120,12 +114,11 @@ def test_two_equal_scales_are_the_base_scale(
 def test_an_image_without_regions(tiny: Callable[..., FasterRCNN], maximum: Any) -> None:
     model = tiny(context=True)
     sizes = [(32, 32), (64, 64)]
-    classify = multi_scale_classifier(
+    classify = rule(32, 64, maximum=maximum).classifier(
         model,
         [torch.rand(1, 8, 2, 2), torch.rand(1, 8, 4, 4)],
         [[size] for size in sizes],
         [sizes[0]],
-        rule(32, 64, maximum=maximum),
     )
     (found,) = classify([torch.zeros(0, 4)])
     assert found.boxes.shape == (0, 3, 4)

@@ -9,7 +9,8 @@ import pytest
 import torch
 from torch import Tensor
 
-from detection.inference.refine import Classify, Refinement, best_boxes
+from detection.inference.refine import Refinement, best_boxes
+from detection.inference.steps import RegionClassifier
 from detection.model.faster_rcnn import FasterRCNN
 from detection.structures import ImageBatch, RegionPredictions
 
@@ -102,7 +103,7 @@ def test_every_class_pools_each_box_for_its_own_class() -> None:
 
 def slow_refinement(
     predictions: RegionPredictions,
-    classify: Classify,
+    classify: RegionClassifier,
     passes: int,
     regions: str,
     minimum_score: float,

@@ -27,13 +27,13 @@ def slow_vote(kept: Detections, candidates: Detections, threshold: float) -> lis
     voted = []
     for box, label in zip(kept.boxes.tolist(), kept.labels.tolist(), strict=True):
         total, mean = 0.0, [0.0] * 4
-        for other, score, own in zip(
+        for other, score, other_label in zip(
             candidates.boxes.tolist(),
             candidates.scores.tolist(),
             candidates.labels.tolist(),
             strict=True,
         ):
-            if own == label and slow_iou(box, other) >= threshold:
+            if other_label == label and slow_iou(box, other) >= threshold:
                 total += score
                 mean = [m + score * side for m, side in zip(mean, other, strict=True)]
         voted.append([m / total for m in mean] if total else box)

@@ -1,4 +1,4 @@
-"""The halves of the detector by themselves: their losses, and what of them learns."""
+"""The two networks of the detector by themselves: their losses, and which layers learn."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from dataclasses import replace
 import pytest
 import torch
 
-from detection.model.alternating import Part, trained_part
+from detection.model.alternating import Network, network_to_train
 from detection.model.faster_rcnn import FasterRCNN
 from detection.model.resnet import ResNet
 from detection.model.vgg import VGG16
@@ -18,7 +18,7 @@ MakeDetector = Callable[..., FasterRCNN]
 MakeBatch = Callable[..., ImageBatch]
 MakeTarget = Callable[..., Target]
 
-# Everything is drawn, so that no loss depends on random numbers.
+# Everything is sampled, so that no loss depends on random numbers.
 EVERYTHING = {
     "anchors_per_image": 10_000,
     "regions_per_image": 10_000,
@@ -28,7 +28,7 @@ EVERYTHING = {
 
 
 def learning(model: FasterRCNN) -> set[str]:
-    """The parts with a parameter that learns, as "backbone.conv4", "rpn", "roi_head"."""
+    """The layers with a parameter that learns, as "backbone.conv4", "rpn", "roi_head"."""
     names = [name.split(".") for name, p in model.named_parameters() if p.requires_grad]
     return {".".join(name[: 2 if name[0] == "backbone" else 1]) for name in names}
 
@@ -44,7 +44,7 @@ def test_the_rpn_alone_has_the_losses_of_joint_training(
     model, images = detector(**EVERYTHING), image_batch((64, 96))
     targets = [target([[8, 8, 40, 40]])]
     joint = joint_losses(model, images, targets)
-    alone = trained_part(model, part="rpn", shared_fixed=False)(images, targets)
+    alone = network_to_train(model, train_only="rpn", shared_fixed=False)(images, targets)
     assert alone.detached().keys() == {"rpn_objectness", "rpn_box", "total"}
     torch.testing.assert_close(alone.rpn_objectness, joint.rpn_objectness)
     torch.testing.assert_close(alone.rpn_box, joint.rpn_box)
@@ -61,16 +61,16 @@ def test_fast_rcnn_alone_has_the_losses_of_joint_training_on_the_same_proposals(
     with torch.no_grad():
         _, proposals = model.propose(images)
     given = [replace(targets[0], proposals=proposals[0].boxes)]
-    alone = trained_part(model, part="fast_rcnn", shared_fixed=False)(images, given)
+    alone = network_to_train(model, train_only="fast_rcnn", shared_fixed=False)(images, given)
     assert alone.detached().keys() == {"head_class", "head_box", "total"}
     torch.testing.assert_close(alone.head_class, joint.head_class)
     torch.testing.assert_close(alone.head_box, joint.head_box)
 
 
 @pytest.mark.parametrize(
-    ("part", "shared_fixed", "expected"),
+    ("train_only", "shared_fixed", "expected"),
     [
-        ("joint", False, {"backbone.conv3", "backbone.conv4", "backbone.conv5", "rpn", "roi_head"}),
+        (None, False, {"backbone.conv3", "backbone.conv4", "backbone.conv5", "rpn", "roi_head"}),
         ("rpn", False, {"backbone.conv3", "backbone.conv4", "rpn"}),
         ("fast_rcnn", False, {"backbone.conv3", "backbone.conv4", "backbone.conv5", "roi_head"}),
         ("rpn", True, {"rpn"}),
@@ -78,25 +78,25 @@ def test_fast_rcnn_alone_has_the_losses_of_joint_training_on_the_same_proposals(
     ],
 )
 def test_what_learns_in_each_step(
-    detector: MakeDetector, part: Part, shared_fixed: bool, expected: set[str]
+    detector: MakeDetector, train_only: Network | None, shared_fixed: bool, expected: set[str]
 ) -> None:
     model = detector()  # conv1 and conv2 are frozen anyway
-    trained_part(model, part=part, shared_fixed=shared_fixed)
+    network_to_train(model, train_only=train_only, shared_fixed=shared_fixed)
     assert learning(model) == expected
 
 
-@pytest.mark.parametrize(("part", "shared_fixed"), [("rpn", True), ("fast_rcnn", False)])
+@pytest.mark.parametrize(("train_only", "shared_fixed"), [("rpn", True), ("fast_rcnn", False)])
 def test_everything_that_learns_gets_a_gradient(
     detector: MakeDetector,
     image_batch: MakeBatch,
     target: MakeTarget,
-    part: Part,
+    train_only: Network | None,
     shared_fixed: bool,
 ) -> None:
     # A process group waits for ever for a parameter without one.
     model = detector(**EVERYTHING)
     targets = [replace(target([[8, 8, 40, 40]]), proposals=torch.tensor([[9.0, 9, 42, 39]]))]
-    trained = trained_part(model, part=part, shared_fixed=shared_fixed)
+    trained = network_to_train(model, train_only=train_only, shared_fixed=shared_fixed)
     trained(image_batch((64, 64)), targets).total().backward()
     for name, parameter in model.named_parameters():
         assert (parameter.grad is not None) == parameter.requires_grad, name
@@ -104,11 +104,11 @@ def test_everything_that_learns_gets_a_gradient(
 
 def test_vggs_fc_layers_are_not_shared(detector: MakeDetector) -> None:
     model = detector(backbone=VGG16(frozen_stages=[], dropout=0.0, pooled_size=1), pooled_size=1)
-    trained_part(model, part="fast_rcnn", shared_fixed=True)
+    network_to_train(model, train_only="fast_rcnn", shared_fixed=True)
     assert learning(model) == {"backbone.fc6", "backbone.fc7", "roi_head"}
 
 
-def test_half_a_detector_is_not_trained_with_bn_that_learns(detector: MakeDetector) -> None:
+def test_one_network_is_not_trained_alone_with_bn_that_learns(detector: MakeDetector) -> None:
     backbone = ResNet(
         depth=18,
         stride_in_1x1=False,
@@ -117,11 +117,11 @@ def test_half_a_detector_is_not_trained_with_bn_that_learns(detector: MakeDetect
         bin_step=1,
     )
     model = detector(backbone=backbone)
-    trained_part(model, part="joint", shared_fixed=False)
-    with pytest.raises(ValueError, match=r"part=rpn needs BN that is fixed .*norm=frozen"):
-        trained_part(model, part="rpn", shared_fixed=False)
+    network_to_train(model, train_only=None, shared_fixed=False)
+    with pytest.raises(ValueError, match=r"train_only=rpn needs BN that is fixed .*norm=frozen"):
+        network_to_train(model, train_only="rpn", shared_fixed=False)
 
 
-def test_an_unknown_part_is_refused(detector: MakeDetector) -> None:
-    with pytest.raises(ValueError, match="part must be joint, rpn or fast_rcnn, got 'head'"):
-        trained_part(detector(), part="head", shared_fixed=False)  # type: ignore[arg-type]
+def test_an_unknown_network_is_refused(detector: MakeDetector) -> None:
+    with pytest.raises(ValueError, match="train_only must be rpn, fast_rcnn or null, got 'head'"):
+        network_to_train(detector(), train_only="head", shared_fixed=False)  # type: ignore[arg-type]

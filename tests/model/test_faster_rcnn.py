@@ -1,4 +1,4 @@
-"""The whole detector: gradients, chunks, batches, precision, and two images learnt by heart."""
+"""The whole detector: gradients, chunks, precision, and images without objects or regions."""
 
 from __future__ import annotations
 
@@ -7,10 +7,8 @@ from collections.abc import Callable
 
 import pytest
 import torch
-from torch import Tensor, nn
+from torch import nn
 
-from detection.boxes import iou
-from detection.inference.detector import PostProcessing
 from detection.model.faster_rcnn import FasterRCNN
 from detection.model.frozen_bn import fold
 from detection.structures import ImageBatch, Losses, Target
@@ -109,22 +107,6 @@ def test_classifying_in_chunks_changes_nothing(
 
 
 @torch.no_grad()
-def test_each_image_is_classified_on_its_own_features(
-    detector: MakeDetector, image_batch: MakeBatch
-) -> None:
-    model = detector(tiny=True).eval()
-    images = image_batch((64, 64), (64, 64))
-    features = model.features(images)
-    boxes = [torch.tensor([[4.0, 4, 60, 60]])] * 2
-    together = model.classify(features, boxes, images.sizes)
-    for i in range(2):
-        (alone,) = model.classify(features[i : i + 1], [boxes[i]], [images.sizes[i]])
-        torch.testing.assert_close(alone.probabilities, together[i].probabilities)
-        torch.testing.assert_close(alone.boxes, together[i].boxes)
-    assert not torch.equal(together[0].probabilities, together[1].probabilities)
-
-
-@torch.no_grad()
 def test_classify_is_what_training_computes(detector: MakeDetector, image_batch: MakeBatch) -> None:
     # One path for training and inference: pooling, conv5 and head, on whole images.
     model = detector(tiny=True).eval()
@@ -182,60 +164,6 @@ def test_an_image_without_any_proposal_or_object_trains(
     losses.total().backward()
     assert all(math.isfinite(value) for value in values(losses))
     assert losses.head_class.item() == 0
-
-
-@torch.no_grad()
-def test_the_other_images_pixels_do_not_matter(
-    detector: MakeDetector, image_batch: MakeBatch
-) -> None:
-    model = detector().eval()
-    images = image_batch((64, 96), (96, 64))
-    others = ImageBatch(images.pixels.clone(), images.sizes)
-    others.pixels[1, :, :64] = 255 - others.pixels[1, :, :64]
-    (a, a_other), (b, b_other) = (model.propose(batch)[1] for batch in (images, others))
-    torch.testing.assert_close(a.boxes, b.boxes, atol=1e-3, rtol=1e-5)
-    torch.testing.assert_close(a.logits, b.logits, atol=1e-5, rtol=1e-5)
-    assert not torch.equal(a_other.logits, b_other.logits)
-
-
-@torch.no_grad()
-def test_padding_changes_nothing_beyond_the_reach_of_the_convolutions(
-    detector: MakeDetector, image_batch: MakeBatch
-) -> None:
-    # The tiny backbone sees 16 x 16 pixels, the RPN's convolution one position more: of the
-    # 64 x 64 image's 4 x 4 positions the outer ones at the right and the bottom see the padding.
-    # (py-faster-rcnn and detectron2 are no different: zeros are what a convolution pads with, but
-    # only in its own input; deeper layers see what the layers before made of them.)
-    model = detector(tiny=True).eval()
-    batch = image_batch((64, 64), (96, 128))
-    alone = ImageBatch(batch.pixels[:1, :64, :64], batch.sizes[:1])
-    logits, deltas = model.rpn(model.features(alone))
-    padded_logits, padded_deltas = model.rpn(model.features(batch))
-    k = model.rpn.anchors.per_position
-    own = logits.reshape(4, 4, k)[:3, :3]
-    padded = padded_logits[0].reshape(6, 8, k)[:3, :3]
-    torch.testing.assert_close(own, padded)
-    torch.testing.assert_close(
-        deltas.reshape(4, 4, k, 4)[:3, :3], padded_deltas[0].reshape(6, 8, k, 4)[:3, :3]
-    )
-
-
-@torch.no_grad()
-def test_proposals_and_boxes_stay_in_their_own_image(
-    detector: MakeDetector, image_batch: MakeBatch
-) -> None:
-    model = detector(tiny=True, test_proposals=15).eval()
-    model.rpn.deltas.weight.normal_(std=1.0)
-    model.roi_head.deltas.weight.normal_(std=5.0)
-    images = image_batch((64, 96), (96, 50))
-    features, proposals = model.propose(images)
-    predictions = model.classify(features, [p.boxes for p in proposals], images.sizes)
-    for (height, width), found, predicted in zip(images.sizes, proposals, predictions, strict=True):
-        assert 0 < len(found.boxes) <= 15
-        for boxes in (found.boxes, predicted.boxes):
-            assert float(boxes.min()) >= 0
-            assert float(boxes[..., 2].max()) <= width
-            assert float(boxes[..., 3].max()) <= height
 
 
 def test_training_and_inference_use_their_own_proposals(
@@ -303,117 +231,6 @@ def test_a_folded_detector_gives_the_same_detections(
     assert folded_features.is_contiguous(memory_format=torch.channels_last)
 
 
-@torch.no_grad()
-def test_global_context_is_the_whole_images_feature_beside_each_regions(
-    detector: MakeDetector, image_batch: MakeBatch
-) -> None:
-    model = detector(tiny=True, context=True).eval()
-    images = image_batch((64, 96), (80, 64))
-    features = model.features(images)
-    boxes = [torch.tensor([[4.0, 4, 60, 60], [0, 0, 20, 30]]), torch.tensor([[8.0, 0, 50, 70]])]
-    found = model.classify(features, boxes, images.sizes)
-    for i, (height, width) in enumerate(images.sizes):
-
-        def feature(box: Tensor, i: int = i) -> Tensor:
-            pooled = model.pool(features[i : i + 1], [box[None]])
-            return model.backbone.region_features(pooled)[0]
-
-        whole = feature(torch.tensor([0.0, 0, width, height]))
-        for number, box in enumerate(boxes[i]):
-            both = torch.cat((feature(box), whole))
-            logits = model.roi_head.logits(both)
-            torch.testing.assert_close(found[i].probabilities[number], logits.softmax(0))
-    # It is context that speaks: another image's gives other probabilities.
-    swapped = model.context(features, images.sizes).flip(0)  # type: ignore[union-attr]
-    own = model.backbone.region_features(model.pool(features, boxes))
-    other = model.predict(own, boxes, images.sizes, swapped)
-    assert not torch.allclose(other[0].probabilities, found[0].probabilities)
-
-
-def test_a_detector_without_context_has_none(
-    detector: MakeDetector, image_batch: MakeBatch
-) -> None:
-    model, images = detector(tiny=True).eval(), image_batch((64, 64))
-    assert model.context(model.features(images), images.sizes) is None
-    assert model.roi_head.logits.in_features == 6
-
-
-def test_global_context_is_trained_end_to_end(
-    detector: MakeDetector, target: MakeTarget, image_batch: MakeBatch
-) -> None:
-    model = detector(tiny=True, context=True).train()
-    assert model.roi_head.logits.in_features == 12
-    # With the regions' own half silenced, all that reaches the backbone comes through the context.
-    with torch.no_grad():
-        model.roi_head.logits.weight[:, :6] = 0
-        model.roi_head.deltas.weight[:, :6] = 0
-    images, targets = image_batch((64, 64)), [target([[10, 10, 60, 50]], labels=[2])]
-    losses = model(images, targets)
-    (losses.head_class + losses.head_box).backward()
-    gradient = model.backbone.per_region.weight.grad
-    assert gradient is not None
-    assert bool(gradient.any())
-    assert bool(model.backbone.shared.weight.grad.any())
-    # ... and the half of the two layers that reads the context learns.
-    assert bool(model.roi_head.logits.weight.grad[:, 6:].any())
-
-
 def test_a_detector_without_classes_is_refused(detector: MakeDetector) -> None:
     with pytest.raises(ValueError, match="num_classes=0"):
         detector(tiny=True, num_classes=0)
-
-
-def two_images() -> tuple[ImageBatch, list[tuple[list[list[float]], list[int]]]]:
-    """Two pictures: rectangles on grey noise, blue ones of class 1, red ones of class 2."""
-    generator = torch.Generator().manual_seed(5)
-    pixels = torch.randint(90, 150, (2, 96, 128, 3), generator=generator, dtype=torch.uint8)
-    objects: list[tuple[list[list[float]], list[int]]] = [
-        ([[12, 10, 46, 44], [58, 22, 122, 86]], [1, 2]),
-        ([[34, 14, 98, 80]], [2]),
-    ]
-    for image, (boxes, labels) in zip(pixels, objects, strict=True):
-        for box, label in zip(boxes, labels, strict=True):
-            x1, y1, x2, y2 = (int(side) for side in box)
-            image[y1:y2, x1:x2] = torch.tensor([250, 40, 30] if label == 1 else [30, 40, 250])
-    return ImageBatch(pixels, [(96, 128)] * 2), objects
-
-
-def test_two_images_are_learnt_by_heart(detector: MakeDetector, target: MakeTarget) -> None:
-    images, objects = two_images()
-    targets = [target(boxes, labels) for boxes, labels in objects]
-    model = detector(
-        num_classes=2,
-        pooled_size=4,
-        regions_per_image=24,
-        foreground_fraction=0.5,
-        frozen_stages=["conv1", "conv2", "conv3"],
-    )
-    parameters = [p for p in model.parameters() if p.requires_grad]
-    optimizer = torch.optim.Adam(parameters, lr=5e-4)
-    schedule = torch.optim.lr_scheduler.MultiStepLR(optimizer, [36, 51], gamma=0.3)
-    history = []
-    model.train()
-    for step in range(60):
-        torch.manual_seed(step)
-        losses = model(images, targets)
-        optimizer.zero_grad()
-        losses.total().backward()
-        nn.utils.clip_grad_norm_(parameters, 5.0)
-        optimizer.step()
-        schedule.step()
-        history.append(losses.total().item())
-    # About 2.0 in the beginning and 0.3 in the end.
-    assert sum(history[-5:]) < 0.4 * sum(history[:5])
-
-    model.eval()
-    with torch.no_grad():
-        features, proposals = model.propose(images)
-        predictions = model.classify(features, [p.boxes for p in proposals], images.sizes)
-    keep = PostProcessing(score_threshold=0.5, nms_iou=0.3, voting_iou=None, per_image=10)
-    for prediction, wanted in zip(predictions, targets, strict=True):
-        found = keep(prediction)
-        overlaps = iou(wanted.boxes, found.boxes)
-        assert len(found) == len(wanted.labels)
-        best, index = overlaps.max(dim=1)  # 0.77 to 0.91 when this was written
-        assert float(best.min()) > 0.6
-        assert torch.equal(found.labels[index], wanted.labels)

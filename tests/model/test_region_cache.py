@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from torch import Tensor, nn
 
 from detection.model.faster_rcnn import FasterRCNN
-from detection.model.region_cache import DistinctRegions
+from detection.model.region_cache import RegionCache
 from detection.structures import ImageBatch
 
 
@@ -29,7 +29,7 @@ class Rounds:
 
 def test_what_is_equal_or_known_is_not_computed() -> None:
     compute = Rounds()
-    regions = DistinctRegions(compute=compute, place=torch.round)
+    regions = RegionCache(compute=compute, cells=torch.round, regions_at_once=100)
     first = torch.tensor([[1.0, 2, 3, 4], [5, 6, 7, 8], [1.2, 2, 3, 3.9]])
     second = torch.tensor([[9.0, 9, 9, 9], [5, 6, 7, 8.1], [9, 9, 9, 9]])
     assert torch.equal(regions(first), Rounds()(first))
@@ -45,7 +45,7 @@ COORDINATES = st.sampled_from([0.0, 0.5, 1.0, torch.nan, torch.inf])
 @given(st.lists(st.lists(st.tuples(*[COORDINATES] * 4), max_size=9), max_size=4))
 def test_equals_computing_all(calls: list[list[tuple[float, ...]]]) -> None:
     compute = Rounds()
-    regions = DistinctRegions(compute=compute, place=torch.round)
+    regions = RegionCache(compute=compute, cells=torch.round, regions_at_once=100)
     for boxes in calls:
         asked = torch.tensor(boxes).reshape(-1, 4)
         torch.testing.assert_close(regions(asked), Rounds()(asked), rtol=0, atol=0, equal_nan=True)

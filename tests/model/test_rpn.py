@@ -1,4 +1,4 @@
-"""The RPN: its losses by hand, what it learns from, and the invariants of proposals."""
+"""The RPN: its losses by hand, and what it learns from."""
 
 from __future__ import annotations
 
@@ -8,11 +8,11 @@ from dataclasses import replace
 
 import pytest
 import torch
-from torch import Tensor
 
-from detection.boxes import iou
 from detection.model.anchors import Anchors
-from detection.model.rpn import RPN, AnchorSampling, ProposalSelection, smooth_l1
+from detection.model.proposals import ProposalSelection
+from detection.model.rpn import RPN
+from detection.model.targets import AnchorSampling
 from detection.structures import Target
 
 MakeTarget = Callable[..., Target]
@@ -25,7 +25,7 @@ SAMPLING = AnchorSampling(
     negative_iou=0.3,
     cross_boundary=True,
     ignore_coverage=0.7,
-    divide_by="drawn",
+    divide_by="sampled",
 )
 SELECTION = ProposalSelection(before_nms=1000, nms_iou=0.7, after_nms=30, min_size=0)
 
@@ -41,25 +41,6 @@ def rpn(sampling: AnchorSampling = SAMPLING, sizes: tuple[float, ...] = (16,)) -
         sigma=3.0,
         init_std=0.01,
     )
-
-
-def test_smooth_l1_is_the_papers_formula() -> None:
-    # 0.5 (3 x)^2 for |x| < 1/9, |x| - 0.5/9 beyond; the sum over the four deltas.
-    x = torch.tensor([[0.0, 0.1, -0.1, 0.2], [-1.0, 1 / 9, 2.0, -0.05]])
-    expected = torch.tensor(
-        [
-            4.5 * 0.01 + 4.5 * 0.01 + (0.2 - 1 / 18),
-            (1 - 1 / 18) + 1 / 18 + (2 - 1 / 18) + 4.5 * 0.0025,
-        ]
-    )
-    torch.testing.assert_close(smooth_l1(x, torch.zeros(2, 4), sigma=3), expected)
-    torch.testing.assert_close(smooth_l1(torch.zeros(2, 4), x, sigma=3), expected)
-
-
-def test_smooth_l1_with_sigma_one_is_fast_rcnns() -> None:
-    # 0.5 * 0.5^2 + (3 - 0.5)
-    value = smooth_l1(torch.tensor([[0.5, 3.0, 0, 0]]), torch.zeros(1, 4), sigma=1)
-    assert value.item() == pytest.approx(0.125 + 2.5)
 
 
 def test_losses_by_hand(target: MakeTarget) -> None:
@@ -173,7 +154,7 @@ def test_anchors_in_the_padding_of_a_batch_are_not_learnt(target: MakeTarget) ->
     assert learnt(network, (4, 3), (32, 32), target([])) == ([], [0, 1, 3, 4])
 
 
-def test_the_sample_has_its_size_and_at_most_half_are_positive(target: MakeTarget) -> None:
+def test_the_subsample_has_its_size_and_at_most_half_are_positive(target: MakeTarget) -> None:
     # 36 anchors, 8 of which are objects.
     network = rpn()
     anchors = network.anchors((6, 6), CPU)
@@ -232,93 +213,6 @@ def test_outputs_are_ordered_like_the_anchors() -> None:
     assert torch.equal(deltas[0].reshape(6, 12), torch.arange(12.0).expand(6, 12))
 
 
-def propose(
-    logits: Tensor, deltas: Tensor, size: tuple[int, int], selection: ProposalSelection
-) -> tuple[Tensor, Tensor]:
-    network = rpn(sizes=(16, 32))
-    anchors = network.anchors((4, 5), CPU)
-    (found,) = network.propose(logits[None], deltas[None], anchors, [size], selection)
-    return found.boxes, found.logits
-
-
-@pytest.mark.parametrize("seed", range(5))
-def test_invariants_of_proposals(seed: int) -> None:
-    torch.manual_seed(seed)
-    logits, deltas = torch.randn(40), torch.randn(40, 4)
-    selection = replace(SELECTION, before_nms=35, after_nms=12, nms_iou=0.5, min_size=9)
-    boxes, kept_logits = propose(logits, deltas, (60, 77), selection)
-    assert 0 < len(boxes) == len(kept_logits) <= 12
-    assert bool((boxes >= 0).all())
-    assert bool((boxes[:, 2] <= 77).all())
-    assert bool((boxes[:, 3] <= 60).all())
-    assert bool((boxes[:, 2:] - boxes[:, :2] >= 9).all())
-    assert bool((kept_logits.diff() <= 0).all())  # best first
-    assert set(kept_logits.tolist()) <= set(logits.topk(35).values.tolist())
-    overlaps = iou(boxes, boxes).fill_diagonal_(0)
-    assert float(overlaps.max()) <= 0.5
-    assert boxes.dtype == torch.float32
-
-
-def test_without_deltas_the_best_anchor_is_the_first_proposal() -> None:
-    # Row 2, column 3, the 16-pixel anchor: (48, 32, 64, 48).
-    logits = torch.zeros(40)
-    logits[(2 * 5 + 3) * 2] = 5
-    boxes, kept = propose(logits, torch.zeros(40, 4), (64, 80), SELECTION)
-    assert boxes[0].tolist() == [48, 32, 64, 48]
-    assert kept[0] == 5
-
-
-def test_boxes_without_area_after_clipping_are_dropped() -> None:
-    # All centres move 100 widths to the right of the image: nothing is left of them.
-    deltas = torch.tensor([100.0, 0, 0, 0]).expand(40, 4)
-    boxes, logits = propose(torch.randn(40), deltas, (64, 80), SELECTION)
-    assert boxes.shape == (0, 4)
-    assert logits.shape == (0,)
-
-
-def test_huge_deltas_give_finite_boxes() -> None:
-    boxes, _ = propose(torch.randn(40), torch.full((40, 4), 1e30), (64, 80), SELECTION)
-    assert bool(boxes.isfinite().all())
-
-
-def test_fewer_anchors_than_asked_for_are_all_used() -> None:
-    selection = ProposalSelection(before_nms=12000, nms_iou=1.0, after_nms=2000, min_size=0)
-    boxes, _ = propose(torch.randn(40), torch.zeros(40, 4), (64, 80), selection)
-    assert len(boxes) == 40
-
-
-def test_each_image_of_a_batch_has_the_proposals_it_has_alone(device: torch.device) -> None:
-    network = rpn(sizes=(16, 32)).to(device)
-    anchors = network.anchors((4, 5), device)
-    logits, deltas = torch.randn(2, 40, device=device), torch.randn(2, 40, 4, device=device)
-    sizes = [(64, 80), (50, 33)]
-    together = network.propose(logits, deltas, anchors, sizes, SELECTION)
-    for i, size in enumerate(sizes):
-        (alone,) = network.propose(logits[i : i + 1], deltas[i : i + 1], anchors, [size], SELECTION)
-        assert torch.equal(alone.boxes, together[i].boxes)
-        assert torch.equal(alone.logits, together[i].logits)
-    assert float(together[1].boxes[:, 2].max()) <= 33
-    assert float(together[1].boxes[:, 3].max()) <= 50
-
-
-def test_proposals_carry_no_gradient() -> None:
-    network = rpn()
-    logits = torch.randn(1, 4, requires_grad=True)
-    deltas = torch.randn(1, 4, 4, requires_grad=True)
-    (found,) = network.propose(logits, deltas, network.anchors((2, 2), CPU), [(32, 32)], SELECTION)
-    assert not found.boxes.requires_grad
-    assert not found.logits.requires_grad
-
-
-def test_smooth_l1_with_an_infinite_sigma_is_l1() -> None:
-    deltas = torch.tensor([[0.5, -3.0, 0, 1e-3]], requires_grad=True)
-    loss = smooth_l1(deltas, torch.zeros(1, 4), sigma=math.inf)
-    assert loss.item() == pytest.approx(3.501)
-    loss.sum().backward()
-    assert deltas.grad is not None
-    assert deltas.grad.tolist() == [[1, -1, 0, 1]]
-
-
 def test_losses_divided_by_the_number_asked_for(target: MakeTarget) -> None:
     # Two anchors of eight that were asked for: ln 2 twice, divided by 8 and not by 2.
     network = rpn(replace(SAMPLING, divide_by="per_image"))
@@ -330,5 +224,5 @@ def test_losses_divided_by_the_number_asked_for(target: MakeTarget) -> None:
 
 
 def test_an_unknown_divisor_is_refused() -> None:
-    with pytest.raises(ValueError, match=r"divide_by must be drawn or per_image, got 'batch'"):
+    with pytest.raises(ValueError, match=r"divide_by must be sampled or per_image, got 'batch'"):
         replace(SAMPLING, divide_by="batch")  # type: ignore[arg-type]

@@ -96,11 +96,11 @@ def test_backward(
     features, rois = some_features(channels, dtype, layout), some_rois()
     pooled, argmax = torch.ops.detection.roi_pool_argmax(features, rois, 7, 5, 1 / 16, step)
     grad = torch.randn(pooled.shape).to(dtype).contiguous(memory_format=layout)
-    place = (2, 11, 14, 7, 5, 1 / 16)
+    sizes = (2, 11, 14, 7, 5, 1 / 16)
     last = (step, layout == torch.channels_last, deterministic)
     results = [
-        (library.roi_pool_backward(grad, argmax, rois, *place, *last),
-         library.roi_align_backward(grad, rois, *place, 0, True, *last))
+        (library.roi_pool_backward(grad, argmax, rois, *sizes, *last),
+         library.roi_align_backward(grad, rois, *sizes, 0, True, *last))
         for library in (emulated, torch.ops.detection)
     ]  # fmt: skip
     for ours, expected in zip(*results, strict=True):
@@ -116,7 +116,7 @@ def test_backward(
 def test_backward_reads_any_strides(emulated: Any) -> None:
     features, rois = some_features(16, torch.float32, torch.channels_last), some_rois()
     _, argmax = torch.ops.detection.roi_pool_argmax(features, rois, 4, 4, 1 / 16, 1)
-    place = (2, 11, 14, 4, 4, 1 / 16)
+    sizes = (2, 11, 14, 4, 4, 1 / 16)
     for grad in (
         torch.randn(40, 16, 1, 1).expand(-1, -1, 4, 4),
         torch.randn(()).expand(40, 16, 4, 4),
@@ -126,10 +126,10 @@ def test_backward_reads_any_strides(emulated: Any) -> None:
         for name, arguments in (("roi_pool", (argmax, rois)), ("roi_align", (rois,))):
             options = () if name == "roi_pool" else (0, True)
             ours = getattr(emulated, f"{name}_backward")(
-                grad, *arguments, *place, *options, 1, True, False
+                grad, *arguments, *sizes, *options, 1, True, False
             )
             expected = getattr(torch.ops.detection, f"{name}_backward")(
-                grad, *arguments, *place, *options, 1, True, False
+                grad, *arguments, *sizes, *options, 1, True, False
             )
             torch.testing.assert_close(ours, expected)
 

@@ -122,8 +122,8 @@ def test_class_wise_nms_is_nms_within_each_class_best_score_first(device: torch.
     kept = class_wise_nms(boxes, scores, labels, 0.5)
     expected = torch.cat(
         [
-            own[torchvision_nms(boxes[own], scores[own], 0.5)]
-            for own in ((labels == label).nonzero()[:, 0] for label in range(1, 5))
+            of_class[torchvision_nms(boxes[of_class], scores[of_class], 0.5)]
+            for of_class in ((labels == label).nonzero()[:, 0] for label in range(1, 5))
         ]
     )
     assert sorted(kept.tolist()) == sorted(expected.tolist())

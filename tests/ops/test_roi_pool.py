@@ -37,7 +37,7 @@ Pool = Callable[..., Tensor]
 
 @pytest.fixture
 def device(device: torch.device) -> torch.device:
-    """On a GPU it is our kernels that are tested; torchvision's have limits of their own."""
+    """On a GPU only our kernels are tested; torchvision's have other limits."""
     if device.type == "cuda" and isinstance(extension.cuda, str):
         pytest.skip(f"the CUDA kernels: {extension.cuda}")
     return device
@@ -322,11 +322,11 @@ def test_slices_are_read_in_place(device: torch.device) -> None:
     rois = random_rois(40, 1, 8, 8).to(device)
     for layout in LAYOUTS:
         padded = whole.contiguous(memory_format=layout)
-        for part in (padded[:, 3:30], padded[:, :, 2:9, 1:12], padded[1:], padded[:, :, ::2]):
-            expected = roi_pool(part.clone(memory_format=layout), rois, 5, 1 / 16)
-            assert torch.equal(roi_pool(part, rois, 5, 1 / 16), expected)
-            expected = roi_align(part.clone(memory_format=layout), rois, 5, 1 / 16, 0, True)
-            assert torch.equal(roi_align(part, rois, 5, 1 / 16, 0, True), expected)
+        for view in (padded[:, 3:30], padded[:, :, 2:9, 1:12], padded[1:], padded[:, :, ::2]):
+            expected = roi_pool(view.clone(memory_format=layout), rois, 5, 1 / 16)
+            assert torch.equal(roi_pool(view, rois, 5, 1 / 16), expected)
+            expected = roi_align(view.clone(memory_format=layout), rois, 5, 1 / 16, 0, True)
+            assert torch.equal(roi_align(view, rois, 5, 1 / 16, 0, True), expected)
 
 
 # ---- 16 bits ---------------------------------------------------------------------------------
@@ -440,7 +440,7 @@ def test_coordinates_that_are_not_finite(
         ours(features, rois[:1], 3, 1 / 16, *options).sum().backward()
     finally:
         torch.use_deterministic_algorithms(False)
-    # Of the good RoI alone.  A GPU adds in an order of its own where it is free to.
+    # The gradient of the good RoI alone.  A GPU adds in any order, so not bit for bit.
     if deterministic or device.type == "cpu":
         assert torch.equal(gradient, features.grad)
     else:
@@ -761,13 +761,13 @@ def test_opcheck(layout: torch.memory_format, dtype: torch.dtype, device: torch.
     features = features.contiguous(memory_format=layout).requires_grad_()
     rois = random_rois(7, 2, 8, 9).to(device)
     ops = torch.ops.detection
-    place = (features, rois, 5, 4, 1 / 16)
-    pooled, argmax = (result.detach() for result in ops.roi_pool_argmax(*place, 2))
+    arguments = (features, rois, 5, 4, 1 / 16)
+    pooled, argmax = (result.detach() for result in ops.roi_pool_argmax(*arguments, 2))
     last = (layout == torch.channels_last, True)
     backward = (rois, 2, 8, 9, 5, 4, 1 / 16)
-    torch.library.opcheck(ops.roi_pool.default, (*place, 2))
-    torch.library.opcheck(ops.roi_pool_argmax.default, (*place, 2))
-    torch.library.opcheck(ops.roi_align.default, (*place, 0, True, 2))
+    torch.library.opcheck(ops.roi_pool.default, (*arguments, 2))
+    torch.library.opcheck(ops.roi_pool_argmax.default, (*arguments, 2))
+    torch.library.opcheck(ops.roi_align.default, (*arguments, 0, True, 2))
     # The gradient's gradient is refused, which opcheck's differentiation tests cannot expect.
     tests = ("test_schema", "test_faketensor")
     torch.library.opcheck(

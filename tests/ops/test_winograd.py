@@ -89,14 +89,31 @@ def test_only_wanted_gradients_are_computed(monkeypatch: pytest.MonkeyPatch) -> 
     assert x.grad is not None
 
 
+def whole_numbers(*shape: int) -> Tensor:
+    """-3 ... 3."""
+    return torch.randint(-3, 4, shape).float()
+
+
 def test_blocks_change_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
-    x, weight, _, shift = example((7, 7), images=7)
-    whole = winograd.convolution(x, winograd.transformed(weight), shift)
-    slope = winograd.weight_gradient(x, whole)
-    monkeypatch.setattr(winograd, "TILES_AT_ONCE", 8)  # two images of four tiles
-    parts = winograd.convolution(x, winograd.transformed(weight), shift)
-    torch.testing.assert_close(parts, whole, atol=1e-5, rtol=1e-5)
-    torch.testing.assert_close(winograd.weight_gradient(x, whole), slope, atol=1e-3, rtol=1e-4)
+    # A matrix product of another size may add in another order and so round otherwise: how, is the
+    # processor's.  Whole numbers below 2^24 = 16.8 million are exact in float32 in any order, so
+    # here the bound is zero.  The largest that can occur, with the largest sum of absolute values
+    # of a row (column) of each map, squared because a map is applied to rows and columns:
+    #   B^T: 10, so B^T x B          <= 10^2 * 3 = 300
+    #   the sum over 5 channels      <= 5 * 300 * 3 = 4,500
+    #   A^T: 19, so A^T (...) A      <= 19^2 * 4,500 = 1.6 million, and the bias 3 more
+    #   A:   15, so A y' A^T         <= 15^2 * 3 = 675
+    #   over 28 tiles, with B^T x B  <= 28 * 300 * 675 = 5.7 million
+    # The weight's own map G, of sixths, comes before all blocks or after them, on equal numbers.
+    x = whole_numbers(7, 5, 7, 7).contiguous(memory_format=torch.channels_last)
+    kernel, bias = whole_numbers(36, 5, 6), whole_numbers(6)
+    grad = whole_numbers(7, 6, 7, 7)
+    whole = winograd.convolution(x, kernel, bias)
+    slope = winograd.weight_gradient(x, grad)
+    for tiles in (1, 8, 12):  # blocks of one, two and three of seven images of four tiles
+        monkeypatch.setattr(winograd, "TILES_AT_ONCE", tiles)
+        assert torch.equal(winograd.convolution(x, kernel, bias), whole)
+        assert torch.equal(winograd.weight_gradient(x, grad), slope)
 
 
 def test_where_it_pays() -> None:

@@ -12,7 +12,8 @@ import cv2
 import pytest
 
 from detection.shapes import dataset
-from detection.shapes.dataset import CATEGORY_IDS, CLASS_NAMES, generate
+from detection.shapes.dataset import CATEGORY_IDS, generate
+from detection.shapes.outlines import CLASS_NAMES
 
 
 @pytest.fixture(scope="module")

@@ -16,8 +16,9 @@ import torch.nn.functional as F
 from torch import Tensor
 from torchvision.ops import batched_nms, nms, roi_align
 
-from detection.checkpoint import build
-from detection.cli.launch import as_plain, compose_config
+from detection.build import build
+from detection.cli.compose import compose_config
+from detection.cli.objects import as_plain
 from detection.model.faster_rcnn import FasterRCNN
 from detection.structures import ImageBatch, Target
 from detection.weights.detectron2 import (

@@ -15,22 +15,20 @@ from torch import Tensor
 
 from detection.model.pixels import PixelFormat
 from detection.model.resnet import ResNet
+from detection.weights.import_backbone import input_format
 from detection.weights.input_format import (
     MSRA,
     TORCHVISION,
+    GivenInput,
     InputFormat,
     check_input_format,
     check_pixel_scale,
     from_description,
     reads_large_pixels,
 )
-from detection.weights.layers import Parameter
-from detection.weights.source import (
-    classifier_weights,
-    input_format,
-    open_source,
-    parameter_name,
-)
+from detection.weights.parameter import Parameter
+from detection.weights.parameter_names import classifier_weights, parameter_name
+from detection.weights.source import open_source
 
 # Kinds.
 B, D = "detectron2 backbone", "detectron2 detector"
@@ -279,6 +277,36 @@ def test_weights_of_another_input_are_an_error_that_says_the_right_one(
         check()
     assert str(given) in str(error.value)
     assert "model.backbone.stride_in_1x1=true model.backbone.bin_step=2" in str(error.value)
+
+
+def test_a_backbone_that_does_not_say_where_it_strides_passes() -> None:
+    foreign = torch.nn.Conv2d(3, 8, 3)  # of another package: no stride_in_1x1
+    config = {
+        "pixels": {"order": "BGR", "mean": MSRA.mean, "std": MSRA.std},
+        "backbone": {"_target_": "other_package.Backbone"},
+    }
+    given = InputFormat.of_model(config, {})
+    assert given == changed(stride_in_1x1=None)
+    for trained_on in (given, MSRA, changed(stride_in_1x1=False)):
+        check_input_format(trained_on, pixels=pixels(MSRA), backbone=foreign, source="a.pt")
+    check_input_format(given, pixels=pixels(MSRA), backbone=resnet(), source="a.pt")
+    with pytest.raises(ValueError, match="was trained on other input") as error:
+        check_input_format(given, pixels=pixels(TORCHVISION), backbone=foreign, source="a.pt")
+    assert "stride_in_1x1" not in str(error.value)
+
+
+def test_what_the_user_says_of_the_input_stands_in_place_of_what_the_file_says() -> None:
+    def fails() -> InputFormat:
+        raise ValueError("cannot be told")
+
+    rgb = {"order": "RGB", "mean": TORCHVISION.mean, "std": TORCHVISION.std}
+    assert GivenInput(pixels=rgb, stride_in_1x1=False).completed(fails) == TORCHVISION
+    assert GivenInput(pixels=rgb, stride_in_1x1=None).completed(lambda: MSRA) == InputFormat(
+        **(vars(TORCHVISION) | {"stride_in_1x1": True})
+    )
+    assert GivenInput(pixels=None, stride_in_1x1=None).completed(lambda: MSRA) == MSRA
+    with pytest.raises(ValueError, match="cannot be told"):
+        GivenInput(pixels=None, stride_in_1x1=True).completed(fails)
 
 
 def test_where_basic_blocks_stride_is_no_question() -> None:

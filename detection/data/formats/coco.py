@@ -1,9 +1,21 @@
-"""Data sets in COCO's annotation format (Lin et al. 2014)."""
+"""Data sets in COCO's annotation format (Lin et al. 2014): one JSON file per split.
+
+The trees that are recognised::
+
+    root/annotations/instances_<split>.json   pictures in <split>/, images/<split>/ or images/
+    root/annotations/image_info_<split>.json  of a test set: the same, without annotations
+    root/instances_<split>.json               pictures in <split>/, images/ or beside it
+    root/<split>/_annotations.coco.json       pictures beside it
+
+A split may be a subset of the pictures of a year: those of minival2014 are found in val2014/, those
+of test-dev2015 in test2015/.
+"""
 
 from __future__ import annotations
 
 import json
 import os
+import re
 from collections import defaultdict
 from pathlib import Path
 from typing import Any
@@ -11,9 +23,10 @@ from typing import Any
 import numpy as np
 
 from detection import boxes as box_ops
-from detection.data.dataset import BoxCheck, DetectionDataset, Example, InvalidBoxes
+from detection.data.box_check import BoxCheck, InvalidBoxes
+from detection.data.dataset import DetectionDataset, Example
 
-# What every entry of the three lists must say.
+# The keys that every entry of the three lists must have.
 REQUIRED = {
     "images": ("id", "file_name", "height", "width"),
     "annotations": ("image_id", "category_id", "bbox"),
@@ -21,15 +34,75 @@ REQUIRED = {
 }
 
 
+class Coco:
+    """See `detection.data.formats.format.Format`."""
+
+    name = "COCO"
+    expects = "annotations/instances_*.json or */_annotations.coco.json"
+
+    def splits(self, root: Path) -> list[str]:
+        found = {
+            path.stem.removeprefix("instances_")
+            for folder in (root, root / "annotations")
+            for path in folder.glob("instances_*.json")
+        }
+        found |= {
+            path.stem.removeprefix("image_info_")
+            for path in (root / "annotations").glob("image_info_*.json")
+        }
+        found |= {path.parent.name for path in root.glob("*/_annotations.coco.json")}
+        return sorted(found)
+
+    def has_split(self, root: Path, split: str) -> bool:
+        return _find(root, split) is not None
+
+    def read(
+        self, *, root: Path, split: str, check_images: bool, invalid_boxes: InvalidBoxes
+    ) -> DetectionDataset:
+        found = _find(root, split)
+        assert found is not None, "has_split comes first"
+        annotations, images = found
+        return read_coco(
+            annotations=annotations,
+            images=images if check_images else None,
+            invalid_boxes=invalid_boxes,
+        )
+
+
+def _find(root: Path, split: str) -> tuple[Path, Path] | None:
+    """The annotations of ``split`` and the folder of its pictures; None if there are none."""
+    usual = (root / split, root / "images" / split, *_year_folders(root, split), root / "images")
+    for file, folders in (
+        (root / "annotations" / f"instances_{split}.json", usual),
+        (root / "annotations" / f"image_info_{split}.json", usual),
+        (root / f"instances_{split}.json", (root / split, root / "images", root)),
+        (root / split / "_annotations.coco.json", (root / split,)),
+    ):
+        if file.is_file():
+            return file, next((folder for folder in folders if folder.is_dir()), folders[0])
+    return None
+
+
+def _year_folders(root: Path, split: str) -> list[Path]:
+    """The folders of the year that ``split`` is a subset of: val2014/ for minival2014."""
+    whole = split.replace("-dev", "")
+    return [
+        folder
+        for parent in (root, root / "images")
+        for folder in (sorted(parent.iterdir()) if parent.is_dir() else ())
+        if folder.is_dir() and re.search(r"\d", folder.name) and whole.endswith(folder.name)
+    ]
+
+
 def read_coco(
     *, annotations: Path, images: Path | None, invalid_boxes: InvalidBoxes
 ) -> DetectionDataset:
-    """Reads an ``instances_*.json``; labels follow the category ids in ascending order.
+    """Reads ``annotations``; the labels follow the category ids in ascending order.
 
-    ``images``: the folder of the pictures, each of which must be there; None to read the
-    annotations alone (to evaluate saved detections).  An ``image_info_*.json``, of a test set, has
-    images and categories only.
-    Raises FileNotFoundError and ValueError, naming the file, the annotation and the value.
+    ``images``: the folder of the pictures, all of which must exist; None: read the annotations
+    alone (to measure saved detections).  A file image_info_*.json, of a test set, has no
+    annotations.
+    Raises FileNotFoundError and ValueError, which name the file, the annotation and the value.
     """
     annotated = not annotations.name.startswith("image_info")
     content = _load(annotations, annotated=annotated)
@@ -45,28 +118,38 @@ def read_coco(
         _check_images(content["images"], images, annotations)
 
     check = BoxCheck(source=annotations, on_invalid=invalid_boxes)
-    examples = []
-    for image in content["images"]:
-        own = objects[image["id"]]
-        size = (int(image["height"]), int(image["width"]))
-        given = np.array([a["bbox"] for a in own], dtype=np.float64).reshape(-1, 4)
-        where = [f"image {image['file_name']}, annotation {a.get('id')}" for a in own]
-        boxes, kept = check(box_ops.from_coco(given.astype(np.float32)), size, where)
-        areas = [a.get("area", a["bbox"][2] * a["bbox"][3]) for a in own]
-        example = Example(
-            image_id=int(image["id"]),
-            path=(images or Path()) / image["file_name"],
-            size=size,
-            boxes=boxes,
-            labels=np.array([label_of[a["category_id"]] for a in own], dtype=np.int64),
-            crowd=np.array([bool(a.get("iscrowd", 0)) for a in own], dtype=bool),
-            difficult=np.array([bool(a.get("difficult", 0)) for a in own], dtype=bool),
-            annotated=given,
-            areas=np.array(areas, dtype=np.float64),
-        )
-        examples.append(example.keep(kept))
+    examples = [
+        _example(image, objects[image["id"]], images, label_of, check)
+        for image in content["images"]
+    ]
     check.finish()
     return DetectionDataset(tuple(names), tuple(ids), examples, annotations, annotated)
+
+
+def _example(
+    image: dict[str, Any],
+    objects: list[dict[str, Any]],
+    images: Path | None,
+    label_of: dict[int, int],
+    check: BoxCheck,
+) -> Example:
+    size = (int(image["height"]), int(image["width"]))
+    annotated = np.array([item["bbox"] for item in objects], dtype=np.float64).reshape(-1, 4)
+    where = [f"image {image['file_name']}, annotation {item.get('id')}" for item in objects]
+    boxes, kept = check(box_ops.from_coco(annotated.astype(np.float32)), size, where)
+    areas = [item.get("area", item["bbox"][2] * item["bbox"][3]) for item in objects]
+    example = Example(
+        image_id=int(image["id"]),
+        path=(images or Path()) / image["file_name"],
+        size=size,
+        boxes=boxes,
+        labels=np.array([label_of[item["category_id"]] for item in objects], dtype=np.int64),
+        crowd=np.array([bool(item.get("iscrowd", 0)) for item in objects], dtype=bool),
+        difficult=np.array([bool(item.get("difficult", 0)) for item in objects], dtype=bool),
+        annotated=annotated,
+        areas=np.array(areas, dtype=np.float64),
+    )
+    return example.keep(kept)
 
 
 def _load(path: Path, *, annotated: bool) -> dict[str, Any]:
@@ -142,7 +225,7 @@ def _check_images(images: list[dict[str, Any]], folder: Path, annotations: Path)
             "the expected tree"
         )
     names = [str(image["file_name"]) for image in images]
-    # One listing instead of one stat per image: file systems on a network are slow at those.
+    # One listing instead of one stat per image, which is slow on network file systems.
     present = {entry.name for entry in os.scandir(folder)}
     missing = [n for n in names if n not in present and not (folder / n).is_file()]
     if missing:

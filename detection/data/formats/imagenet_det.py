@@ -8,12 +8,11 @@ The tree as of ILSVRC 2015::
     root/ImageSets/DET/val.txt  test.txt               <name> <number>
     root/devkit/data/map_det.txt                       <synset> <id> <name>; may be absent
 
-``train`` is every image that one of the 200 lists calls positive (1; of the partly annotated ones,
-0, objects are missing).  Any other list, val1 and val2 of R-CNN for instance, is read as it is, and
-its pictures are in the folder that its name begins with.
+The split ``train`` has every image that is positive (1) in one of the 200 lists; images marked 0
+are annotated incompletely and are left out.  Any other list, for example val1 and val2 of R-CNN, is
+a split as it is; its name must begin with the name of the folder of its pictures.
 
-Boxes are 0-based and inclusive, unlike VOC's: an object across an image 500 pixels wide is
-0 ... 499.
+Boxes are 0-based and inclusive, unlike VOC's: xmin = 0, xmax = 499 spans an image 500 pixels wide.
 """
 
 from __future__ import annotations
@@ -24,71 +23,76 @@ from pathlib import Path
 import numpy as np
 
 from detection import boxes as box_ops
-from detection.data.dataset import BoxCheck, DetectionDataset, InvalidBoxes
+from detection.data.box_check import BoxCheck, InvalidBoxes
+from detection.data.dataset import DetectionDataset
 from detection.data.formats.imagenet_det_classes import DET_CLASSES
-from detection.data.formats.voc import Annotation, read_annotation, to_example, unannotated
+from detection.data.formats.voc_xml import Annotation, read_annotation, to_example, unannotated
 
 FOLDERS = ("train", "val", "test")
 
 
-def is_det(root: Path) -> bool:
-    """Whether ``root`` is such a tree."""
-    return (root / "ImageSets" / "DET").is_dir()
+class ImageNetDet:
+    """See `detection.data.formats.format.Format`."""
 
+    name = "ImageNet DET"
+    expects = "ImageSets/DET/*.txt"
 
-def det_splits(root: Path) -> list[str]:
-    """The splits of the tree; the 200 lists of the training set are one."""
-    stems = {path.stem for path in (root / "ImageSets" / "DET").glob("*.txt")}
-    return sorted({re.sub(r"^train_\d+$", "train", stem) for stem in stems})
+    def splits(self, root: Path) -> list[str]:
+        """The 200 lists of the training set are one split."""
+        stems = {path.stem for path in (root / "ImageSets" / "DET").glob("*.txt")}
+        return sorted({re.sub(r"^train_\d+$", "train", stem) for stem in stems})
 
+    def has_split(self, root: Path, split: str) -> bool:
+        return split in self.splits(root)
 
-def read_det(
-    *, root: Path, split: str, check_images: bool, invalid_boxes: InvalidBoxes
-) -> DetectionDataset:
-    """Reads one split; labels follow the classes' ids, class names are the synsets' names.
+    def read(
+        self, *, root: Path, split: str, check_images: bool, invalid_boxes: InvalidBoxes
+    ) -> DetectionDataset:
+        """The labels follow the ids of the classes; class names are the names of the synsets.
 
-    A training image without an XML file has no objects; in a split "test..." of which no image has
-    one they are not published.
-    Raises FileNotFoundError and ValueError, naming the file, the object and the value.
-    """
-    names = _read_lists(root, split)
-    folder = next((folder for folder in FOLDERS if split.startswith(folder)), None)
-    if folder is None:
-        raise ValueError(
-            f"{root / 'ImageSets' / 'DET'}: the name of list {split!r} must begin with that of its "
-            f"folder of pictures, {', '.join(FOLDERS)}; rename it"
-        )
-    pictures = [root / "Data" / "DET" / folder / f"{name}.JPEG" for name in names]
-    if check_images:
-        _check_pictures(pictures)
-    files = [root / "Annotations" / "DET" / folder / f"{name}.xml" for name in names]
-    present = [file.is_file() for file in files]
-    if not any(present) and folder != "test":
-        raise FileNotFoundError(f"{files[0]}: no image of {split} has its annotation there")
-    if not check_images and not all(present):
-        raise ValueError(
-            f"{root}: images of {split} have no XML file, so their sizes must come from the "
-            "pictures; this needs them"
-        )
-    classes = read_classes(root)
-    label_of = {synset: label for label, synset in enumerate(classes, start=1)}
+        A training image without an XML file has no objects; a split "test..." without any XML file
+        is one whose annotations are not published.
+        Raises FileNotFoundError and ValueError, which name the file, the object and the value.
+        """
+        names = _read_lists(root, split)
+        folder = next((folder for folder in FOLDERS if split.startswith(folder)), None)
+        if folder is None:
+            raise ValueError(
+                f"{root / 'ImageSets' / 'DET'}: the name of list {split!r} must begin with that of "
+                f"its folder of pictures, {', '.join(FOLDERS)}; rename it"
+            )
+        pictures = [root / "Data" / "DET" / folder / f"{name}.JPEG" for name in names]
+        if check_images:
+            _check_pictures(pictures)
+        files = [root / "Annotations" / "DET" / folder / f"{name}.xml" for name in names]
+        present = [file.is_file() for file in files]
+        if not any(present) and folder != "test":
+            raise FileNotFoundError(f"{files[0]}: no image of {split} has its annotation there")
+        if not check_images and not all(present):
+            raise ValueError(
+                f"{root}: images of {split} have no XML file, so their sizes must come from the "
+                "pictures, which are not read when saved detections are measured"
+            )
+        classes = read_classes(root)
+        label_of = {synset: label for label, synset in enumerate(classes, start=1)}
 
-    source = root / "ImageSets" / "DET" / f"{split}.txt"
-    check = BoxCheck(source=source, on_invalid=invalid_boxes)
-    examples = []
-    for number, (picture, file, there) in enumerate(
-        zip(pictures, files, present, strict=True), start=1
-    ):
-        annotation = read_annotation(file) if there else unannotated(picture)
-        labels = [_label(synset, label_of, file) for synset in annotation.names]
-        examples.append(to_example(number, picture, annotation, _boxes(annotation), labels, check))
-    check.finish()
-    ids = tuple(range(1, len(classes) + 1))
-    return DetectionDataset(tuple(classes.values()), ids, examples, source, any(present))
+        source = root / "ImageSets" / "DET" / f"{split}.txt"
+        check = BoxCheck(source=source, on_invalid=invalid_boxes)
+        examples = []
+        for number, (picture, file, exists) in enumerate(
+            zip(pictures, files, present, strict=True), start=1
+        ):
+            annotation = read_annotation(file) if exists else unannotated(picture)
+            labels = [_label(synset, label_of, file) for synset in annotation.names]
+            corners = _corners(annotation)
+            examples.append(to_example(number, picture, annotation, corners, labels, check))
+        check.finish()
+        ids = tuple(range(1, len(classes) + 1))
+        return DetectionDataset(tuple(classes.values()), ids, examples, source, any(present))
 
 
 def read_classes(root: Path) -> dict[str, str]:
-    """Synset -> name in the order of the ids: of the tree's map_det.txt, else the 200 of 2015."""
+    """Synset -> name in the order of the ids, from map_det.txt if it is there, else as of 2015."""
     path = root / "devkit" / "data" / "map_det.txt"
     if not path.is_file():
         return dict(DET_CLASSES)
@@ -96,37 +100,37 @@ def read_classes(root: Path) -> dict[str, str]:
     for number, line in enumerate(path.read_text().splitlines(), start=1):
         if not line.strip():
             continue
-        parts = line.split(maxsplit=2)
-        if len(parts) < 3 or not parts[1].isdigit():
+        columns = line.split(maxsplit=2)
+        if len(columns) < 3 or not columns[1].isdigit():
             raise ValueError(f"{path}:{number}: a line is '<synset> <id> <name>', got {line!r}")
-        entries.append((int(parts[1]), parts[0], parts[2].strip()))
+        entries.append((int(columns[1]), columns[0], columns[2].strip()))
     classes = {synset: name for _, synset, name in sorted(entries)}
     if len(set(classes.values())) != len(entries):
-        raise ValueError(f"{path}: a synset or a name stands twice")
+        raise ValueError(f"{path}: a synset or a name occurs twice")
     return classes
 
 
 def _read_lists(root: Path, split: str) -> list[str]:
     folder = root / "ImageSets" / "DET"
-    whole = folder / f"{split}.txt"
-    if whole.is_file():
-        lines = whole.read_text().splitlines()
+    path = folder / f"{split}.txt"
+    if path.is_file():
+        lines = path.read_text().splitlines()
         names = [line.split()[0] for line in lines if line.strip()]
     else:
         lists = sorted(folder.glob(f"{split}_*.txt"))
-        rows = [line.split() for path in lists for line in path.read_text().splitlines()]
-        # An image is positive in the list of each class it shows.
+        rows = [line.split() for file in lists for line in file.read_text().splitlines()]
+        # An image is positive in the lists of all the classes that it shows; it is taken once.
         names = list(dict.fromkeys(row[0] for row in rows if row and row[-1] == "1"))
     if not names:
-        raise ValueError(f"{whole}: the image set is empty")
+        raise ValueError(f"{path}: the image set is empty")
     return names
 
 
 def _check_pictures(pictures: list[Path]) -> None:
     folders = {picture.parent for picture in pictures}
-    # One listing per folder instead of one stat per image: network file systems are slow at those.
-    there = {path for folder in folders if folder.is_dir() for path in folder.iterdir()}
-    missing = [picture for picture in pictures if picture not in there]
+    # One listing per folder instead of one stat per image, which is slow on network file systems.
+    present = {path for folder in folders if folder.is_dir() for path in folder.iterdir()}
+    missing = [picture for picture in pictures if picture not in present]
     if missing:
         raise FileNotFoundError(
             f"{len(missing)} of {len(pictures)} images are missing, the first is {missing[0]}; "
@@ -143,6 +147,6 @@ def _label(synset: str, label_of: dict[str, int], file: Path) -> int:
     return label_of[synset]
 
 
-def _boxes(annotation: Annotation) -> np.ndarray:
-    given = np.array(annotation.boxes, dtype=np.float32).reshape(-1, 4)
-    return box_ops.from_voc(given + 1)  # 1-based now, which VOC's are
+def _corners(annotation: Annotation) -> np.ndarray:
+    boxes = np.array(annotation.boxes, dtype=np.float32).reshape(-1, 4)
+    return box_ops.from_voc(boxes + 1)  # from 0-based to 1-based, as VOC's are

@@ -1,21 +1,26 @@
-"""Data sets in PASCAL VOC's format (Everingham et al. 2010): one XML file per image."""
+"""Data sets in PASCAL VOC's format (Everingham et al. 2010): lists of images, one XML file each.
+
+The tree, in root/, root/VOC20xx/ or root/VOCdevkit/VOC20xx/::
+
+    Annotations/<name>.xml
+    JPEGImages/<name>.jpg              or another suffix of a picture
+    ImageSets/Main/<split>.txt         one <name> per line
+    ImageSets/Main/<class>_<split>.txt <name> and 1, -1 or 0: the images of one class
+"""
 
 from __future__ import annotations
 
-import math
 import re
-from dataclasses import dataclass
+from collections import Counter
 from pathlib import Path
-from xml.etree.ElementTree import Element, ParseError
 
 import numpy as np
-from defusedxml import DefusedXmlException
-from defusedxml.ElementTree import parse
-from numpy.typing import NDArray
 
 from detection import boxes as box_ops
-from detection.data.dataset import BoxCheck, DetectionDataset, Example, InvalidBoxes
-from detection.data.image import SUFFIXES, read_size
+from detection.data.box_check import BoxCheck, InvalidBoxes
+from detection.data.dataset import DetectionDataset
+from detection.data.formats.voc_xml import read_annotation, to_example, unannotated
+from detection.data.image import SUFFIXES
 
 VOC_CLASSES = (
     "aeroplane", "bicycle", "bird", "boat", "bottle", "bus", "car", "cat", "chair", "cow",
@@ -23,39 +28,74 @@ VOC_CLASSES = (
     "tvmonitor",
 )  # fmt: skip
 
-SIDES = ("xmin", "ymin", "xmax", "ymax")
+
+class Voc:
+    """See `detection.data.formats.format.Format`."""
+
+    name = "VOC"
+    expects = "ImageSets/Main/*.txt"
+
+    def splits(self, root: Path) -> list[str]:
+        """A split that several years have is listed as "<year>/<split>"."""
+        # Without the lists of one class, dog_train.txt and the like.
+        found = [
+            (path.stem, year.name)
+            for year in _year_folders(root)
+            for path in (year / "ImageSets" / "Main").glob("*.txt")
+            if "_" not in path.stem
+        ]
+        times = Counter(split for split, _ in found)
+        return sorted({split if times[split] == 1 else f"{year}/{split}" for split, year in found})
+
+    def has_split(self, root: Path, split: str) -> bool:
+        return bool(_years_with(root, split))
+
+    def read(
+        self, *, root: Path, split: str, check_images: bool, invalid_boxes: InvalidBoxes
+    ) -> DetectionDataset:
+        """Raises ValueError if several years have the split."""
+        years = _years_with(root, split)
+        if len(years) > 1:
+            raise ValueError(
+                f"{root}: {' and '.join(str(year.relative_to(root)) for year in years)} have a "
+                f"split {split!r}; name one of them, {years[0].name}/{split}, or several: "
+                f"[{','.join(f'{year.name}/{split}' for year in years)}]"
+            )
+        return read_voc(
+            root=years[0], split=split, check_images=check_images, invalid_boxes=invalid_boxes
+        )
 
 
-@dataclass(frozen=True)
-class Annotation:
-    """One XML file: the picture's size (height, width), then one entry per object.
+def _year_folders(root: Path) -> list[Path]:
+    """``root`` itself and the VOC20xx folders in it."""
+    nested = [*root.glob("VOC20*"), *root.glob("VOCdevkit/VOC20*")]
+    return [root, *sorted(path for path in nested if path.is_dir())]
 
-    ``boxes``: (xmin, ymin, xmax, ymax) as in the file.
-    """
 
-    name: str
-    size: tuple[int, int]
-    names: list[str]
-    boxes: list[list[float]]
-    difficult: list[bool]
+def _years_with(root: Path, split: str) -> list[Path]:
+    return [
+        year
+        for year in _year_folders(root)
+        if (year / "ImageSets" / "Main" / f"{split}.txt").is_file()
+    ]
 
 
 def read_voc(
     *, root: Path, split: str, check_images: bool, invalid_boxes: InvalidBoxes
 ) -> DetectionDataset:
-    """Reads ``root``/ImageSets/Main/``split``.txt and the XML files it names.
+    """Reads ``root``/ImageSets/Main/``split``.txt and the XML files of its images.
 
-    The classes are VOC's twenty where no other occurs, else those that occur, sorted.  Image ids
-    are 1, 2, ... in the order of the list.  ``check_images=False`` does without the pictures (to
-    evaluate saved detections).  A split "test..." of which no image has an XML file is one whose
-    annotations are not published.
-    Raises FileNotFoundError and ValueError, naming the file, the object and the value.
+    The classes are VOC's twenty if no other occurs, otherwise those that occur, sorted by name.
+    Image ids are 1, 2, ... in the order of the list.
+    ``check_images=False``: without the pictures (to measure saved detections).
+    A split "test..." without any XML file is a test set whose annotations are not published.
+    Raises FileNotFoundError and ValueError, which name the file, the object and the value.
     """
     names = _read_image_set(root, split)
     files = [root / "Annotations" / f"{name}.xml" for name in names]
-    # Of any other split an absence of all annotations is a mistake, not a secret.
+    # In any other split it is an error that no image has annotations.
     annotated = not split.startswith("test") or any(file.is_file() for file in files)
-    paths = image_paths(root / "JPEGImages", names, check=check_images)
+    paths = _image_paths(root / "JPEGImages", names, check=check_images)
     if annotated:
         annotations = [read_annotation(file) for file in files]
     else:
@@ -68,47 +108,13 @@ def read_voc(
     check = BoxCheck(source=source, on_invalid=invalid_boxes)
     examples = []
     for image_id, (path, annotation) in enumerate(zip(paths, annotations, strict=True), start=1):
-        given = np.array(annotation.boxes, dtype=np.float32).reshape(-1, 4)
+        boxes = np.array(annotation.boxes, dtype=np.float32).reshape(-1, 4)
+        corners = box_ops.from_voc(boxes)
         labels = [label_of[name] for name in annotation.names]
-        boxes = box_ops.from_voc(given)
-        examples.append(to_example(image_id, path, annotation, boxes, labels, check))
+        examples.append(to_example(image_id, path, annotation, corners, labels, check))
     check.finish()
     ids = tuple(range(1, len(class_names) + 1))
     return DetectionDataset(class_names, ids, examples, source, annotated)
-
-
-def to_example(
-    image_id: int,
-    path: Path,
-    annotation: Annotation,
-    given: NDArray[np.float32],
-    labels: list[int],
-    check: BoxCheck,
-) -> Example:
-    """The objects of one image, ``given`` [G, 4] their boxes in our convention, checked."""
-    where = [
-        f"{annotation.name}.xml, object {i} ({name})"
-        for i, name in enumerate(annotation.names, start=1)
-    ]
-    boxes, kept = check(given, annotation.size, where)
-    annotated = box_ops.to_coco(given).astype(np.float64)
-    example = Example(
-        image_id=image_id,
-        path=path,
-        size=annotation.size,
-        boxes=boxes,
-        labels=np.array(labels, dtype=np.int64),
-        crowd=np.zeros(len(boxes), dtype=bool),
-        difficult=np.array(annotation.difficult, dtype=bool),
-        annotated=annotated,
-        areas=np.prod(annotated[:, 2:], axis=1),
-    )
-    return example.keep(kept)
-
-
-def unannotated(path: Path) -> Annotation:
-    """An image without an XML file: no objects, and the size that its own file says."""
-    return Annotation(path.stem, read_size(path), [], [], [])
 
 
 def _read_image_set(root: Path, split: str) -> list[str]:
@@ -118,7 +124,7 @@ def _read_image_set(root: Path, split: str) -> list[str]:
         raise FileNotFoundError(
             f"{path}: no such image set; there are {', '.join(splits) or 'none'}"
         )
-    # Lists of one class ("dog_train.txt") have a second column, 1 / -1 / 0; names may have spaces.
+    # Lists of one class (dog_train.txt) have a second column, 1, -1 or 0; names may have spaces.
     lines = (line.strip() for line in path.read_text().splitlines())
     names = [re.sub(r"\s+(1|0|-1)$", "", line) for line in lines if line]
     if not names:
@@ -126,8 +132,8 @@ def _read_image_set(root: Path, split: str) -> list[str]:
     return names
 
 
-def image_paths(folder: Path, names: list[str], *, check: bool) -> list[Path]:
-    """The pictures of ``names``; with ``check=False`` where they would be, as .jpg."""
+def _image_paths(folder: Path, names: list[str], *, check: bool) -> list[Path]:
+    """The pictures of ``names``; with ``check=False`` their paths, supposing that they are .jpg."""
     if not check:
         return [folder / f"{name}.jpg" for name in names]
     if not folder.is_dir():
@@ -140,49 +146,3 @@ def image_paths(folder: Path, names: list[str], *, check: bool) -> list[Path]:
             f"{missing[0]}; check the folder, or take them out of the image set"
         )
     return [present[name] for name in names]
-
-
-def read_annotation(path: Path) -> Annotation:
-    """Raises FileNotFoundError and ValueError, naming the file, the object and the value."""
-    try:
-        tree = parse(path).getroot()
-    except FileNotFoundError:
-        raise FileNotFoundError(f"{path}: no annotation for an image of the image set") from None
-    except ParseError as error:
-        raise ValueError(f"{path}: not valid XML: {error}") from None
-    except DefusedXmlException as error:
-        raise ValueError(f"{path}: refused, it declares entities: {error}") from None
-    # Direct children only: the parts of a person are nested in it and have boxes of their own.
-    objects = {f"object {i}": item for i, item in enumerate(tree.findall("object"), start=1)}
-    return Annotation(
-        name=path.stem,
-        size=(_length(tree, "size/height", f"{path}"), _length(tree, "size/width", f"{path}")),
-        names=[_class_name(item, f"{path}, {where}") for where, item in objects.items()],
-        boxes=[
-            [_number(item, f"bndbox/{side}", f"{path}, {where}") for side in SIDES]
-            for where, item in objects.items()
-        ],
-        difficult=[(item.findtext("difficult") or "0").strip() == "1" for item in objects.values()],
-    )
-
-
-def _class_name(item: Element, where: str) -> str:
-    name = (item.findtext("name") or "").strip()
-    if not name:
-        raise ValueError(f"{where} has no <name>")
-    return name
-
-
-def _number(element: Element, tag: str, where: str) -> float:
-    text = element.findtext(tag)
-    try:
-        return float(text or "")
-    except ValueError:
-        raise ValueError(f"{where}: <{tag}> must be a number, got {text!r}") from None
-
-
-def _length(element: Element, tag: str, where: str) -> int:
-    value = _number(element, tag, where)
-    if not 1 <= value < math.inf:
-        raise ValueError(f"{where}: <{tag}> must be 1 or more, got {value:g}")
-    return int(value)

@@ -12,7 +12,7 @@ import pytest
 from detection.data.dataset import DetectionDataset
 from detection.data.formats.imagenet_det import read_classes
 from detection.data.formats.imagenet_det_classes import DET_CLASSES
-from detection.data.formats.open import available_splits, open_folder
+from detection.data.formats.open import available_splits, open_dataset
 
 DOG, ZEBRA = "n02084071", "n02391049"
 # In pictures of 80 x 60; the second is the whole picture.
@@ -52,7 +52,7 @@ def root(tmp_path: Path, write_picture: Callable[..., None]) -> Path:
 
 def read(root: Path, split: str, **changes: Any) -> DetectionDataset:
     arguments: dict[str, Any] = {"classes": None, "invalid_boxes": "error"}
-    return open_folder(root=root, split=split, **(arguments | changes))
+    return open_dataset(root=root, split=split, **(arguments | changes))
 
 
 def test_the_training_set_is_what_is_positive_in_some_list(root: Path) -> None:
@@ -75,7 +75,7 @@ def test_a_list_may_be_a_part_of_val(root: Path) -> None:
     lists = root / "ImageSets" / "DET"
     (lists / "val1.txt").write_text(LISTS["val"])
     assert read(root, "val1").examples[0].path == read(root, "val").examples[0].path
-    both = open_folder(root=root, split=["train", "val1"], classes=None, invalid_boxes="error")
+    both = open_dataset(root=root, split=["train", "val1"], classes=None, invalid_boxes="error")
     assert [example.image_id for example in both.examples] == [1, 2, 3]
     (lists / "mine.txt").write_text(LISTS["val"])
     with pytest.raises(ValueError, match="'mine' must begin with"):

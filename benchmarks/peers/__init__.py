@@ -1,0 +1,1 @@
+"""The same networks in other packages: their outputs are compared, then their times."""

@@ -1,0 +1,1 @@
+"""What is timed: each file is a suite, whose ``cases(device=..., **settings)`` yields groups."""

@@ -1,0 +1,40 @@
+"""The rows of a measurement as tables in Markdown."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from benchmarks.measurement import Row
+
+
+def as_markdown(rows: Sequence[Row]) -> str:
+    """A table of the rows, and a second one of their stages, if there are any.
+
+    "of the limit": the fraction of the ceiling of arithmetic, or else of the memory bandwidth.
+    """
+    lines = [
+        "| | type | median | min | max | memory | x fastest peer | of the limit |",
+        "|---|---|--:|--:|--:|--:|--:|--:|",
+    ]
+    for row in rows:
+        times = [_milliseconds(s) for s in (row.median_s, row.min_s, row.max_s)]
+        memory = "" if row.peak_mb is None else f"{row.peak_mb:.0f} MB"
+        ratio = "" if row.ratio is None else f"{row.ratio:.2f}"
+        limit = row.fraction_of_ceiling or row.fraction_of_bandwidth
+        fraction = "" if limit is None else f"{limit:.0%}"
+        cells = [row.name, row.dtype, *times, memory, ratio, fraction]
+        lines.append("| " + " | ".join(cells) + " |")
+    staged = [row for row in rows if row.stages_s]
+    names = list(dict.fromkeys(stage for row in staged for stage in row.stages_s))
+    if staged:
+        lines += ["", "| | type | " + " | ".join(names) + " | the rest |"]
+        lines.append("|---|---|" + "--:|" * (len(names) + 1))
+    for row in staged:
+        times = [_milliseconds(row.stages_s[n]) if n in row.stages_s else "" for n in names]
+        rest = _milliseconds(max(0.0, row.median_s - sum(row.stages_s.values())))
+        lines.append("| " + " | ".join([row.name, row.dtype, *times, rest]) + " |")
+    return "\n".join(lines)
+
+
+def _milliseconds(seconds: float) -> str:
+    return f"{1000 * seconds:.1f} ms"

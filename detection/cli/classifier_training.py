@@ -1,0 +1,112 @@
+"""Configuration -> the training run of a classifier."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+import torch
+from hydra.utils import instantiate
+from omegaconf import DictConfig, OmegaConf
+
+from detection.checkpoint import ClassifierCheckpoint
+from detection.classification.classifier import Classifier
+from detection.classification.images import LabelledImages, open_labelled
+from detection.classification.loader import (
+    LabelledBatch,
+    TrainingCrops,
+    ViewBatches,
+    crop_loader,
+    view_loader,
+)
+from detection.classification.validation import ErrorValidation
+from detection.cli.objects import as_plain, make
+from detection.data.loader import BatchPlan
+from detection.engine.distributed import Processes
+from detection.engine.runtime import Runtime
+from detection.engine.training_run import TrainingRun
+from detection.model.pixels import PerPixelMean
+
+log = logging.getLogger("train")
+
+
+def classifier_training(config: DictConfig, runtime: Runtime, processes: Processes) -> TrainingRun:
+    """The training of a classifier that configs/classifier.yaml says."""
+    data = config.data
+    train_set, val_set = _training_data(data)
+    torch.manual_seed(config.seed)
+    model_config = as_plain(config.model) | {"num_classes": len(train_set.class_names)}
+    model = make(model_config)
+    assert isinstance(model, Classifier)
+
+    def initialise() -> dict[str, Any]:
+        if isinstance(model.pixels, PerPixelMean):
+            _fit_mean(model.pixels, data, train_set, runtime)
+        return {}
+
+    crops = TrainingCrops(train_set, crop=make(data.crop), seed=config.seed)
+
+    def batches(start: int) -> Iterable[LabelledBatch]:
+        plan = BatchPlan(
+            landscape=[True] * len(train_set),
+            batch_size=config.schedule.batch_size,
+            iterations=config.schedule.rules.iterations,
+            seed=config.seed,
+            start=start,
+            rank=processes.rank,
+            world_size=processes.world_size,
+        )
+        pin_memory = runtime.device.type == "cuda"
+        return crop_loader(crops, plan, workers=runtime.workers, pin_memory=pin_memory)
+
+    return TrainingRun(
+        folder=Path(config.output_dir),
+        resume=config.resume,
+        describes=ClassifierCheckpoint(
+            weights={},
+            model_config=model_config,
+            views=as_plain(data.views),
+            class_names=list(train_set.class_names),
+        ),
+        model=model,
+        network=model,
+        initialise=initialise,
+        optimizer=instantiate(config.schedule.optimizer, _convert_="all"),
+        learning_rate=make(config.schedule.learning_rate),
+        rules=make(config.schedule.rules),
+        batches=batches,
+        validation=ErrorValidation(model, val_set, make(data.views), data.test_batch_size, runtime),
+        runtime=runtime,
+        processes=processes,
+        seed=config.seed,
+        settings=OmegaConf.to_yaml(config, resolve=True),
+    )
+
+
+def _training_data(data: DictConfig) -> tuple[LabelledImages, LabelledImages]:
+    """The training and the validation set, both with the training set's classes."""
+    train_set, val_set = (
+        open_labelled(root=Path(data.root), split=split, in_memory=data.in_memory, images=images)
+        for split, images in (
+            (data.train_split, data.train_images),
+            (data.val_split, data.val_images),
+        )
+    )
+    val_set = val_set.with_class_names(train_set.class_names)
+    for dataset in (train_set, val_set):
+        log.info("%s", dataset.report())
+    return train_set, val_set
+
+
+def _fit_mean(
+    pixels: PerPixelMean, data: DictConfig, train_set: LabelledImages, runtime: Runtime
+) -> None:
+    """The mean image of the training set into ``pixels``."""
+    seen = train_set.every(data.mean_over)
+    log.info("the mean of %d training images", len(seen))
+    loader = view_loader(
+        seen, make(data.views), batch_size=data.test_batch_size, workers=runtime.workers
+    )
+    pixels.fit(ViewBatches(loader))

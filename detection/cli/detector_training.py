@@ -1,0 +1,215 @@
+"""Configuration -> the training run of a detector, or of one of its two networks."""
+
+from __future__ import annotations
+
+import functools
+import logging
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+import torch
+from hydra.utils import instantiate
+from omegaconf import DictConfig, OmegaConf
+
+from detection.checkpoint import Checkpoint, trained_networks
+from detection.cli.objects import as_plain, make, open_split
+from detection.data.dataset import DetectionDataset
+from detection.data.loader import Batch, BatchPlan, TrainingImages, training_loader
+from detection.data.proposals_file import ProposalsFile
+from detection.data.transforms import Augmentation, Resize
+from detection.engine.distributed import Processes
+from detection.engine.precise_bn import average_statistics
+from detection.engine.runtime import Runtime
+from detection.engine.training_run import TrainingRun
+from detection.engine.validation import DetectionValidation, ProposalValidation
+from detection.inference.detector import Detector
+from detection.model.alternating import network_to_train
+from detection.model.faster_rcnn import FasterRCNN
+from detection.model.frozen_bn import use_winograd
+from detection.weights.initialise import InitialWeights
+
+log = logging.getLogger("train")
+
+
+def detector_training(config: DictConfig, runtime: Runtime, processes: Processes) -> TrainingRun:
+    """The training of a detector, or of one of its two networks, that configs/train.yaml says."""
+    train_set, val_set = _training_data(config)
+    torch.manual_seed(config.seed)
+    model_config = as_plain(config.model) | {"num_classes": len(train_set.class_names)}
+    model = make(model_config)
+    assert isinstance(model, FasterRCNN)
+    proposals, val_proposals = _proposals(config, train_set, val_set)
+    network = network_to_train(
+        model, train_only=config.train_only, shared_fixed=config.shared_fixed
+    )
+    use_winograd(model, runtime.winograd)
+    data = config.data
+    describes = Checkpoint(
+        weights={},
+        model_config=model_config,
+        resize={
+            "_target_": f"{Resize.__module__}.{Resize.__name__}",
+            "shorter_sides": [data.test_shorter_side],
+            "longest": data.longest,
+        },
+        inference=as_plain(config.inference),
+        class_names=list(train_set.class_names),
+        category_ids=list(train_set.category_ids),
+    )
+    initial = InitialWeights(
+        backbone=Path(config.weights) if config.weights else None,
+        detector=Path(config.init) if config.init else None,
+        new_classes=config.init_new_classes,
+    )
+
+    def initialise() -> dict[str, Any]:
+        before = initial.load_into(model, train_set.class_names)
+        trained = trained_networks(
+            before, train_only=config.train_only, shared_fixed=config.shared_fixed
+        )
+        return {"trained": list(trained)}
+
+    images = TrainingImages(
+        train_set,
+        augmentation=Augmentation(
+            resize=Resize(shorter_sides=list(data.shorter_sides), longest=data.longest),
+            flip_probability=data.flip_probability,
+        ),
+        ignore_crowd=data.ignore_crowd,
+        ignore_difficult=data.ignore_difficult,
+        seed=config.seed,
+        proposals=proposals,
+    )
+    batches = functools.partial(_batches, config, images, runtime, processes)
+    update_bn_statistics = functools.partial(
+        _update_bn_statistics, config, model, images, runtime, processes
+    )
+    return TrainingRun(
+        folder=Path(config.output_dir),
+        resume=config.resume,
+        describes=describes,
+        model=model,
+        network=network,
+        initialise=initialise,
+        optimizer=instantiate(config.schedule.optimizer, _convert_="all"),
+        learning_rate=make(config.schedule.learning_rate),
+        rules=make(config.schedule.rules),
+        batches=batches,
+        validation=_validation(config, model, describes, val_set, val_proposals, runtime),
+        runtime=runtime,
+        processes=processes,
+        seed=config.seed,
+        settings=OmegaConf.to_yaml(config, resolve=True),
+        update_bn_statistics=update_bn_statistics if config.schedule.precise_bn else None,
+    )
+
+
+def _training_data(config: DictConfig) -> tuple[DetectionDataset, DetectionDataset]:
+    """The training and the validation set, both with the training set's labels."""
+    data = config.data
+    train_set, val_set = (open_split(data, split) for split in (data.train_split, data.val_split))
+    for dataset in (train_set, val_set):
+        if not dataset.annotated:
+            raise ValueError(f"{dataset.source} is not annotated: choose another split")
+    val_set = val_set.with_class_names(train_set.class_names)
+    if not data.train_on_empty:
+        train_set = train_set.without_empty()
+    for dataset in (train_set, val_set):
+        log.info("%s", dataset.report())
+    return train_set, val_set
+
+
+def _proposals(
+    config: DictConfig, train_set: DetectionDataset, val_set: DetectionDataset
+) -> tuple[ProposalsFile | None, ProposalsFile | None]:
+    """Those that Fast R-CNN is trained and validated on, where it is trained alone."""
+    if config.train_only != "fast_rcnn":
+        if config.proposals or config.val_proposals:
+            raise ValueError("proposals= are for train_only=fast_rcnn; the RPN makes its own")
+        return None, None
+    if not config.proposals:
+        raise ValueError(
+            "train_only=fast_rcnn learns on proposals of data.train_split: give "
+            "proposals=<.safetensors>, which tools/propose.py writes"
+        )
+    train = ProposalsFile(Path(config.proposals), train_set)
+    if config.val_proposals:
+        return train, ProposalsFile(Path(config.val_proposals), val_set)
+    if not config.shared_fixed:
+        raise ValueError(
+            "train_only=fast_rcnn changes the features that the RPN works on: give "
+            "val_proposals=<.safetensors> of data.val_split, or fix the shared layers with "
+            "shared_fixed=true"
+        )
+    return train, None
+
+
+def _validation(
+    config: DictConfig,
+    model: FasterRCNN,
+    describes: Checkpoint,
+    dataset: DetectionDataset,
+    proposals: ProposalsFile | None,
+    runtime: Runtime,
+) -> DetectionValidation | ProposalValidation:
+    resize, inference = make(describes.resize), make(describes.inference)
+
+    def detector() -> Detector:
+        return Detector(
+            models=[model],
+            class_names=dataset.class_names,
+            category_ids=dataset.category_ids,
+            resize=resize,
+            inference=inference,
+            device=runtime.device,
+            precision=runtime.precision,
+        )
+
+    batch_size = config.validation.batch_size
+    if config.train_only == "rpn":
+        return ProposalValidation(detector, dataset, batch_size, runtime.workers)
+    return DetectionValidation(
+        detector, dataset, proposals, batch_size, runtime.workers, config.validation.backend
+    )
+
+
+def _plan(
+    config: DictConfig, images: TrainingImages, processes: Processes, **settings: int
+) -> BatchPlan:
+    return BatchPlan(
+        landscape=[example.size[1] >= example.size[0] for example in images.dataset.examples],
+        batch_size=config.schedule.batch_size,
+        rank=processes.rank,
+        world_size=processes.world_size,
+        **settings,
+    )
+
+
+def _batches(
+    config: DictConfig, images: TrainingImages, runtime: Runtime, processes: Processes, start: int
+) -> Iterable[Batch]:
+    """The mini-batches of the training from iteration ``start`` on."""
+    iterations = config.schedule.rules.iterations
+    plan = _plan(config, images, processes, iterations=iterations, seed=config.seed, start=start)
+    pin_memory = runtime.device.type == "cuda"
+    return training_loader(images, plan, workers=runtime.workers, pin_memory=pin_memory)
+
+
+def _update_bn_statistics(
+    config: DictConfig,
+    model: FasterRCNN,
+    images: TrainingImages,
+    runtime: Runtime,
+    processes: Processes,
+) -> None:
+    """BN statistics over mini-batches other than those of the training."""
+    iterations = config.schedule.precise_bn
+    plan = _plan(config, images, processes, iterations=iterations, seed=config.seed + 1)
+    average_statistics(
+        model,
+        training_loader(images, plan, workers=runtime.workers, pin_memory=False),
+        device=runtime.device,
+        precision=runtime.precision,
+        show=processes.is_first,
+    )

@@ -1,0 +1,171 @@
+"""A training as an object: any program makes one and starts it.
+
+The run owns its folder: what it resumes there, its log, its validations and its checkpoints.  What
+is trained, on what and by which rules comes from outside: a detector
+(:mod:`detection.cli.detector_training` makes its runs) or a classifier.
+"""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import nn
+
+from detection.atomic_write import write_text
+from detection.checkpoint import Checkpoint, ClassifierCheckpoint
+from detection.engine.checkpoints import (
+    BEST,
+    Checkpoints,
+    Progress,
+    find_previous,
+    load_previous,
+    restore,
+)
+from detection.engine.distributed import Processes
+from detection.engine.log import TrainingLog
+from detection.engine.metrics_file import write_metrics
+from detection.engine.runtime import Runtime
+from detection.engine.schedules import Schedule
+from detection.engine.train import MiniBatch, TrainingRules, train
+from detection.engine.validation import Validation
+from detection.structures import Metrics
+
+log = logging.getLogger("train")
+
+
+@dataclass(kw_only=True)
+class TrainingRun:
+    """One training, from its first weights to the report of its last validation.
+
+    ``folder``: gets best.pt, last.pt, log.jsonl, metrics.json, loss.png, tensorboard/, config.yaml.
+    ``resume``: whether to go on from its last.pt; else a folder that has one is refused.
+    ``describes``: a checkpoint of the model without weights: all that its files say besides.
+    ``model``: what the checkpoints keep.  ``network``: what is trained of it, with its parameters:
+    itself, or one of a detector's two networks.
+    ``initialise``: gives a new training its first weights; returns what the training says of the
+    model for good, for ``Checkpoint.training``.  Not called when a training is resumed.
+    ``optimizer``: makes one over what learns in a model that is on its device.
+    ``batches``: the mini-batches from an iteration on.
+    ``update_bn_statistics``: before each validation, where BN learns.
+    ``settings``: the text that is kept as config.yaml.
+    """
+
+    folder: Path
+    resume: bool
+    describes: Checkpoint | ClassifierCheckpoint
+    model: nn.Module
+    network: nn.Module
+    initialise: Callable[[], Mapping[str, Any]]
+    optimizer: Callable[[nn.Module], torch.optim.Optimizer]
+    learning_rate: Schedule
+    rules: TrainingRules
+    batches: Callable[[int], Iterable[MiniBatch]]
+    validation: Validation
+    runtime: Runtime
+    processes: Processes
+    seed: int
+    settings: str
+    update_bn_statistics: Callable[[], None] | None = None
+
+    def start(self) -> Metrics | None:
+        """Trains to the end.  Returns the last validation's numbers, in the first process.
+
+        None where nothing was left to do.  Raises ValueError or FileNotFoundError for a folder
+        that cannot be taken, FloatingPointError when training diverges.
+        """
+        began = time.perf_counter()
+        log.info("%s", self.learning_rate)
+        previous = find_previous(self.folder, self.describes, resume=self.resume)
+        if previous:
+            load_previous(previous, self.model, folder=self.folder)
+            facts = {
+                key: previous.training[key] for key in ("trained",) if key in previous.training
+            }
+        else:
+            facts = dict(self.initialise())
+        self.model.to(self.runtime.device)
+        optimizer = self.optimizer(self.model)
+        progress = Progress()
+        if previous:
+            progress = restore(previous, optimizer=optimizer, learning_rate=self.learning_rate)
+            log.info("resumed at iteration %d of %d", progress.iteration, self.rules.iterations)
+        self._introduce()
+        checkpoints = Checkpoints(
+            folder=self.folder,
+            describes=replace(self.describes, training=facts),
+            model=self.model,
+            optimizer=optimizer,
+            learning_rate=self.learning_rate,
+            goal=self.validation.goal,
+            best=progress.best,
+        )
+        measured = self._train(optimizer, progress, checkpoints)
+        if measured is not None:
+            self._report(checkpoints, seconds=time.perf_counter() - began)
+        return measured
+
+    def _introduce(self) -> None:
+        log.info(
+            "%s on %s in %s, %d processes, %d parameters that learn",
+            type(getattr(self.model, "backbone", self.model)).__name__,
+            self.runtime.device,
+            self.runtime.precision,
+            self.processes.world_size,
+            sum(p.numel() for p in self.model.parameters() if p.requires_grad),
+        )
+
+    def _train(
+        self, optimizer: torch.optim.Optimizer, progress: Progress, checkpoints: Checkpoints
+    ) -> Metrics | None:
+        measured: list[Metrics] = []
+
+        def validate() -> Metrics:
+            measured.append(self.validation())
+            return measured[-1]
+
+        batches = self.batches(progress.iteration)
+        training_log = None
+        if self.processes.is_first:
+            training_log = TrainingLog(self.folder, start=progress.iteration)
+            write_text(self.folder / "config.yaml", self.settings)
+        try:
+            train(
+                network=self.network,
+                batches=batches,
+                optimizer=optimizer,
+                learning_rate=self.learning_rate,
+                rules=self.rules,
+                start=progress.iteration,
+                seed=self.seed,
+                device=self.runtime.device,
+                precision=self.runtime.precision,
+                processes=self.processes,
+                log=training_log,
+                validate=validate,
+                save=checkpoints.save,
+                update_bn_statistics=self.update_bn_statistics,
+                not_validated=not progress.is_validated,
+            )
+        finally:
+            if training_log:
+                training_log.close()
+        return measured[-1] if measured else None
+
+    def _report(self, checkpoints: Checkpoints, *, seconds: float) -> None:
+        """Prints the table of the last validation and leaves metrics.json."""
+        metrics = self.folder / "metrics.json"
+        goal = self.validation.goal.metric
+        log.info("\n%s", self.validation.table())
+        write_metrics(
+            metrics,
+            **self.validation.entries(),
+            best={goal: checkpoints.best},
+            seconds=round(seconds, 1),
+        )
+        log.info("best checkpoint: %s   metrics: %s", self.folder / BEST, metrics)

@@ -1,0 +1,94 @@
+"""The checkpoint files of a detector, or of an ensemble whose members fit together."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from detection.build import build
+from detection.checkpoint import Checkpoint
+from detection.model.faster_rcnn import FasterRCNN
+from detection.model.frozen_bn import fold, use_winograd
+
+
+def load_checkpoints(
+    paths: Path | str | Sequence[Path | str],
+    *,
+    networks: Sequence[str],
+    same_inference: bool,
+    same_resize: bool,
+    trust: Sequence[str],
+) -> list[Checkpoint]:
+    """Reads one checkpoint, or those of an ensemble.
+
+    ``networks``: which of a detector's two must have been trained, "rpn" or "fast_rcnn".
+    ``same_inference``, ``same_resize``: whether all must agree on these.
+    ``trust``: other packages that their classes may come from.
+    Raises ValueError if one of the files has not trained ``networks``, or if they do not agree on
+    the classes or on what they must.
+    """
+    files = [Path(path) for path in ([paths] if isinstance(paths, (str, Path)) else paths)]
+    if not files:
+        raise ValueError("no checkpoint given: name one, or several for an ensemble")
+    checkpoints = [Checkpoint.load(file) for file in files]
+    _check_class_names(files, checkpoints)
+    for file, checkpoint in zip(files, checkpoints, strict=True):
+        checkpoint.check_trained(networks, source=file)
+    if same_inference:
+        _check_inference(files, checkpoints, trust)
+    if same_resize:
+        _check_resize(files, checkpoints)
+    return checkpoints
+
+
+def load_model(checkpoint: Checkpoint, *, winograd: bool, trust: Sequence[str]) -> FasterRCNN:
+    """The model for inference: BN folded into the convolutions, on the CPU.
+
+    ``winograd``: see :func:`detection.model.frozen_bn.use_winograd`.
+    ``trust``: other packages that its classes may come from.
+    """
+    model = checkpoint.build_model(trust=trust)
+    assert isinstance(model, FasterRCNN)
+    use_winograd(model, winograd)
+    fold(model)
+    return model
+
+
+def _check_class_names(files: Sequence[Path], checkpoints: Sequence[Checkpoint]) -> None:
+    first = checkpoints[0].class_names
+    for file, checkpoint in zip(files, checkpoints, strict=True):
+        if list(checkpoint.class_names) != list(first):
+            raise ValueError(
+                f"{file} knows the classes {', '.join(checkpoint.class_names)}; {files[0]} knows "
+                f"{', '.join(first)}: an ensemble needs the same classes in the same order; "
+                "leave one out, or train them on the same data.classes"
+            )
+
+
+def _check_inference(
+    files: Sequence[Path], checkpoints: Sequence[Checkpoint], trust: Sequence[str]
+) -> None:
+    # Built: what an older file leaves unsaid is what a newer one says.
+    first = build(checkpoints[0].inference, trust=trust)
+    for file, checkpoint in zip(files, checkpoints, strict=True):
+        if build(checkpoint.inference, trust=trust) != first:
+            raise ValueError(
+                f"{file} was validated with other steps of inference than {files[0]}: say "
+                "which ones the ensemble is to take, with inference="
+            )
+
+
+def _check_resize(files: Sequence[Path], checkpoints: Sequence[Checkpoint]) -> None:
+    first = checkpoints[0]
+    for file, checkpoint in zip(files, checkpoints, strict=True):
+        if checkpoint.resize != first.resize:
+            raise ValueError(
+                f"{file} was trained on images of another size than {files[0]} "
+                f"({_sides(checkpoint)} and {_sides(first)}): say which one all of them are to "
+                "see, with shorter_side= and longest="
+            )
+
+
+def _sides(checkpoint: Checkpoint) -> str:
+    resize = checkpoint.resize
+    return f"shorter side {resize['shorter_sides'][0]}, longest {resize['longest']}"

@@ -1,0 +1,60 @@
+"""Proposals: the few boxes, out of all anchors, that Fast R-CNN is given (Ren et al. 2015, 3.3).
+
+The best anchors are regressed, clipped to the image, and thinned out by non-maximum suppression.
+
+Shapes: N images, B anchors per image, P proposals.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from detection import boxes as box_ops
+from detection.model.anchors import UNIT_WEIGHTS
+from detection.ops.nms import nms_until
+from detection.structures import Proposals
+
+
+@dataclass(frozen=True, kw_only=True)
+class ProposalSelection:
+    """The best ``before_nms`` boxes -> NMS at ``nms_iou`` -> the best ``after_nms``.
+
+    ``min_size``: boxes narrower or lower than this many pixels of the resized image are dropped.
+    """
+
+    before_nms: int
+    nms_iou: float
+    after_nms: int
+    min_size: float
+
+    @torch.no_grad()
+    def __call__(
+        self, logits: Tensor, deltas: Tensor, anchors: Tensor, sizes: list[tuple[int, int]]
+    ) -> list[Proposals]:
+        """The proposals of each image.
+
+        ``logits``: [N, B].  ``deltas``: [N, B, 4].  ``anchors``: [B, 4].
+        ``sizes``: (height, width) of the images.
+        """
+        best = logits.topk(min(self.before_nms, logits.shape[1]), dim=1)  # sorted
+        return [
+            self._of_image(
+                box_ops.decode(image_deltas[index], anchors[index], UNIT_WEIGHTS), values, size
+            )
+            for image_deltas, index, values, size in zip(
+                deltas, best.indices, best.values, sizes, strict=True
+            )
+        ]
+
+    def _of_image(self, boxes: Tensor, logits: Tensor, size: tuple[int, int]) -> Proposals:
+        """Regressed boxes of one image, best first -> its proposals."""
+        boxes = box_ops.clip(boxes, size)
+        extent = boxes[:, 2:] - boxes[:, :2]
+        # At least a sliver: a box without area overlaps nothing and can be regressed to nothing.
+        large = (extent >= max(self.min_size, 1e-3)).all(dim=1).nonzero()[:, 0]
+        boxes, logits = boxes[large], logits[large]
+        kept = nms_until(boxes, self.nms_iou, self.after_nms)
+        return Proposals(boxes=boxes[kept], logits=logits[kept])

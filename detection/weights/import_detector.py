@@ -1,0 +1,153 @@
+"""A file with detectron2's Faster R-CNN C4 -> the checkpoint of a detector."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor
+from torchvision.models.detection import FasterRCNN_ResNet50_FPN_Weights
+
+from detection.build import build
+from detection.checkpoint import Checkpoint
+from detection.data.formats.voc import VOC_CLASSES
+from detection.weights.architecture import check_architecture, resnet_depth
+from detection.weights.detectron2 import detectron2_name, from_detectron2
+from detection.weights.import_log import log_import
+from detection.weights.input_format import GivenInput, InputFormat
+from detection.weights.source import Source
+
+
+@dataclass(frozen=True, kw_only=True)
+class DetectorPreset:
+    """The configurations of a checkpoint, with the defaults of detectron2's C4 detectors.
+
+    ``model``: the file replaces its depth, BN, classes, pixels, stride and the RPN's channels.
+    ``resize``, ``inference``: copied into the checkpoint.
+    """
+
+    model: dict[str, Any]
+    resize: dict[str, Any]
+    inference: dict[str, Any]
+
+
+def import_detector(
+    source: Source,
+    *,
+    preset: DetectorPreset,
+    given: GivenInput,
+    class_names: Sequence[str] | None,
+) -> Checkpoint:
+    """The detector with its classes, pixels and stride.
+
+    ``class_names``: in the file's order; None if the classes are COCO's 80 or VOC's 20.
+    Raises ValueError, naming the file and the parameter, if the file is no such detector.
+    """
+    weights, left_out = _weights(source, preset)
+    found = given.completed(lambda: _input_format(source, preset))
+    model_config = _model_config(source, preset, weights, found)
+    _check_anchors(source, model_config)
+    check_architecture(model_config, weights, source=source)
+    log_import(found, left_out=source.left_out + left_out)
+    names, ids = _classes(source, model_config["num_classes"], class_names)
+    return Checkpoint(
+        weights=weights,
+        model_config=model_config,
+        resize=preset.resize,
+        inference=preset.inference,
+        class_names=names,
+        category_ids=ids,
+    )
+
+
+def _weights(source: Source, preset: DetectorPreset) -> tuple[dict[str, Tensor], list[str]]:
+    """(weights under our names, the names left out)."""
+    anchors = preset.model["rpn"]["anchors"]
+    try:
+        weights, left_out = from_detectron2(
+            source.weights, sizes=len(anchors["sizes"]), ratios=len(anchors["aspect_ratios"])
+        )
+    except ValueError as error:
+        raise ValueError(f"{source.path}: {error}") from None
+    for name in ("roi_head.logits.weight", "rpn.conv.weight"):
+        if name not in weights:
+            raise ValueError(f"{source.path}: {detectron2_name(name)} is missing")
+    return weights, left_out
+
+
+def _model_config(
+    source: Source, preset: DetectorPreset, weights: Mapping[str, Tensor], found: InputFormat
+) -> dict[str, Any]:
+    """The preset's configuration, with the values of the file."""
+    # A trained BN counts its batches, a frozen one does not.
+    trained = "backbone.conv1.bn.num_batches_tracked" in weights
+    extra = any(name.startswith("backbone.conv5_bn.") for name in weights)
+    if not trained and any(name.endswith("num_batches_tracked") for name in weights):
+        raise ValueError(f"{source.path}: some layers count batches and the first one does not")
+    config = copy.deepcopy(preset.model)
+    config["num_classes"] = len(weights["roi_head.logits.weight"]) - 1
+    config["pixels"] = found.pixel_config()
+    config["rpn"]["hidden_channels"] = len(weights["rpn.conv.weight"])
+    config["backbone"] |= {
+        "depth": resnet_depth(weights, path=source.path),
+        "stride_in_1x1": found.stride_in_1x1,
+        "bin_step": 2 if found.stride_in_1x1 else 1,
+        "norm": "trained_extra" if extra else "trained" if trained else "frozen",
+        "frozen_stages": [] if trained else ["conv1", "conv2"],
+    }
+    return config
+
+
+def _input_format(source: Source, preset: DetectorPreset) -> InputFormat:
+    """The pixels of the file, or else of the preset.  The stride follows from them."""
+    pixels = preset.model["pixels"]
+    mean = source.weights.get("pixel_mean", torch.tensor(pixels["mean"])).flatten().tolist()
+    std = source.weights.get("pixel_std", torch.tensor(pixels["std"])).flatten().tolist()
+    mean, std = ([round(float(value), 4) for value in values] for values in (mean, std))
+    # ImageNet's mean has more red than blue, which shows the order.
+    blue_first = mean[0] <= mean[2]
+    normalised = min(std) > 2
+    return InputFormat(
+        order="BGR" if blue_first else "RGB", mean=mean, std=std, stride_in_1x1=not normalised
+    )
+
+
+def _check_anchors(source: Source, model_config: Mapping[str, Any]) -> None:
+    """Raises ValueError if the file holds other anchors than the preset; newer files hold none."""
+    given = source.weights.get("proposal_generator.anchor_generator.cell_anchors.0")
+    if given is None:
+        return
+    config = model_config["rpn"]["anchors"]
+    anchors = build(config)
+    shape = (len(config["aspect_ratios"]), len(config["sizes"]), 4)
+    # In detectron2's order: the ratios of each size.
+    expected = anchors.at_origin.reshape(shape).transpose(0, 1).reshape(-1, 4)
+    if given.shape != expected.shape or not torch.allclose(given, expected, atol=0.01):
+        raise ValueError(
+            f"{source.path}: its anchors are {given.tolist()[:2]} ..., the preset's "
+            f"{expected.tolist()[:2]} ...: only detectron2's C4 anchors are imported"
+        )
+
+
+def _classes(
+    source: Source, number: int, class_names: Sequence[str] | None
+) -> tuple[list[str], list[int]]:
+    """The names and the category ids of the detector's classes."""
+    coco = FasterRCNN_ResNet50_FPN_Weights.DEFAULT.meta["categories"]
+    coco_ids = [i for i, name in enumerate(coco) if name not in ("__background__", "N/A")]
+    if class_names is not None:
+        names = [str(name) for name in class_names]
+        if len(names) != number:
+            raise ValueError(f"class_names has {len(names)} names, the file {number} classes")
+        return names, list(range(1, number + 1))
+    if number == len(coco_ids):
+        return [coco[i] for i in coco_ids], coco_ids
+    if number == len(VOC_CLASSES):
+        return list(VOC_CLASSES), list(range(1, number + 1))
+    raise ValueError(
+        f"{source.path}: {number} classes, neither COCO's 80 nor VOC's 20: name them in their "
+        "order with class_names=[first,second,...]"
+    )

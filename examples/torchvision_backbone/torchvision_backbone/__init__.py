@@ -1,0 +1,1 @@
+"""Backbones of torchvision for the detector of the package ``detection``."""

@@ -1,0 +1,164 @@
+"""A training as an object that any program makes and starts."""
+
+from __future__ import annotations
+
+import functools
+import json
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any, ClassVar
+
+import pytest
+import torch
+
+from detection.build import build
+from detection.checkpoint import ClassifierCheckpoint
+from detection.classification.loader import LabelledBatch
+from detection.engine.distributed import Processes
+from detection.engine.log import read_log
+from detection.engine.optimizers import adamw
+from detection.engine.runtime import Runtime
+from detection.engine.schedules import LinearDecay
+from detection.engine.train import TrainingRules
+from detection.engine.training_run import TrainingRun
+from detection.engine.validation import Goal
+from detection.structures import Metrics
+
+NAMES = ["dark", "bright"]
+ITERATIONS = 4
+MODEL = {
+    "_target_": "detection.classification.classifier.Classifier",
+    "num_classes": 2,
+    "pixels": {
+        "_target_": "detection.model.pixels.PixelFormat",
+        "order": "BGR",
+        "mean": [128.0] * 3,
+        "std": [64.0] * 3,
+    },
+    "backbone": {
+        "_target_": "detection.classification.cifar.CifarResNet",
+        "depth": 8,
+        "widths": [4, 4, 4],
+        "shortcut": "A",
+        "norm": "frozen",
+    },
+}
+
+
+class Counted:
+    """A validation whose error is 1 over the number of times that it was asked."""
+
+    goal: ClassVar[Goal] = Goal("error", higher_is_better=False)
+
+    def __init__(self) -> None:
+        self.calls = 0
+
+    def __call__(self) -> Metrics:
+        self.calls += 1
+        return {"error": 1 / self.calls}
+
+    def entries(self) -> dict[str, Any]:
+        return {"error": 1 / self.calls}
+
+    def table(self) -> str:
+        return "the table"
+
+
+def batches(start: int) -> list[LabelledBatch]:
+    generator = torch.Generator().manual_seed(0)
+    images = torch.randint(0, 256, (ITERATIONS, 2, 8, 8, 3), generator=generator).byte()
+    return [LabelledBatch(pair, torch.tensor([0, 1])) for pair in images][start:]
+
+
+def make_run(
+    folder: Path,
+    *,
+    resume: bool = False,
+    iterations: int = ITERATIONS,
+    initialise: Callable[[], Mapping[str, Any]] = dict,
+) -> TrainingRun:
+    torch.manual_seed(1)
+    describes = ClassifierCheckpoint(weights={}, model_config=MODEL, views={}, class_names=NAMES)
+    model = build(MODEL)
+    return TrainingRun(
+        folder=folder,
+        resume=resume,
+        describes=describes,
+        model=model,
+        network=model,
+        initialise=initialise,
+        optimizer=functools.partial(adamw, betas=(0.9, 0.99), weight_decay=0.0),
+        learning_rate=LinearDecay(
+            reference=0.01,
+            reference_batch=2,
+            batch_size=2,
+            warmup_iterations=0,
+            warmup_factor=1.0,
+            iterations=ITERATIONS,
+        ),
+        rules=TrainingRules(
+            iterations=iterations,
+            accumulate=1,
+            clip_norm=None,
+            log_every=1,
+            evaluate_every=2,
+            checkpoint_every=0,
+        ),
+        batches=lambda start: batches(start)[: iterations - start],
+        validation=Counted(),
+        runtime=Runtime(torch.device("cpu"), "fp32", workers=0, winograd=False),
+        processes=Processes(0, 1, 0),
+        seed=3,
+        settings="kept: as it is\n",
+    )
+
+
+def test_a_run_fills_its_folder_and_returns_what_it_measured(tmp_path: Path) -> None:
+    assert make_run(tmp_path / "run").start() == {"error": 0.5}  # validated after 2 and 4
+    names = {path.name for path in (tmp_path / "run").iterdir()}
+    assert names == {
+        "best.pt", "last.pt", "log.jsonl", "metrics.json", "loss.png", "tensorboard", "config.yaml"
+    }  # fmt: skip
+    assert (tmp_path / "run" / "config.yaml").read_text() == "kept: as it is\n"
+    metrics = json.loads((tmp_path / "run" / "metrics.json").read_text())
+    assert (metrics["error"], metrics["best"]) == (0.5, {"error": 0.5})
+    kinds = [line["kind"] for line in read_log(tmp_path / "run" / "log.jsonl")]
+    assert kinds == ["train", "train", "validation"] * 2
+
+
+def test_a_run_that_is_resumed_ends_with_the_same_weights(tmp_path: Path) -> None:
+    make_run(tmp_path / "whole").start()
+    make_run(tmp_path / "halves", iterations=2).start()
+
+    def must_not_be_called() -> Mapping[str, Any]:
+        raise AssertionError("a resumed run has its weights")
+
+    resumed = make_run(tmp_path / "halves", resume=True, initialise=must_not_be_called)
+    resumed.start()
+    whole, halves = (
+        ClassifierCheckpoint.load(tmp_path / name / "last.pt") for name in ("whole", "halves")
+    )
+    assert whole.training["iteration"] == halves.training["iteration"] == ITERATIONS
+    assert all(torch.equal(whole.weights[name], halves.weights[name]) for name in whole.weights)
+
+
+def test_what_the_first_weights_say_of_the_model_stays_in_its_checkpoints(tmp_path: Path) -> None:
+    make_run(tmp_path, iterations=2, initialise=lambda: {"trained": ["rpn"]}).start()
+    make_run(tmp_path, resume=True).start()
+    for name in ("best.pt", "last.pt"):
+        assert ClassifierCheckpoint.load(tmp_path / name).training["trained"] == ["rpn"]
+
+
+def test_nothing_is_left_to_do(tmp_path: Path) -> None:
+    make_run(tmp_path).start()
+    before = (tmp_path / "metrics.json").read_bytes()
+    assert make_run(tmp_path, resume=True).start() is None
+    assert (tmp_path / "metrics.json").read_bytes() == before
+
+
+def test_a_folder_with_a_run_is_refused_before_anything_is_written(tmp_path: Path) -> None:
+    make_run(tmp_path).start()
+    before = {path: path.read_bytes() for path in tmp_path.rglob("*") if path.is_file()}
+    with pytest.raises(ValueError, match="go on from it with resume=true"):
+        make_run(tmp_path).start()
+    assert before == {path: path.read_bytes() for path in tmp_path.rglob("*") if path.is_file()}
