@@ -19,7 +19,7 @@ from torch import Tensor
 from torch.distributed import TCPStore
 
 from detection.cli import bn_statistics, train_classifier, train_net
-from detection.cli.launch import compose_config
+from detection.cli.compose import compose_config
 
 ROOT = Path(__file__).resolve().parents[2]
 RUNTIME = ["runtime=exact", "runtime.workers=0", "runtime.device=cpu"]
