@@ -27,6 +27,7 @@ PAGES = [
     ROOT / "CONTRIBUTING.md",
     ROOT / "datasets" / "README.md",
     *sorted((ROOT / "docs").glob("*.md")),
+    *sorted((ROOT / "examples").glob("*/README.md")),
 ]
 FENCE = re.compile(r"^```(\w*)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 # A block that shows a tree of files, values or a message, and no commands.
@@ -126,7 +127,10 @@ def test_the_commands_are_seen_at_all() -> None:
 
 
 @pytest.mark.parametrize("name", TOOLS)
-def test_a_tools_command_composes(name: str) -> None:
+@pytest.mark.usefixtures("mypackage")  # which CONTRIBUTING.md's commands name
+def test_a_tools_command_composes(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    for example in (ROOT / "examples").iterdir():
+        monkeypatch.syspath_prepend(example)
     call = tool_of(TOOLS[name])
     assert call
     tool, arguments = call
