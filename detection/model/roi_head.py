@@ -96,8 +96,8 @@ class RoIHead(nn.Module):
         """(class loss, box loss), sums over the sampled regions of one image."""
         sampled = target.sampled
         classes = class_loss(logits, target.labels)
-        own_deltas = deltas_of_class(deltas, target.labels)
-        box = smooth_l1(own_deltas, target.deltas, sigma=self.sigma) * sampled.positive
+        class_deltas = deltas_of_class(deltas, target.labels)
+        box = smooth_l1(class_deltas, target.deltas, sigma=self.sigma) * sampled.positive
         return sampled.sum(classes), sampled.sum(box)
 
     def predictions(
