@@ -31,6 +31,8 @@ class RoIHead(nn.Module):
     ``class_init_std``, ``box_init_std``: standard deviations of the two layers' initial weights.
     """
 
+    class_layers = ("logits", "deltas")  # the two sibling layers
+
     def __init__(
         self,
         *,

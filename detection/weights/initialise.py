@@ -30,8 +30,6 @@ from detection.weights.torchvision import from_torchvision
 
 log = logging.getLogger(__name__)
 
-CLASS_LAYERS = ("roi_head.logits.", "roi_head.deltas.")  # the two layers that depend on the classes
-
 
 @dataclass(frozen=True, kw_only=True)
 class InitialWeights:
@@ -39,7 +37,7 @@ class InitialWeights:
 
     ``backbone``: a file of an ImageNet network.  ``detector``: a checkpoint of a whole detector.
     Neither: random weights.
-    ``new_classes``: whether ``detector`` may know other classes; the two layers that depend on
+    ``new_classes``: whether ``detector`` may know other classes; the head's layers that depend on
     them keep their random weights then.
     Raises ValueError if both are given.
     """
@@ -77,9 +75,10 @@ class InitialWeights:
         given = Checkpoint.load(path)
         weights = given.weights
         if self.new_classes:
+            of_classes = tuple(f"roi_head.{layer}." for layer in model.roi_head.class_layers)
             random = model.state_dict()
             weights = {
-                name: random[name] if name.startswith(CLASS_LAYERS) else value
+                name: random[name] if name.startswith(of_classes) else value
                 for name, value in weights.items()
             }
         elif list(given.class_names) != list(class_names):
