@@ -39,6 +39,7 @@ MODEL = [
     "model.rpn.test_proposals.after_nms=4",
     "model.rpn.training_proposals.after_nms=8",
     "model.roi_head.sampling.per_image=4",
+    "model.roi_head.pooled_size=4",
 ]
 
 
@@ -97,7 +98,6 @@ def test_train(tmp_path: Path) -> None:
 
 def test_the_training_step_of_modern_c4_is_compared_too(tmp_path: Path) -> None:
     overrides = ["experiment=modern_c4", *MODEL, "data.shorter_sides=[48]", "schedule.batch_size=1"]
-    overrides += ["model.roi_head.pooled_size=4"]
     report = run("train", tmp_path, f"train.overrides={as_list(overrides)}", "train.classes=3")
     assert len(report["rows"]) == 3
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import logging
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -59,33 +59,13 @@ def run(tool: ModuleType, *arguments: str) -> None:
     tool.main(compose_config(CONFIG[tool], list(arguments)))
 
 
-@pytest.fixture
-def run_in_two(in_two_processes: Callable[..., Any]) -> Callable[..., None]:
-    """:func:`run`, in two processes."""
-
-    def start(tool: ModuleType, *arguments: str) -> None:
-        done = in_two_processes(str(tool.__file__), *arguments)
-        assert done.returncode == 0, done.stderr[-3000:]
-
-    return start
-
-
 def read_json(path: Path) -> Any:
     return json.loads(path.read_text())
 
 
 @pytest.fixture(scope="module")
-def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Two classes, bright and dark, 16 + 6 pictures."""
-    root = tmp_path_factory.mktemp("classes")
-    random = np.random.default_rng(0)
-    for split, count in (("train", 8), ("test", 3)):
-        for name, level in (("bright", 200), ("dark", 50)):
-            (root / split / name).mkdir(parents=True)
-            for i in range(count):
-                image = np.clip(random.normal(level, 30, (32, 32, 3)), 0, 255).astype(np.uint8)
-                cv2.imwrite(str(root / split / name / f"{i}.png"), image)
-    return root
+def data(bright_and_dark: Path) -> Path:
+    return bright_and_dark
 
 
 @pytest.fixture(scope="module")
@@ -125,46 +105,6 @@ def test_a_killed_and_resumed_training_ends_with_the_same_weights(
     resumed = weights_of(tmp_path / "last.pt")
     for name, value in weights_of(trained / "last.pt").items():
         assert torch.equal(resumed[name], value), name
-
-
-def test_two_processes_equal_one(
-    data: Path, tmp_path: Path, run_in_two: Callable[..., None]
-) -> None:
-    # With fixed BN: each process normalises by its own part of the mini-batch, as in the paper.
-    weights = []
-    for number, start in ((1, run), (2, run_in_two)):
-        folder = tmp_path / str(number)
-        start(train_classifier, *SMALL, f"data.root={data}", f"output_dir={folder}",
-              "model.backbone.norm=frozen", "schedule.rules.iterations=2",
-              "schedule.learning_rate.reference=0.001")  # fmt: skip
-        weights.append(weights_of(folder / "last.pt"))
-    for name, value in weights[0].items():
-        torch.testing.assert_close(weights[1][name], value, rtol=1e-4, atol=1e-6, msg=name)
-
-
-def test_statistics_do_not_depend_on_processes_and_batches(
-    trained: Path, data: Path, tmp_path: Path, run_in_two: Callable[..., None]
-) -> None:
-    found = []
-    for number, start, batch_size in ((1, run, 16), (2, run_in_two, 3)):
-        folder = tmp_path / str(number)
-        start(
-            bn_statistics,
-            f"checkpoint={trained / 'last.pt'}",
-            f"data.root={data}",
-            "data.val_split=test",
-            f"batch_size={batch_size}",
-            f"output_dir={folder}",
-            *RUNTIME,
-        )
-        found.append(weights_of(folder / "classifier.pt"))
-        assert {"error", "error_before"} <= read_json(folder / "metrics.json").keys()
-    before = weights_of(trained / "last.pt")
-    for name, value in found[0].items():
-        torch.testing.assert_close(found[1][name], value, rtol=1e-5, atol=1e-5, msg=name)
-        # The statistics are new, and nothing else is.
-        is_statistic = name.endswith(("running_mean", "running_var"))
-        assert torch.equal(value, before[name]) != is_statistic, name
 
 
 def test_testing_repeats_the_error_of_training(trained: Path, data: Path, tmp_path: Path) -> None:

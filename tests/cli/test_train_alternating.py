@@ -18,6 +18,7 @@ from torch import Tensor
 from detection.checkpoint import Checkpoint
 from detection.cli import import_weights, propose, test_net, train_alternating, train_net
 from detection.cli.compose import compose_config
+from detection.engine import log
 from detection.engine.alternating_training import four_steps
 from detection.engine.log import read_log
 from detection.engine.training_run import TrainingRun
@@ -44,6 +45,12 @@ STEPS = ("1_rpn", "2_fast_rcnn", "3_rpn", "4_fast_rcnn")
 def _runtime_as_before() -> Iterator[None]:
     yield
     torch.use_deterministic_algorithms(False)
+
+
+@pytest.fixture(autouse=True)
+def _curves_are_drawn_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    # By ``trained``, which is made before: a picture takes longer than an iteration.
+    monkeypatch.setattr(log, "plot_training", lambda lines, picture: None)
 
 
 @pytest.fixture(scope="module")
@@ -176,9 +183,20 @@ def test_a_step_that_others_are_built_on_is_not_trained_on(
     assert (tmp_path / "run" / "1_rpn" / "last.pt").read_bytes() == before
 
 
-def test_a_step_that_is_trained_on_proposes_anew(trained: Path, data: Path, tmp_path: Path) -> None:
+def test_a_step_that_is_trained_on_proposes_anew(
+    trained: Path, data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     shutil.copytree(trained / "1_rpn", tmp_path / "run" / "1_rpn")
-    train(data, tmp_path / "run", "resume=true", "schedule.rules.iterations=2")
+    start = TrainingRun.start
+
+    def dies_in_step_2(run: TrainingRun) -> Any:
+        if run.folder.name == STEPS[1]:
+            raise KeyboardInterrupt
+        return start(run)
+
+    monkeypatch.setattr(TrainingRun, "start", dies_in_step_2)  # what is asked for is there by then
+    with pytest.raises(KeyboardInterrupt):
+        train(data, tmp_path / "run", "resume=true", "schedule.rules.iterations=2")
     name = "1_rpn/train_proposals.safetensors"
     assert (tmp_path / "run" / name).read_bytes() != (trained / name).read_bytes()
 

@@ -13,35 +13,44 @@ from detection.engine.distributed import Processes, resolve_device
 RunInTwo = Callable[..., subprocess.CompletedProcess[str]]
 
 
-def write_script(folder: Path, body: str) -> Path:
-    """A script that runs ``body``, which knows ``processes``."""
-    script = folder / "script.py"
-    lines = [
-        "from detection.engine.distributed import join_processes",
-        'with join_processes("cpu") as processes:',
-    ]
-    script.write_text("\n".join([*lines, *(f"    {line}" for line in body.splitlines())]))
-    return script
+# Started once, for what goes well and for what then ends it: each start imports torch three times.
+SCRIPT = """\
+import sys
+from detection.engine.distributed import join_processes
+
+with join_processes("cpu") as processes:
+    rank = processes.rank
+    said = [processes.gather(rank), processes.from_first(rank)]
+    said.append(processes.mean({"a": rank * 3}))
+    processes.wait()
+    with open(f"{sys.argv[1]}/{rank}", "w") as file:
+        file.write(str(said))
+    processes.wait()
+    if rank == 1:
+        raise ValueError("its image is broken")
+    processes.wait()
+"""
 
 
-def test_they_tell_each_other(tmp_path: Path, in_two_processes: RunInTwo) -> None:
-    script = write_script(
-        tmp_path,
-        "rank = processes.rank\n"
-        "said = [processes.gather(rank), processes.from_first(rank)]\n"
-        "said.append(processes.mean({'a': rank * 3}))\n"
-        "processes.wait()\n"
-        f"open({str(tmp_path)!r} + f'/{{processes.rank}}', 'w').write(str(said))",
-    )
-    done = in_two_processes(script)
-    assert done.returncode == 0, done.stderr[-3000:]
+@pytest.fixture(scope="module")
+def ended(
+    tmp_path_factory: pytest.TempPathFactory, in_two_processes: RunInTwo
+) -> tuple[Path, subprocess.CompletedProcess[str]]:
+    """The folder in which two processes ran ``SCRIPT``, and how they ended."""
+    folder = tmp_path_factory.mktemp("processes")
+    (folder / "script.py").write_text(SCRIPT)
+    return folder, in_two_processes(folder / "script.py", folder)
+
+
+def test_they_tell_each_other(ended: tuple[Path, subprocess.CompletedProcess[str]]) -> None:
+    folder, done = ended
     for rank in "01":
-        assert (tmp_path / rank).read_text() == "[[0, 1], 0, {'a': 1.5}]"
+        assert (folder / rank).is_file(), done.stderr[-3000:]
+        assert (folder / rank).read_text() == "[[0, 1], 0, {'a': 1.5}]"
 
 
-def test_an_error_in_one_ends_all(tmp_path: Path, in_two_processes: RunInTwo) -> None:
-    body = "if processes.rank == 1:\n    raise ValueError('its image is broken')\nown.wait()"
-    done = in_two_processes(write_script(tmp_path, body))
+def test_an_error_in_one_ends_all(ended: tuple[Path, subprocess.CompletedProcess[str]]) -> None:
+    _, done = ended
     assert done.returncode != 0
     assert "its image is broken" in done.stderr
 
