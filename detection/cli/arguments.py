@@ -18,8 +18,7 @@ from omegaconf import DictConfig, OmegaConf
 
 from detection.cli.commands import Command, Place
 from detection.cli.config_folders import searched_first, top_level_keys
-
-OVERRIDE = re.compile(r"(\+{0,2}[\w.@/-]+=.*|~[\w.@/-]+(=.*)?)", re.DOTALL)
+from detection.cli.explain import SHAPE
 
 
 @dataclass(frozen=True)
@@ -81,7 +80,7 @@ def parse(command: Command, words: list[str]) -> Arguments:
 def _is_override(word: str, command: Command) -> bool:
     if not command.places:
         return True
-    if not OVERRIDE.fullmatch(word) or word.startswith(("/", "./", "../", "~/")):
+    if not SHAPE.fullmatch(word) or word.startswith(("/", "./", "../", "~/")):
         return False
     head = re.split(r"[.@/=]", word.lstrip("+~"), maxsplit=1)[0]
     # ~name/photos is a user's folder, where there is such a user; ~name deletes a key.

@@ -13,6 +13,9 @@ from omegaconf import DictConfig, OmegaConf
 
 from detection.cli.config_folders import groups_of, is_group
 
+# key=value, +key=value, ++key=value, ~key or ~key=value
+SHAPE = re.compile(r"(\+{0,2}[\w.@/-]+=.*|~[\w.@/-]+(=.*)?)", re.DOTALL)
+
 
 @dataclass(frozen=True)
 class OtherName:
@@ -47,6 +50,9 @@ OTHER_NAMES = {
 
 def explain(error: Exception, config: str, overrides: list[str], known: DictConfig) -> str:
     """One line.  ``known``: the configuration without what is wrong."""
+    for override in overrides:
+        if not SHAPE.fullmatch(override):
+            return f"{override!r} is no override: write key=value, for example data.root=/path"
     if isinstance(error, OverrideParseException):
         return _cannot_be_read(error.override)
     groups = groups_of(config)
@@ -71,8 +77,6 @@ def _problem(
     keys = [*_keys(known), *groups]
     key, _, value = override.lstrip("+~").partition("=")
     deletes = override.startswith("~")
-    if not re.fullmatch(r"[\w.@/-]+", key) or not (deletes or "=" in override):
-        return "is no override: write key=value, for example data.root=/path"
     if key in groups and value not in (*groups[key], "null") and not deletes:
         return f"there is no such {key}; {nearest(value, groups[key])}"
     group = key.partition(".")[0]
