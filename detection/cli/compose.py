@@ -54,31 +54,32 @@ def _drop_old_settings(composed: DictConfig, key: str, overrides: list[str]) -> 
     named = [o.lstrip("+").partition("=")[0] for o in overrides]
     given = {name.removeprefix(f"{key}.").partition(".")[0] for name in named}
     in_files = [str(name) for name in node if not str(name).startswith("_") and name not in given]
-    taken = _arguments(node["_target_"], f"{key}._target_")
+    taken = _takes(node["_target_"], in_files, f"{key}._target_")
     dropped = [name for name in in_files if name not in taken]
     with open_dict(composed):
         for name in dropped:
             del node[name]
     if in_files:
-        kept = [f"{name}={node[name]}" for name in in_files if name in taken]
         log.info(
             "%s: %s takes %s from the files, and not %s",
             key,
             node["_target_"],
-            ", ".join(kept) or "nothing",
+            ", ".join(taken) or "nothing",
             ", ".join(dropped) or "anything else",
         )
 
 
-def _arguments(target: str, key: str) -> set[str]:
-    """The names of what a class on the command line is called with."""
+def _takes(target: str, names: list[str], key: str) -> list[str]:
+    """Those of ``names`` that a class on the command line has an argument for."""
     module, _, name = target.rpartition(".")
     try:
-        return set(inspect.signature(getattr(importlib.import_module(module), name)).parameters)
+        arguments = inspect.signature(getattr(importlib.import_module(module), name)).parameters
     except (ImportError, AttributeError, ValueError, TypeError) as error:
         raise ValueError(
             f"{key}={target}: cannot be imported ({error}); install the package, or mend the name"
         ) from None
+    takes_all = any(a.kind is inspect.Parameter.VAR_KEYWORD for a in arguments.values())
+    return [name for name in names if takes_all or name in arguments]
 
 
 def _with_groups(config: str, overrides: list[str]) -> DictConfig:
