@@ -17,6 +17,8 @@ from pathlib import Path
 import pytest
 import torch
 
+from detection.cli.arguments import parse
+from detection.cli.commands import COMMANDS
 from detection.cli.compose import compose_config
 from detection.model.resnet import ResNet
 from detection.shapes.dataset import generate
@@ -89,7 +91,11 @@ def tool_of(words: list[str]) -> tuple[str, list[str]] | None:
 
 def configuration_of(tool: str) -> str:
     """The file of configs/ that the tool composes."""
-    found = re.search(r'config="(\w+)"', (ROOT / "tools" / f"{tool}.py").read_text())
+    text = (ROOT / "tools" / f"{tool}.py").read_text()
+    command = re.search(r'COMMANDS\["([\w-]+)"\]', text)
+    if command:
+        return COMMANDS[command[1]].config
+    found = re.search(r'config="(\w+)"', text)
     assert found
     return found[1]
 
@@ -159,6 +165,11 @@ def known(words: list[str]) -> bool:
         return (ROOT / "detection" / "ops" / "__main__.py").is_file()
     if program == "pip":
         return arguments[:1] == ["install"]
+    if program == "detection" and arguments[0] in COMMANDS:
+        command = COMMANDS[arguments[0]]
+        given = parse(command, arguments[1:])
+        compose_config(command.config, given.overrides)
+        return {*given.paths} == {command.output, *(place.key for place in command.places)}
     if program == "pre-commit":
         return arguments == ["install"] and (ROOT / ".pre-commit-config.yaml").is_file()
     if program in ("wget", "."):  # an address, and the shell's own command
