@@ -1,4 +1,4 @@
-"""Builds the RoI kernels, detection/ops/csrc; the rest of the package is in pyproject.toml.
+"""Builds the RoI kernels, detection/ops/csrc, and packs configs/; the rest is in pyproject.toml.
 
     detection/ops/_cpu.abi3.so    needs a C++20 compiler: $CXX, or c++, g++, clang++
     detection/ops/_cuda.abi3.so   needs also nvcc ($CUDA_HOME/bin, or on the path) and a CUDA torch;
@@ -25,6 +25,7 @@ from pathlib import Path
 
 from setuptools import Extension, setup
 from setuptools.command.build_ext import build_ext
+from setuptools.command.build_py import build_py
 
 ROOT = Path(__file__).resolve().parent
 SOURCES = ROOT / "detection" / "ops" / "csrc"
@@ -68,6 +69,36 @@ class BuildKernels(build_ext):
                 f"{error}. torchvision's operators take its place.",
                 file=sys.stderr,
             )
+
+
+class PackConfigs(build_py):
+    """Copies configs/ into the wheel, as detection/configs.
+
+    An editable install reads them where they stand: there is no copy that could grow old.
+    """
+
+    def run(self) -> None:
+        super().run()
+        if self.editable_mode:
+            return
+        shutil.rmtree(Path(self.build_lib) / "detection" / "configs", ignore_errors=True)
+        for target, source in self._configs().items():
+            self.mkpath(str(Path(target).parent))
+            self.copy_file(source, target)
+
+    def get_outputs(self, include_bytecode: bool = True) -> list[str]:
+        return [*super().get_outputs(include_bytecode), *self._configs()]
+
+    def get_output_mapping(self) -> dict[str, str]:
+        return super().get_output_mapping() | self._configs()
+
+    def get_source_files(self) -> list[str]:
+        return [*super().get_source_files(), *self._configs().values()]
+
+    def _configs(self) -> dict[str, str]:
+        """Target -> source, relative to the repository."""
+        sources = sorted(path.relative_to(ROOT) for path in ROOT.glob("configs/**/*.yaml"))
+        return {str(Path(self.build_lib) / "detection" / path): str(path) for path in sources}
 
 
 def compile_cpu(target: Path, build: Path) -> None:
@@ -218,6 +249,6 @@ setup(
         )
         for name, source in (("_cpu", "roi_pool.cpp"), ("_cuda", "roi_pool.cu"))
     ],
-    cmdclass={"build_ext": BuildKernels},
+    cmdclass={"build_ext": BuildKernels, "build_py": PackConfigs},
     options={"bdist_wheel": {"py_limited_api": "cp310"}},
 )

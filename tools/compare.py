@@ -5,8 +5,8 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
-from detection.cli.compare import main
+from detection.cli.commands import COMMANDS
 from detection.cli.launch import launch
 
 if __name__ == "__main__":
-    launch(main, config="compare")
+    launch(COMMANDS["compare"], sys.argv)

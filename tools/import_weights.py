@@ -5,8 +5,8 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
-from detection.cli.import_weights import main
+from detection.cli.commands import COMMANDS
 from detection.cli.launch import launch
 
 if __name__ == "__main__":
-    launch(main, config="import_weights")
+    launch(COMMANDS["import"], sys.argv)

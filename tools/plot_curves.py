@@ -5,8 +5,8 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
+from detection.cli.commands import COMMANDS
 from detection.cli.launch import launch
-from detection.cli.plot_curves import main
 
 if __name__ == "__main__":
-    launch(main, config="plot_curves")
+    launch(COMMANDS["plot-curves"], sys.argv)

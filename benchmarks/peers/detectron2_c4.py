@@ -103,7 +103,7 @@ def _configuration(model: FasterRCNN, backbone: ResNet, rule: PostProcessing) ->
     assert isinstance(head, RoIHead)
     cfg = get_cfg()  # its defaults are a C4 detector
     cfg.MODEL.DEVICE = "cpu"
-    blocks = tuple(len(backbone.get_submodule(s)) for s in STAGES[1:])  # type: ignore[arg-type]
+    blocks = tuple(len(backbone.get_submodule(s)) for s in STAGES[1:])
     cfg.MODEL.RESNETS.DEPTH = next(
         depth for depth, numbers in BLOCKS.items() if numbers == blocks and depth >= 50
     )

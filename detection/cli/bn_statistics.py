@@ -23,7 +23,7 @@ from detection.classification.classifier import Classifier
 from detection.classification.evaluate import measure_error
 from detection.classification.images import LabelledImages, open_labelled
 from detection.classification.loader import ViewBatches, view_loader
-from detection.cli.launch import started
+from detection.cli.processes import started
 from detection.engine.distributed import Processes
 from detection.engine.metrics_file import write_metrics
 from detection.engine.runtime import Runtime

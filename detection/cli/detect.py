@@ -10,6 +10,7 @@ import json
 import logging
 import os
 import time
+from collections.abc import Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
@@ -31,7 +32,7 @@ log = logging.getLogger("detect")
 def main(config: DictConfig) -> None:
     runtime = set_up_runtime(**config.runtime)
     detector = make_detector(config, runtime)
-    paths = find_images(config.images)
+    paths = _find(config.images)
     names = _names(paths)
     folder = Path(config.output_dir)
     folder.mkdir(parents=True, exist_ok=True)
@@ -72,6 +73,14 @@ def main(config: DictConfig) -> None:
     )
     if done < len(paths):
         raise ValueError(f"{len(paths) - done} of {len(paths)} images could not be read, see above")
+
+
+def _find(images: str | Sequence[str]) -> list[Path]:
+    """The images that one pattern, or several, stand for, each once."""
+    if isinstance(images, str):
+        return find_images(images)
+    found = [path for pattern in images for path in find_images(pattern)]
+    return list(dict.fromkeys(Path(os.path.abspath(path)) for path in found))
 
 
 def _names(paths: list[Path]) -> dict[Path, tuple[int, str]]:

@@ -58,8 +58,8 @@ def detector_training(config: DictConfig, runtime: Runtime, processes: Processes
         category_ids=list(train_set.category_ids),
     )
     initial = InitialWeights(
-        backbone=Path(config.weights) if config.weights else None,
-        detector=Path(config.init) if config.init else None,
+        backbone=_path(config.weights),
+        detector=_path(config.init),
         new_classes=config.init_new_classes,
     )
 
@@ -103,6 +103,10 @@ def detector_training(config: DictConfig, runtime: Runtime, processes: Processes
         settings=OmegaConf.to_yaml(config, resolve=True),
         update_bn_statistics=update_bn_statistics if config.schedule.precise_bn else None,
     )
+
+
+def _path(given: str | None) -> Path | None:
+    return Path(given).expanduser() if given else None
 
 
 def _training_data(config: DictConfig) -> tuple[DetectionDataset, DetectionDataset]:

@@ -1,37 +1,49 @@
-"""The door: runs a command under its configuration, and turns what is wrong into one line."""
+"""Runs a command under its configuration, and turns what is wrong into one line.
+
+Until the configuration stands nothing is imported that takes long, torch above all: a question or
+a typing error is answered at once.
+"""
 
 from __future__ import annotations
 
+import ast
+import importlib
+import importlib.util
 import logging
 import os
 import sys
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from pathlib import Path
 
-import torch
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import MissingMandatoryValue, OmegaConfBaseException
 
-from detection.cli.compose import compose_config, groups_of
-from detection.engine.distributed import Processes, join_processes
-from detection.engine.runtime import Runtime, set_up_runtime
+from detection.cli.arguments import parse
+from detection.cli.commands import Command
+from detection.cli.compose import compose_config
+from detection.cli.config_folders import groups_of, searched_first
 
 
-def launch(main: Callable[[DictConfig], None], *, config: str) -> None:
-    """Calls ``main`` with configs/<config>.yaml under the overrides of the command line.
+def launch(command: Command, argv: list[str]) -> None:
+    """Calls the command's ``main`` with its configuration under what the command line says.
+
+    ``argv``: the program's name and the arguments, as in ``sys.argv``.
 
     ``--help`` prints the configuration.  What is wrong with the user's input (ValueError and
     files that are not there) ends the program with one line instead of a traceback.
     """
     logging.basicConfig(level=logging.INFO, format="%(message)s", stream=sys.stderr)
-    arguments = sys.argv[1:]
-    wants_help = "--help" in arguments or "-h" in arguments
+    program, *words = argv
     try:
-        composed = compose_config(config, [a for a in arguments if a not in ("--help", "-h")])
-        if wants_help:
-            print(_help(main, config, composed))
-            return
-        main(composed)
+        arguments = parse(command, words)
+        with searched_first(arguments.config_dir):
+            composed = compose_config(command.config, arguments.overrides)
+            arguments.fill(composed)
+            if arguments.wants_help:
+                print(_help(command, program, composed))
+                return
+            for key in sorted(OmegaConf.missing_keys(composed)):
+                raise ValueError(_is_needed(command, key))
+            importlib.import_module(command.module).main(composed)
     except KeyboardInterrupt:
         sys.exit("interrupted")
     except (ValueError, FileNotFoundError, FloatingPointError) as error:
@@ -39,35 +51,31 @@ def launch(main: Callable[[DictConfig], None], *, config: str) -> None:
             raise
         sys.exit(f"error: {error}")
     except MissingMandatoryValue as error:
-        key = error.full_key or "a value"
-        sys.exit(f"error: {key} is needed: add {key}=... to the command line (--help lists all)")
+        sys.exit(f"error: {_is_needed(command, error.full_key or 'a value')}")
     except OmegaConfBaseException as error:
         sys.exit(f"error: configuration: {error}")
 
 
-@contextmanager
-def started(config: DictConfig, *, one_size: bool = False) -> Iterator[tuple[Runtime, Processes]]:
-    """Joins the processes and applies ``config.runtime``; all but the first log warnings alone.
-
-    ``one_size``: whether all mini-batches have the same shape.
-    """
-    automatic = "cuda" if torch.cuda.is_available() else "cpu"
-    device = config.runtime.device
-    device_type = automatic if device == "auto" else device.split(":")[0]
-    with join_processes(device_type) as processes:
-        if not processes.is_first:
-            logging.getLogger().setLevel(logging.WARNING)
-        local_rank = processes.local_rank
-        yield (
-            set_up_runtime(**config.runtime, local_rank=local_rank, one_size=one_size),
-            processes,
-        )
+def _is_needed(command: Command, key: str) -> str:
+    names = [place.name for place in command.places if place.key == key]
+    plain = f"{names[0]}, or " if names else ""
+    return f"{key} is needed: add {plain}{key}=... to the command line (--help lists all)"
 
 
-def _help(main: Callable[[DictConfig], None], config: str, composed: DictConfig) -> str:
-    description = (sys.modules[main.__module__].__doc__ or "").strip()
-    groups = "\n".join(f"  {name}={'|'.join(files)}" for name, files in groups_of(config).items())
+def _help(command: Command, program: str, composed: DictConfig) -> str:
+    groups = groups_of(command.config)
+    choices = "\n".join(f"  {name}={'|'.join(files)}" for name, files in groups.items())
     return (
-        f"{description}\n\nGroups:\n{groups}\n\nAll values (override any as key=value), from "
-        f"configs/{config}.yaml:\n\n{OmegaConf.to_yaml(composed)}"
+        f"usage: {program} {command.usage}\n\n{_docstring(command.module)}\n\nGroups:\n{choices}"
+        f"\n\nAll values (override any as key=value), from configs/{command.config}.yaml:\n\n"
+        f"{OmegaConf.to_yaml(composed)}"
     )
+
+
+def _docstring(module: str) -> str:
+    """That of the command, read without importing it."""
+    spec = importlib.util.find_spec(module)
+    assert spec is not None
+    assert spec.origin is not None
+    source = Path(spec.origin).read_text(encoding="utf-8")
+    return ast.get_docstring(ast.parse(source)) or ""

@@ -22,8 +22,8 @@ from omegaconf import DictConfig, OmegaConf
 
 from detection.build import packages_of
 from detection.cli.detector_training import detector_training
-from detection.cli.launch import started
 from detection.cli.objects import as_plain, open_split
+from detection.cli.processes import started
 from detection.engine.alternating_training import AlternatingTraining, Split, Step
 from detection.engine.distributed import Processes
 from detection.engine.propose import write_proposals

@@ -11,7 +11,7 @@ from __future__ import annotations
 from omegaconf import DictConfig
 
 from detection.cli.classifier_training import classifier_training
-from detection.cli.launch import started
+from detection.cli.processes import started
 
 
 def main(config: DictConfig) -> None:

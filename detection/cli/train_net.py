@@ -12,7 +12,7 @@ from __future__ import annotations
 from omegaconf import DictConfig
 
 from detection.cli.detector_training import detector_training
-from detection.cli.launch import started
+from detection.cli.processes import started
 
 
 def main(config: DictConfig) -> None:

@@ -94,7 +94,7 @@ class LinearDecay(Schedule):
     iterations: int
 
     def progress(self, iteration: int) -> float:
-        return 1 - iteration / self.iterations
+        return max(0.0, 1 - iteration / self.iterations)  # beyond them: no ascent
 
     def __str__(self) -> str:
         return f"{super().__str__()}, falling to zero at {self.iterations}"

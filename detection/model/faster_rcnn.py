@@ -110,7 +110,7 @@ class FasterRCNN(nn.Module):
     ) -> Callable[[list[Tensor]], list[RegionPredictions]]:
         """:meth:`classify` on these features, for one set of boxes after another.
 
-        Global context is computed once, and each region once.
+        Global context is computed once; on a CPU equal regions are, too (RegionCache).
         """
         context = self.context(features, sizes)
         caches = [self.region_cache(image[None]) for image in features]

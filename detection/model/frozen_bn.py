@@ -1,12 +1,12 @@
-"""Convolution + batch normalisation, and the frozen kind that is never an operation of its own.
+"""Frozen batch normalisation (BN), merged into the convolution before it (He et al. 2015, app. A).
 
-The paper's appendix: after pre-training, "the BN layers are fixed during fine-tuning", mainly to
-save memory.  A fixed BN is the affine map ``y * scale + shift`` per channel, and
-``conv(x, w) * scale + shift == conv(x, w * scale) + shift``.  So in training the scale multiplies
-the *weight* on the fly (exact, differentiable, and no normalised copy of the activations is kept),
-and for inference :func:`fold` multiplies it once and for all.
+After pre-training, "the BN layers are fixed during fine-tuning", mainly to save memory.  A fixed BN
+is the affine map ``y * scale + shift`` per channel, and
+``conv(x, w) * scale + shift == conv(x, w * scale) + shift``.  In training the scale multiplies the
+*weight* at each step: this is exact and differentiable, and keeps no normalised copy of the
+activations.  For inference :func:`fold` multiplies the weight once.
 
-On CPUs the 3x3 convolutions among them can take :mod:`detection.ops.winograd`'s short way.
+On CPUs the 3x3 convolutions can use :mod:`detection.ops.winograd`.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ Norm = Literal["frozen", "trained", "trained_extra"]
 
 
 class FrozenBN(nn.Module):
-    """The statistics and the affine parameters of a BN layer that does not learn any more.
+    """The statistics and the affine parameters of a BN layer that no longer learns.
 
     State: ``weight``, ``bias``, ``running_mean``, ``running_var``, each [C], named as in
     ``nn.BatchNorm2d`` so that the state dicts of the two kinds fit each other, but for its counter.
@@ -106,7 +106,7 @@ class ConvBN(nn.Module):
 
 
 class _WinogradConv2d(nn.Conv2d):
-    """For inference: what the weight is transformed into is kept, four times its size."""
+    """For inference: the transformed weight is kept, which takes four times the weight's memory."""
 
     kernel: Tensor | None = None
 
@@ -119,10 +119,10 @@ class _WinogradConv2d(nn.Conv2d):
 
 
 def use_winograd(module: nn.Module, wanted: bool) -> None:
-    """Whether the 3x3 convolutions of stride 1 behind a frozen BN inside ``module`` take Winograd's
-    algorithm where it pays: on a CPU, in float32.
+    """Switches Winograd's algorithm on or off in the 3x3 convolutions before a frozen BN.
 
-    The outputs are equal up to rounding.  Before :func:`fold`, which keeps the choice.
+    It is used where it is faster: with stride 1, on a CPU, in float32.  The outputs are equal up to
+    rounding.  Call this before :func:`fold`, which keeps the choice.
     """
     for layer in module.modules():
         if isinstance(layer, ConvBN) and isinstance(layer.bn, FrozenBN):
@@ -133,7 +133,7 @@ def use_winograd(module: nn.Module, wanted: bool) -> None:
 def fold(module: nn.Module) -> nn.Module:
     """Replaces every frozen ConvBN inside ``module`` by one convolution; returns ``module``.
 
-    For inference: the module can be trained no more.
+    For inference only: the module can no longer be trained.
     """
     for name, child in module.named_children():
         if isinstance(child, ConvBN) and isinstance(child.bn, FrozenBN):

@@ -55,10 +55,13 @@ class Head(Protocol):
     RoIHead is the example.  Shapes: R regions, C classes, P proposals.
 
     ``num_classes``: C.
+    ``class_layers``: names of the submodules whose parameters depend on the classes.  A detector
+    that starts from one of other classes does not take these over.
     ``pooling``, ``pooled_size``: how regions are pooled, and to how many bins per side.
     """
 
     num_classes: int
+    class_layers: tuple[str, ...]
     pooling: Literal["roi_pool", "roi_align"]
     pooled_size: int
 

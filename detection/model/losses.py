@@ -8,9 +8,9 @@ Fast R-CNN's loss of one region, whose class is u (0: background) (Girshick 2015
 
     L(p, u, t^u, v) = L_cls(p, u) + lambda [u >= 1] L_loc(t^u, v)
 
-Both terms are divided by the number of *all* sampled boxes: N_cls = 256 in the RPN, and
-lambda / N_reg = 1 / N_cls as in every implementation since py-faster-rcnn; the number of regions in
-Fast R-CNN, where lambda = 1.  ``divide_by`` of AnchorSampling and of RegionSampling says the rest.
+Both terms are divided by the number of *all* sampled boxes.  In the RPN N_cls = 256, and
+lambda / N_reg = 1 / N_cls as in every implementation since py-faster-rcnn.  In Fast R-CNN it is the
+number of regions, and lambda = 1.  See ``divide_by`` of AnchorSampling and of RegionSampling.
 
 Shapes: S sampled boxes, C classes.
 """
@@ -40,7 +40,7 @@ def smooth_l1(deltas: Tensor, target_deltas: Tensor, *, sigma: float) -> Tensor:
 
 
 def deltas_of_class(deltas: Tensor, labels: Tensor) -> Tensor:
-    """t^u: of the deltas [S, C, 4] those of each region's own class -> [S, 4].
+    """t^u: of the deltas [S, C, 4] those of each region's class -> [S, 4].
 
     Background has no deltas: those of class 1 stand in for it, and their loss must not be counted.
     """

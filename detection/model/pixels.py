@@ -1,4 +1,4 @@
-"""From uint8 pixels to what the network reads; the format belongs to the pre-trained weights."""
+"""The pixel format: from uint8 pixels to the input that the pre-trained weights expect."""
 
 from __future__ import annotations
 

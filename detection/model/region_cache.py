@@ -1,9 +1,9 @@
-"""RegionCache: what spares a CPU work in the per-region layers, where it spends most of its time.
+"""RegionCache: it saves a CPU work in the per-region layers, which take most of its time.
 
-Each region is computed once.  RoI pooling rounds a region to whole cells of the feature map
-(Girshick 2015, section 2.1), so regions that round to the same cells have the same feature.  Among
-300 proposals a few do.  Box refinement moves many regions onto the same object, so that a good
-part of 300 refined ones was seen before, in the first pass or beside them.
+Equal regions are computed once.  RoI pooling rounds a region to whole cells of the feature map
+(Girshick 2015, section 2.1), so regions that round to the same cells have the same feature.  A few
+of 300 proposals do.  Box refinement moves many regions onto the same object: many of 300 refined
+regions are equal to one of the first pass or to each other.
 
 Regions are computed in chunks, so small that the activations of a chunk stay in the CPU's cache.
 

@@ -1,6 +1,6 @@
-"""ResNet-18/34/50/101/152 (He et al. 2015, table 1), split where the detector splits it.
+"""ResNet-18/34/50/101/152 (He et al. 2015, table 1), in shared and per-region layers.
 
-Also their plain twins (section 3.3): the same layers without shortcuts.
+Also the plain networks of section 3.3: the same layers without shortcuts.
 
 conv1 ... conv4_x (stride 16) are computed once per image and shared by the RPN and the Fast R-CNN
 head; conv5_x runs on the features pooled for each region (the paper's appendix A).  The names are
@@ -164,9 +164,9 @@ class ResNet(nn.Module):
     ``norm``: "frozen" in a detector, "trained" while a classifier is trained; "trained_extra" adds
     a BN between conv5 and its average, for a detector whose BN learns (He et al. 2020, MoCo, 4.2).
     ``frozen_stages``: names out of conv1 ... conv5 whose weights do not learn.
-    ``bin_step``: 1, or 2 where RoI pooling hands over only every second row and column of bins.
+    ``bin_step``: 1, or 2 if RoI pooling computes only every second row and column of bins.
     conv5_1 of a bottleneck network with ``stride_in_1x1`` strides by 2 in its 1x1 convolutions, so
-    it never reads the other bins: pooling a quarter of them and striding by 1 is the same function.
+    it never reads the other bins: to pool a quarter of them and stride by 1 is the same function.
     ``shortcut``: option A, B or C of section 4.1, or none.  Published weights, and checkpoints that
     do not say, have B.
     """
@@ -226,7 +226,7 @@ class ResNet(nn.Module):
             channels = width * block.expansion
         self.feature_channels = WIDTHS[2] * block.expansion
         self.region_channels = channels
-        # conv5 starts from pre-trained features of any scale; the new siblings want one of theirs.
+        # This BN brings conv5's features, of any scale, to the scale that the new siblings expect.
         self.conv5_bn = nn.BatchNorm2d(channels) if norm == "trained_extra" else nn.Identity()
         for stage in frozen_stages:
             self.get_submodule(stage).requires_grad_(False)

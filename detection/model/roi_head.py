@@ -31,6 +31,8 @@ class RoIHead(nn.Module):
     ``class_init_std``, ``box_init_std``: standard deviations of the two layers' initial weights.
     """
 
+    class_layers = ("logits", "deltas")  # the two sibling layers
+
     def __init__(
         self,
         *,
@@ -96,8 +98,8 @@ class RoIHead(nn.Module):
         """(class loss, box loss), sums over the sampled regions of one image."""
         sampled = target.sampled
         classes = class_loss(logits, target.labels)
-        own_deltas = deltas_of_class(deltas, target.labels)
-        box = smooth_l1(own_deltas, target.deltas, sigma=self.sigma) * sampled.positive
+        class_deltas = deltas_of_class(deltas, target.labels)
+        box = smooth_l1(class_deltas, target.deltas, sigma=self.sigma) * sampled.positive
         return sampled.sum(classes), sampled.sum(box)
 
     def predictions(

@@ -1,7 +1,7 @@
 """VGG-16 and VGG-19 (Simonyan & Zisserman 2015): the paper's comparison (figure 3, tables 7, 8).
 
-The thirteen (sixteen) convolutions (stride 16, without the last pooling) are shared; the two hidden
-fc layers are the per-region part, on 7x7 pooled features.
+The thirteen (VGG-19: sixteen) convolutions are shared; without the last pooling their stride is 16.
+The two hidden fc layers run for each region, on 7x7 pooled features.
 """
 
 from __future__ import annotations
@@ -70,8 +70,8 @@ class VGG16(nn.Module):
     def forward(self, pixels: Tensor) -> Tensor:
         """[N, 3, H, W] -> [N, 4096]: the classifier, fully convolutional.
 
-        fc6 and fc7 are applied at every place of the last pooling's map, and averaged over the
-        places; an image of 224 x 224 has one.
+        fc6 and fc7 are applied at every position of the last pooling's map, and averaged over the
+        positions; an image of 224 x 224 has one.
         """
         x = F.max_pool2d(self.features(pixels), kernel_size=2, stride=2)
         if min(x.shape[2:]) < self.pooled_size:

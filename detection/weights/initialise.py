@@ -30,8 +30,6 @@ from detection.weights.torchvision import from_torchvision
 
 log = logging.getLogger(__name__)
 
-CLASS_LAYERS = ("roi_head.logits.", "roi_head.deltas.")  # the two layers that depend on the classes
-
 
 @dataclass(frozen=True, kw_only=True)
 class InitialWeights:
@@ -39,7 +37,7 @@ class InitialWeights:
 
     ``backbone``: a file of an ImageNet network.  ``detector``: a checkpoint of a whole detector.
     Neither: random weights.
-    ``new_classes``: whether ``detector`` may know other classes; the two layers that depend on
+    ``new_classes``: whether ``detector`` may know other classes; the head's layers that depend on
     them keep their random weights then.
     Raises ValueError if both are given.
     """
@@ -77,9 +75,10 @@ class InitialWeights:
         given = Checkpoint.load(path)
         weights = given.weights
         if self.new_classes:
+            of_classes = tuple(f"roi_head.{layer}." for layer in model.roi_head.class_layers)
             random = model.state_dict()
             weights = {
-                name: random[name] if name.startswith(CLASS_LAYERS) else value
+                name: random[name] if name.startswith(of_classes) else value
                 for name, value in weights.items()
             }
         elif list(given.class_names) != list(class_names):
@@ -104,8 +103,7 @@ def read_weights(path: Path) -> dict[str, Tensor]:
 
     Of a classifier's checkpoint it is the backbone's part.
     """
-    if not path.is_file():
-        raise FileNotFoundError(f"{path}: no such file of weights")
+    _check_is_file(path)
     if path.suffix == ".safetensors":
         try:
             return load_file(path)
@@ -120,16 +118,26 @@ def read_weights(path: Path) -> dict[str, Tensor]:
     return weights
 
 
+def _check_is_file(path: Path) -> None:
+    if not path.is_file():
+        kind = "a folder" if path.is_dir() else "no such file of weights"
+        raise FileNotFoundError(f"{path}: {kind}; weights= takes a .safetensors, .pth or .pt file")
+
+
 def check_backbone_input(path: Path, *, pixels: Pixels, backbone: nn.Module) -> None:
     """Raises ValueError if a model reads other input than the weights in ``path`` were trained on.
 
     An imported file says what that was, a safetensors file may; of others the numbers tell the
     scale of the pixels, if their names are torchvision's or ours.
     """
+    _check_is_file(path)
     described = None
     if path.suffix == ".safetensors":
-        with safe_open(path, framework="pt") as file:
-            described = from_description(file.metadata() or {})
+        try:
+            with safe_open(path, framework="pt") as file:
+                described = from_description(file.metadata() or {})
+        except SafetensorError as error:
+            raise ValueError(f"{path}: not a readable file of weights: {error}") from None
     elif is_classifier(content := load_plain(path)):
         described = InputFormat.of_model(content["model_config"], content["weights"])
     if described:

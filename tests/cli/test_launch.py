@@ -14,6 +14,7 @@ from torch import nn
 from detection.build import build
 from detection.checkpoint import ClassifierCheckpoint
 from detection.classification.classifier import Classifier
+from detection.cli.commands import COMMANDS, Command
 from detection.cli.compose import CONFIGS, compose_config
 from detection.cli.launch import launch
 from detection.cli.objects import as_plain
@@ -305,32 +306,34 @@ def test_what_another_tool_takes_is_no_choice(
         compose_config(config, overrides)
 
 
-def test_a_users_mistake_ends_with_one_line(
-    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
-) -> None:
-    def main(config: object) -> None:
-        raise FileNotFoundError(f"{tmp_path}: no such folder")
+@pytest.fixture
+def command(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Command:
+    """One whose program always fails."""
+    (tmp_path / "failing.py").write_text(
+        '"""What failing does."""\n\n\ndef main(config):\n'
+        "    raise FileNotFoundError(f'{config.data.root}: no such folder')\n"
+    )
+    monkeypatch.syspath_prepend(tmp_path)
+    return Command(name="failing", module="failing", config="train", help="fails")
 
-    monkeypatch.setattr("sys.argv", ["tool"])
-    with pytest.raises(SystemExit, match=r"error: .*no such folder"):
-        launch(main, config="train")
+
+def test_a_users_mistake_ends_with_one_line(command: Command) -> None:
+    with pytest.raises(SystemExit, match=r"error: somewhere: no such folder"):
+        launch(command, ["tool", "data.root=somewhere"])
 
 
-def test_a_missing_value_is_asked_for(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("sys.argv", ["tool"])
+def test_a_missing_value_is_asked_for(command: Command) -> None:
     with pytest.raises(SystemExit, match=r"data\.root is needed: add data\.root="):
-        launch(lambda config: config.data.root, config="train")
+        launch(command, ["tool"])
+    with pytest.raises(SystemExit, match=r"data\.root is needed: add DATA, or data\.root="):
+        launch(COMMANDS["train"], ["tool"])
 
 
-def test_help_shows_groups_and_values(
-    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
-    def main(config: object) -> None:
-        raise AssertionError("must not run")
-
-    monkeypatch.setattr("sys.argv", ["tool", "--help"])
-    launch(main, config="train")
+def test_help_shows_groups_and_values(command: Command, capsys: pytest.CaptureFixture[str]) -> None:
+    launch(command, ["tool", "--help"])
     shown = capsys.readouterr().out
+    assert shown.startswith("usage: tool [-o OUTPUT]")
+    assert "What failing does." in shown
     assert "runtime=exact|fast" in shown
     assert "model/pixels=detectron2|msra|" in shown
     assert "classification/cifar|" in shown

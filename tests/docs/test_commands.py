@@ -17,6 +17,8 @@ from pathlib import Path
 import pytest
 import torch
 
+from detection.cli.arguments import parse
+from detection.cli.commands import COMMANDS
 from detection.cli.compose import compose_config
 from detection.model.resnet import ResNet
 from detection.shapes.dataset import generate
@@ -27,6 +29,7 @@ PAGES = [
     ROOT / "CONTRIBUTING.md",
     ROOT / "datasets" / "README.md",
     *sorted((ROOT / "docs").glob("*.md")),
+    *sorted((ROOT / "examples").glob("*/README.md")),
 ]
 FENCE = re.compile(r"^```(\w*)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 # A block that shows a tree of files, values or a message, and no commands.
@@ -37,6 +40,7 @@ PLACEHOLDERS = {"...": "somewhere", "PATH": "somewhere"}
 # For a training of one iteration: small pictures, few regions, this process alone.
 SMALL_TRAINING = [
     *("schedule.rules.iterations=1", "schedule.batch_size=1", "data.shorter_sides=[64]"),
+    "data.test_shorter_side=64",
     *("model.rpn.training_proposals.after_nms=16", "model.rpn.test_proposals.after_nms=4"),
     "model.roi_head.sampling.per_image=4",
 ]
@@ -87,7 +91,11 @@ def tool_of(words: list[str]) -> tuple[str, list[str]] | None:
 
 def configuration_of(tool: str) -> str:
     """The file of configs/ that the tool composes."""
-    found = re.search(r'config="(\w+)"', (ROOT / "tools" / f"{tool}.py").read_text())
+    text = (ROOT / "tools" / f"{tool}.py").read_text()
+    command = re.search(r'COMMANDS\["([\w-]+)"\]', text)
+    if command:
+        return COMMANDS[command[1]].config
+    found = re.search(r'config="(\w+)"', text)
     assert found
     return found[1]
 
@@ -126,7 +134,10 @@ def test_the_commands_are_seen_at_all() -> None:
 
 
 @pytest.mark.parametrize("name", TOOLS)
-def test_a_tools_command_composes(name: str) -> None:
+@pytest.mark.usefixtures("mypackage")  # which CONTRIBUTING.md's commands name
+def test_a_tools_command_composes(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    for example in (ROOT / "examples").iterdir():
+        monkeypatch.syspath_prepend(example)
     call = tool_of(TOOLS[name])
     assert call
     tool, arguments = call
@@ -154,8 +165,15 @@ def known(words: list[str]) -> bool:
         return (ROOT / "detection" / "ops" / "__main__.py").is_file()
     if program == "pip":
         return arguments[:1] == ["install"]
+    if program == "detection" and arguments[0] in COMMANDS:
+        command = COMMANDS[arguments[0]]
+        given = parse(command, arguments[1:])
+        compose_config(command.config, given.overrides)
+        return {*given.paths} == {command.output, *(place.key for place in command.places)}
     if program == "pre-commit":
         return arguments == ["install"] and (ROOT / ".pre-commit-config.yaml").is_file()
+    if program in ("wget", "."):  # an address, and the shell's own command
+        return len(arguments) == 1
     if program == "python" and arguments[0] == "datasets/download.py":
         given = [word for word in arguments[1:] if not word.startswith("--")]
         return set(given) <= downloads()
@@ -185,7 +203,7 @@ def working_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("reader")
     generate(root=folder / "data", splits={"train": 2, "val": 2}, seed=1, image_side=128)
     backbone = ResNet(depth=50, stride_in_1x1=True, norm="frozen", frozen_stages=[], bin_step=2)
-    torch.save(backbone.state_dict(), folder / "resnet50.pth")
+    torch.save(backbone.state_dict(), folder / "r50.pt")  # as import_weights.py makes it
     shutil.copytree(folder / "data" / "val", folder / "photos")
     shutil.copy(next((folder / "photos").iterdir()), folder / "photo.jpg")
     return folder
@@ -196,14 +214,14 @@ def test_the_commands_of_the_readme_run(
 ) -> None:
     """Train, test, detect, check, then the block of Python: as they stand, on small pictures."""
     monkeypatch.chdir(working_folder)
-    own = {"/path/to/dataset": "data", "/path/to/resnet50.safetensors": "resnet50.pth"}
+    given = {"/path/to/dataset": "data"}
     readme = ROOT / "README.md"
     calls = [tool_of(words) for words in shell_commands(readme)]
     done = []
     for tool, arguments in filter(None, calls):
         if tool not in SMALL:  # the demo, which has its own test
             continue
-        for placeholder, path in own.items():
+        for placeholder, path in given.items():
             arguments = [argument.replace(placeholder, path) for argument in arguments]
         script = str(ROOT / "tools" / f"{tool}.py")
         monkeypatch.setattr(sys, "argv", [script, *arguments, *SMALL[tool]])

@@ -2,33 +2,16 @@
 
 from __future__ import annotations
 
-import re
-import sys
 from collections.abc import Callable
 from pathlib import Path
-from types import ModuleType
 from typing import Any
 
 import cv2
 import numpy as np
-import pytest
 import torch
 
 from detection.model.faster_rcnn import FasterRCNN
 from detection.structures import ImageBatch, RegionPredictions
-
-ROOT = Path(__file__).resolve().parents[2]
-
-
-@pytest.fixture
-def mypackage(monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
-    """The names that the page's blocks of Python define."""
-    text = (ROOT / "CONTRIBUTING.md").read_text()
-    module = ModuleType("mypackage")
-    monkeypatch.setitem(sys.modules, "mypackage", module)
-    for block in re.findall(r"^```python\n(.*?)^```$", text, re.MULTILINE | re.DOTALL):
-        exec(compile(block, "CONTRIBUTING.md", "exec"), vars(module))
-    return vars(module)
 
 
 def test_the_backbone_carries_a_detector(

@@ -47,6 +47,7 @@ class TheirBackbone(nn.Module):
 
 
 class TheirHead(nn.Module):
+    class_layers = ("_both",)
     pooling = "roi_align"
 
     def __init__(self, *, in_channels, num_classes, pooled_size, sampling, box_weights, **_):

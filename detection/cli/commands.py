@@ -1,0 +1,156 @@
+"""The commands: what each is called, where its code and its configuration are, what it is given.
+
+A row of this table is all that a new command needs besides its module, whose ``main`` takes the
+configuration, and its file in configs/.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class Place:
+    """A plain argument: a path, which becomes the value of ``key`` as it stands.
+
+    ``several``: all that follow belong to it, as a list.  ``unless``: a key that makes this
+    argument needless, as saved detections do with a checkpoint.
+    """
+
+    name: str
+    key: str
+    several: bool = False
+    unless: str | None = None
+
+
+@dataclass(frozen=True)
+class Command:
+    """``module`` is imported after the configuration stands: torch takes seconds to load.
+
+    ``config``: the file of configs/.  ``output``: the key that ``-o`` sets, if there is one.
+    """
+
+    name: str
+    module: str
+    config: str
+    help: str
+    places: tuple[Place, ...] = ()
+    output: str | None = "output_dir"
+
+    @property
+    def usage(self) -> str:
+        """What follows the command's name."""
+        names = [f"{place.name}..." if place.several else place.name for place in self.places]
+        output = ["[-o OUTPUT]"] if self.output else []
+        return " ".join([*names, *output, "[--config-dir DIR] [key=value ...]"])
+
+
+DATA = Place("DATA", "data.root")
+CHECKPOINT = Place("CHECKPOINT", "checkpoint")
+
+COMMANDS = {
+    command.name: command
+    for command in (
+        Command(
+            "train",
+            "detection.cli.train_net",
+            "train",
+            "trains a detector on a data set in COCO's or VOC's format",
+            (DATA,),
+        ),
+        Command(
+            "test",
+            "detection.cli.test_net",
+            "test",
+            "measures a detector, or saved detections, with COCO's and VOC's metrics",
+            (Place("CHECKPOINT", "checkpoint", unless="detections"), DATA),
+        ),
+        Command(
+            "detect",
+            "detection.cli.detect",
+            "detect",
+            "detects objects in photos",
+            (CHECKPOINT, Place("IMAGES", "images", several=True)),
+        ),
+        Command(
+            "check",
+            "detection.cli.check_dataset",
+            "check",
+            "lists what is wrong with a data set",
+            (DATA,),
+            output=None,
+        ),
+        Command(
+            "import",
+            "detection.cli.import_weights",
+            "import_weights",
+            "imports the weights of others",
+            (Place("SOURCE", "source"), Place("OUTPUT", "output")),
+            output="output",
+        ),
+        Command(
+            "propose",
+            "detection.cli.propose",
+            "propose",
+            "writes the RPN's proposals to a file, and their recall",
+            (CHECKPOINT, DATA),
+            output="output",
+        ),
+        Command(
+            "train-alternating",
+            "detection.cli.train_alternating",
+            "alternating",
+            "trains a detector in the four steps of alternating training",
+            (DATA,),
+        ),
+        Command(
+            "train-classifier",
+            "detection.cli.train_classifier",
+            "classifier",
+            "trains a classifier, from which a detector can start",
+            (DATA,),
+        ),
+        Command(
+            "test-classifier",
+            "detection.cli.test_classifier",
+            "test_classifier",
+            "measures a classifier's top-1 and top-5 error",
+            (CHECKPOINT, DATA),
+        ),
+        Command(
+            "bn-statistics",
+            "detection.cli.bn_statistics",
+            "bn_statistics",
+            "computes a classifier's exact BN statistics",
+            (CHECKPOINT, DATA),
+        ),
+        Command(
+            "compare",
+            "detection.cli.compare",
+            "compare",
+            "compares settings of inference, or checkpoints, in one table",
+            (CHECKPOINT, DATA),
+        ),
+        Command(
+            "plot-curves",
+            "detection.cli.plot_curves",
+            "plot_curves",
+            "draws the errors of several trainings in one figure",
+            (Place("RUNS", "runs", several=True),),
+            output="output",
+        ),
+        Command(
+            "demo",
+            "detection.cli.demo",
+            "demo",
+            "the whole paper in small, on generated pictures",
+        ),
+        Command(
+            "degradation",
+            "detection.cli.degradation",
+            "degradation",
+            "plain and residual networks of two depths: the degradation problem",
+            (DATA,),
+        ),
+    )
+}

@@ -1,0 +1,149 @@
+"""What is wrong with an override, in words of this project: Hydra's advice is for its own users."""
+
+from __future__ import annotations
+
+import difflib
+import re
+import shlex
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from hydra.errors import OverrideParseException
+from omegaconf import DictConfig, OmegaConf
+
+from detection.cli.config_folders import groups_of, is_group
+
+# key=value, +key=value, ++key=value, ~key or ~key=value
+SHAPE = re.compile(r"(\+{0,2}[\w.@/-]+=.*|~[\w.@/-]+(=.*)?)", re.DOTALL)
+
+
+@dataclass(frozen=True)
+class OtherName:
+    """What other programs call a key: those of ours that it may stand for, the first one counts."""
+
+    keys: tuple[str, ...]
+    note: str = ""
+
+
+_BATCH = OtherName(("schedule.batch_size", "batch_size", "pretraining.batch_size"))
+OTHER_NAMES = {
+    "lr": OtherName(
+        ("schedule.learning_rate.reference",),
+        "it is the rate for schedule.learning_rate.reference_batch images",
+    ),
+    "epochs": OtherName(
+        ("schedule.rules.iterations", "pretraining.epochs"),
+        "an iteration is schedule.batch_size images, an epoch all images of the training set",
+    ),
+    "batch": _BATCH,
+    "batch_size": _BATCH,
+    "imgsz": OtherName(
+        ("data.shorter_sides", "data.test_shorter_side", "data.crop.side", "shorter_side"),
+        "in pixels; longest= bounds the other side",
+    ),
+    "device": OtherName(("runtime.device",)),
+    "workers": OtherName(("runtime.workers",)),
+    "classes": OtherName(("data.classes",)),
+    "threshold": OtherName(("score_threshold", "inference.post_processing.score_threshold")),
+}
+
+
+def explain(error: Exception, config: str, overrides: list[str], known: DictConfig) -> str:
+    """One line.  ``known``: the configuration without what is wrong."""
+    for override in overrides:
+        if not SHAPE.fullmatch(override):
+            return f"{override!r} is no override: write key=value, for example data.root=/path"
+    if isinstance(error, OverrideParseException):
+        return _cannot_be_read(error.override)
+    groups = groups_of(config)
+    message = str(error)
+    for override in overrides:
+        problem = _problem(override, message, groups, known)
+        if problem is not None:
+            return f"{override}: {problem}"
+    # The lines after the first one are advice.
+    return f"{' '.join(overrides)}: does not fit {config}.yaml: {message.splitlines()[0]}"
+
+
+def nearest(wrong: str, choices: list[str]) -> str:
+    """The nearest of a few names, or all of them."""
+    near = difflib.get_close_matches(wrong, choices, n=1, cutoff=0.5)
+    return f"did you mean {near[0]!r}?" if near else f"choose from {', '.join(choices)}"
+
+
+def _problem(
+    override: str, message: str, groups: dict[str, list[str]], known: DictConfig
+) -> str | None:
+    keys = [*_keys(known), *groups]
+    key, _, value = override.lstrip("+~").partition("=")
+    deletes = override.startswith("~")
+    if key in groups and value not in (*groups[key], "null") and not deletes:
+        return f"there is no such {key}; {nearest(value, groups[key])}"
+    group = key.partition(".")[0]
+    if group not in groups and group not in known and is_group(group):
+        return f"this tool takes no {group}; --help lists what it takes"
+    if "." in key and group in groups and group not in known:
+        return f"choose {group}= first, one of {', '.join(groups[group])}"
+    if key not in keys and key.split(".")[-1] in message:
+        return f"there is no key {key!r}; {_right_key(key, keys, known)}"
+    if override not in message and f"'{key}'" not in message and f" {key}." not in message:
+        # Hydra does not name the key of a group that is set to null.
+        empties = value == "null" and key in groups and "Config group override" in message
+        return f"a file is needed: choose from {', '.join(groups[key])}" if empties else None
+    if override.startswith("+"):
+        return f"{key} is there already: leave out the +"
+    if deletes:
+        return f"{key} has another value: write ~{key}"
+    if "multirun" in message:
+        example = shlex.quote(f'{key}="{value}"')
+        return f"one value is needed; a list is written {key}=[...], a text with a comma {example}"
+    return None
+
+
+def _cannot_be_read(override: str) -> str:
+    key, _, value = override.partition("=")
+    if value.startswith(("[", "{", "'", '"')):
+        return f"{override}: a bracket, a quote or a comma of its value is amiss"
+    quoted = value.replace('"', '\\"')
+    return (
+        f"{override}: cannot be read; such a value needs quotes within the shell's: "
+        + shlex.quote(f'{key}="{quoted}"')
+    )
+
+
+def _right_key(wrong: str, keys: list[str], known: DictConfig) -> str:
+    other = OTHER_NAMES.get(wrong)
+    if other is not None:
+        for key in other.keys:
+            if key in keys:
+                value = _value(known, key)
+                return f"did you mean {key!r}, now {value}?" + f" ({other.note})" * bool(other.note)
+    first, *others = near = _nearest_keys(wrong, keys)
+    if _likeness(wrong, first) < 0.5:
+        return f"the nearest are {', '.join(near)}"
+    return f"did you mean {first!r}? Near it are {', '.join(others)}"
+
+
+def _nearest_keys(wrong: str, keys: list[str]) -> list[str]:
+    """Five, the nearest first."""
+    return sorted(set(keys), key=lambda key: (-_likeness(wrong, key), key))[:5]
+
+
+def _likeness(wrong: str, key: str) -> float:
+    """From 0 to 1."""
+    whole = difflib.SequenceMatcher(None, wrong, key).ratio()
+    # The last part may be right and its place wrong: learning_rate, schedule.learning_rate.
+    last = difflib.SequenceMatcher(None, wrong.split(".")[-1], key.split(".")[-1]).ratio()
+    return max(whole, 0.95 * last)
+
+
+def _value(known: DictConfig, key: str) -> str:
+    value = OmegaConf.select(known, key, throw_on_missing=False)
+    return "null" if value is None else str(value)
+
+
+def _keys(node: DictConfig, prefix: str = "") -> Iterator[str]:
+    for key in map(str, node):
+        yield f"{prefix}{key}"
+        if not OmegaConf.is_missing(node, key) and isinstance(node._get_node(key), DictConfig):
+            yield from _keys(node[key], f"{prefix}{key}.")

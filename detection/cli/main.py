@@ -1,0 +1,38 @@
+"""The console command: ``detection COMMAND ...``, or ``python -m detection COMMAND ...``."""
+
+from __future__ import annotations
+
+import difflib
+import sys
+
+from detection.cli.commands import COMMANDS
+
+
+def main() -> None:
+    """Runs the command that the first argument names; without one, lists the commands."""
+    name, *words = sys.argv[1:] or ["--help"]
+    if name in ("-h", "--help"):
+        print(_overview())
+        return
+    if name not in COMMANDS:
+        sys.exit(f"error: there is no command {name!r}; {_nearest(name)}")
+    # Hydra and OmegaConf are loaded for a command alone.
+    from detection.cli.launch import launch
+
+    launch(COMMANDS[name], [f"detection {name}", *words])
+
+
+def _overview() -> str:
+    width = max(map(len, COMMANDS))
+    lines = "\n".join(f"  {name:{width}}  {command.help}" for name, command in COMMANDS.items())
+    return (
+        "Faster R-CNN as in the appendix of Deep Residual Learning.\n\n"
+        "usage: detection COMMAND ...\n\n"
+        f"{lines}\n\n"
+        "detection COMMAND --help shows what a command takes."
+    )
+
+
+def _nearest(wrong: str) -> str:
+    near = difflib.get_close_matches(wrong.replace("_", "-"), COMMANDS, n=1, cutoff=0.5)
+    return f"did you mean {near[0]!r}?" if near else f"choose from {', '.join(COMMANDS)}"

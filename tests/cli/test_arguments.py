@@ -1,0 +1,132 @@
+"""Plain paths have any name and reach the configuration as they are; key=value stays Hydra's."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from detection.cli.arguments import Arguments, parse
+from detection.cli.commands import COMMANDS
+from detection.cli.compose import compose_config
+from detection.cli.config_folders import groups_of, searched_first
+
+DETECT = COMMANDS["detect"]
+NAMES = [
+    "照片.jpg",
+    "it's.jpg",
+    "a (1).jpg",
+    "a,b.jpg",
+    "[1]{2}.jpg",
+    "${seed}.jpg",
+    '"quoted".jpg',
+    "back\\${slash}.jpg",
+    "\\\\server\\share\\a.jpg",
+]
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_a_file_may_have_any_name(name: str) -> None:
+    given = parse(DETECT, [name, name, "photos", "-o", name])
+    config = compose_config("detect", given.overrides)
+    given.fill(config)
+    assert config.checkpoint == name
+    assert list(config.images) == [name, "photos"]
+    assert config.output_dir == name
+
+
+def test_a_name_with_an_equals_sign_is_a_path_where_the_file_is_there(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    for name in ("x=1.jpg", "batch_size=2"):
+        (tmp_path / name).touch()
+    given = parse(DETECT, ["m.pt", "x=1.jpg", "/a=b/c.jpg", "./y=2.jpg", "it's=3.jpg"])
+    assert given.paths["images"] == ["x=1.jpg", "/a=b/c.jpg", "./y=2.jpg", "it's=3.jpg"]
+    # A key of the command stays one, whatever lies about.
+    assert parse(DETECT, ["m.pt", "photos", "batch_size=2"]).overrides == ["batch_size=2"]
+    assert parse(DETECT, ["m.pt", "--", "batch_size=2"]).paths["images"] == ["batch_size=2"]
+    # With no such file it is a key, and a wrong one is said.
+    assert parse(DETECT, ["m.pt", "photos", "y=1.jpg"]).overrides == ["y=1.jpg"]
+
+
+def test_options_and_overrides_stand_anywhere() -> None:
+    words = ["-o", "out", "m.pt", "draw=false", "a.jpg", "--config-dir", "own", "b.jpg", "-h"]
+    with pytest.raises(FileNotFoundError, match="--config-dir own: no such folder"):
+        parse(DETECT, words)
+    given = parse(DETECT, [word for word in words if word not in ("--config-dir", "own")])
+    assert given == Arguments(
+        overrides=["draw=false"],
+        paths={"output_dir": "out", "checkpoint": "m.pt", "images": ["a.jpg", "b.jpg"]},
+        wants_help=True,
+    )
+
+
+@pytest.mark.parametrize(
+    ("command", "words", "paths"),
+    [
+        ("test", ["m.pt", "data"], {"checkpoint": "m.pt", "data.root": "data"}),
+        ("test", ["data", "detections=d.json"], {"data.root": "data"}),
+        ("detect", ["photos", "checkpoint=[a.pt,b.pt]"], {"images": ["photos"]}),
+        ("train", ["data"], {"data.root": "data"}),
+        ("check", ["data"], {"data.root": "data"}),
+        ("import", ["a.pkl", "b.pt"], {"source": "a.pkl", "output": "b.pt"}),
+        ("import", ["a.pkl", "-o", "b.pt"], {"source": "a.pkl", "output": "b.pt"}),
+        ("plot-curves", ["a", "b"], {"runs": ["a", "b"]}),
+        ("compare", ["m.pt", "data", "~rows.full"], {"checkpoint": "m.pt", "data.root": "data"}),
+    ],
+)
+def test_the_places_of_plain_arguments(
+    command: str, words: list[str], paths: dict[str, object]
+) -> None:
+    assert parse(COMMANDS[command], words).paths == paths
+
+
+def test_home_arrives_expanded(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HOME", "/home/me")
+    given = parse(COMMANDS["train"], ["~/data", "-o", "~/out", "weights=~/r50.pt"])
+    assert given.paths == {"data.root": "/home/me/data", "output_dir": "/home/me/out"}
+    assert compose_config("train", given.overrides).weights == "/home/me/r50.pt"
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (["a", "b"], "'b' is one argument too many; usage: detection train DATA"),
+        (["--lr", "3"], "there is no option --lr: write key=value"),
+        (["a", "-o", "x", "output_dir=y"], "-o and output_dir= are the same"),
+    ],
+)
+def test_a_word_without_a_place_is_an_error(words: list[str], message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        parse(COMMANDS["train"], words)
+
+
+def test_what_writes_no_files_takes_no_output() -> None:
+    with pytest.raises(ValueError, match="check writes no files: leave out -o"):
+        parse(COMMANDS["check"], ["data", "-o", "out"])
+
+
+@pytest.mark.parametrize("name", COMMANDS)
+def test_every_place_is_a_key_of_the_configuration(name: str) -> None:
+    command = COMMANDS[name]
+    config = compose_config(command.config, [])
+    keys = [place.key for place in command.places]
+    keys += [command.output] if command.output else []
+    Arguments(paths=dict.fromkeys(keys, "somewhere")).fill(config)
+
+
+def test_ones_own_files_come_first(tmp_path: Path) -> None:
+    (tmp_path / "inference").mkdir()
+    (tmp_path / "inference" / "mine.yaml").write_text("defaults: [single]\nflip: true\n")
+    (tmp_path / "runtime").mkdir()
+    (tmp_path / "runtime" / "fast.yaml").write_text("defaults: [exact]\nworkers: 7\n")
+    with searched_first(tmp_path):
+        config = compose_config("test", ["inference=mine"])
+        assert config.inference.flip
+        assert config.inference.post_processing.nms_iou == 0.3
+        assert config.runtime.workers == 7
+        assert {"mine", "single"} < set(groups_of("test")["inference"])
+        with pytest.raises(ValueError, match="did you mean 'mine'"):
+            compose_config("test", ["inference=mien"])
+    assert compose_config("test", []).runtime.workers == 2

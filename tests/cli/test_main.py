@@ -1,0 +1,87 @@
+"""The console command; that it answers before anything large is imported."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from detection.cli.commands import COMMANDS
+from detection.cli.main import main
+
+ROOT = Path(__file__).resolve().parents[2]
+LARGE = ("torch", "torchvision", "cv2", "matplotlib", "tensorboard", "numpy")
+
+
+def test_alone_it_lists_the_commands(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for arguments in ([], ["--help"]):
+        monkeypatch.setattr("sys.argv", ["detection", *arguments])
+        main()
+        shown = capsys.readouterr().out
+        assert all(f"  {name} " in shown and c.help in shown for name, c in COMMANDS.items())
+
+
+@pytest.mark.parametrize(
+    ("name", "message"),
+    [
+        ("trian", "there is no command 'trian'; did you mean 'train'"),
+        ("bn_statistics", "did you mean 'bn-statistics'"),
+        ("xyz", "choose from train, test, detect, check"),
+    ],
+)
+def test_an_unknown_command_names_the_nearest(
+    name: str, message: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("sys.argv", ["detection", name])
+    with pytest.raises(SystemExit, match=message):
+        main()
+
+
+@pytest.mark.parametrize("name", COMMANDS)
+def test_the_script_of_the_same_module_runs_the_same_command(name: str) -> None:
+    module = COMMANDS[name].module.rpartition(".")[2]
+    assert (ROOT / "detection" / "cli" / f"{module}.py").is_file()
+    assert f'launch(COMMANDS["{name}"], sys.argv)' in (ROOT / "tools" / f"{module}.py").read_text()
+
+
+def test_every_script_is_a_command() -> None:
+    scripts = {path.stem for path in (ROOT / "tools").glob("*.py")} - {"__init__", "benchmark"}
+    assert scripts == {command.module.rpartition(".")[2] for command in COMMANDS.values()}
+
+
+@pytest.mark.parametrize(
+    ("arguments", "answer"),
+    [
+        ([], "usage: detection COMMAND"),
+        (["train", "--help"], "usage: detection train DATA"),
+        (["detect", "m.pt", "photos", "lr=1"], "there is no key 'lr'"),
+        (["train", "model=papr2015"], "did you mean 'paper2015'"),
+        (["trian"], "did you mean 'train'"),
+        (["train"], "data.root is needed"),
+    ],
+    ids=lambda value: " ".join(value) if isinstance(value, list) else "",
+)
+def test_a_question_or_a_typing_error_is_answered_without_torch(
+    arguments: list[str], answer: str, tmp_path: Path
+) -> None:
+    program = (
+        "import sys\nfrom detection.cli.main import main\n"
+        f"sys.argv = ['detection', *{arguments!r}]\n"
+        "try:\n    main()\nexcept SystemExit as error:\n    print(error)\n"
+        f"print('imported:', *(name for name in {LARGE!r} if name in sys.modules))\n"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", program],
+        capture_output=True,
+        text=True,
+        cwd=tmp_path,
+        env={"PYTHONPATH": str(ROOT), "PYTHONIOENCODING": "utf-8"},
+        check=True,
+    )
+    assert answer in done.stdout
+    assert done.stdout.rstrip().endswith("imported:")
+    assert not done.stderr
