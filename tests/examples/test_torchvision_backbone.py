@@ -38,10 +38,16 @@ def installed(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     command = [sys.executable, "-m", "pip", "install", "--quiet", "--no-index", "--no-deps",
                "--no-build-isolation", "--target", str(target), str(source)]  # fmt: skip
     subprocess.run(command, check=True, capture_output=True)
+    _forget()
     sys.path.insert(0, str(target))
     importlib.invalidate_caches()
     yield target
     sys.path.remove(str(target))
+    _forget()
+
+
+def _forget() -> None:
+    """Whatever has imported the package before, perhaps from elsewhere."""
     for name in [name for name in sys.modules if name.startswith(NAME)]:
         del sys.modules[name]
 
