@@ -16,7 +16,7 @@ from typing import NoReturn
 
 from omegaconf import DictConfig, OmegaConf
 
-from detection.cli.commands import Command, Place
+from detection.cli.commands import Command, Positional
 from detection.cli.config_folders import searched_first, top_level_keys
 from detection.cli.explain import SHAPE
 
@@ -43,7 +43,7 @@ class _Parser(argparse.ArgumentParser):
 
 
 def parse(command: Command, words: list[str]) -> Arguments:
-    """Raises ValueError for a word that has no place."""
+    """Raises ValueError for a word that nothing takes."""
     split = words.index("--") if "--" in words else len(words)
     parser = _Parser(add_help=False, allow_abbrev=False)
     parser.add_argument("-h", "--help", action="store_true")
@@ -72,13 +72,13 @@ def parse(command: Command, words: list[str]) -> Arguments:
         if command.output in keys:
             raise ValueError(f"-o and {command.output}= are the same: leave one of them out")
         paths[command.output] = os.path.expanduser(given.output)
-    places = [p for p in command.places if not {p.key, p.unless} & {*keys, *paths}]
-    paths |= _placed(command, places, [os.path.expanduser(word) for word in plain])
+    positionals = [p for p in command.positionals if not {p.key, p.unless} & {*keys, *paths}]
+    paths |= _assigned(command, positionals, [os.path.expanduser(word) for word in plain])
     return Arguments([_at_home(o) for o in overrides], paths, config_dir, given.help)
 
 
 def _is_override(word: str, command: Command) -> bool:
-    if not command.places:
+    if not command.positionals:
         return True
     if not SHAPE.fullmatch(word) or word.startswith(("/", "./", "../", "~/")):
         return False
@@ -88,15 +88,17 @@ def _is_override(word: str, command: Command) -> bool:
     return not is_path or head in top_level_keys(command.config)
 
 
-def _placed(command: Command, places: list[Place], paths: list[str]) -> dict[str, str | list[str]]:
+def _assigned(
+    command: Command, positionals: list[Positional], paths: list[str]
+) -> dict[str, str | list[str]]:
     """Key -> path, from left to right."""
     found: dict[str, str | list[str]] = {}
     left = list(paths)
-    for place in places:
-        if place.several and left:
-            found[place.key], left = left, []
+    for positional in positionals:
+        if positional.several and left:
+            found[positional.key], left = left, []
         elif left:
-            found[place.key] = left.pop(0)
+            found[positional.key] = left.pop(0)
     if left:
         raise ValueError(
             f"{left[0]!r} is one argument too many; usage: detection {command.name} {command.usage}"

@@ -1,4 +1,4 @@
-"""The commands: what each is called, where its code and its configuration are, what it is given.
+"""The commands: their names, modules, configurations and positional arguments.
 
 A row of this table is all that a new command needs besides its module, whose ``main`` takes the
 configuration, and its file in configs/.
@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 
 @dataclass(frozen=True)
-class Place:
+class Positional:
     """A plain argument: a path, which becomes the value of ``key`` as it stands.
 
     ``several``: all that follow belong to it, as a list.  ``unless``: a key that makes this
@@ -34,19 +34,22 @@ class Command:
     module: str
     config: str
     help: str
-    places: tuple[Place, ...] = ()
+    positionals: tuple[Positional, ...] = ()
     output: str | None = "output_dir"
 
     @property
     def usage(self) -> str:
         """What follows the command's name."""
-        names = [f"{place.name}..." if place.several else place.name for place in self.places]
+        names = [
+            f"{positional.name}..." if positional.several else positional.name
+            for positional in self.positionals
+        ]
         output = ["[-o OUTPUT]"] if self.output else []
         return " ".join([*names, *output, "[--config-dir DIR] [key=value ...]"])
 
 
-DATA = Place("DATA", "data.root")
-CHECKPOINT = Place("CHECKPOINT", "checkpoint")
+DATA = Positional("DATA", "data.root")
+CHECKPOINT = Positional("CHECKPOINT", "checkpoint")
 
 COMMANDS = {
     command.name: command
@@ -63,14 +66,14 @@ COMMANDS = {
             "detection.cli.test_net",
             "test",
             "measures a detector, or saved detections, with COCO's and VOC's metrics",
-            (Place("CHECKPOINT", "checkpoint", unless="detections"), DATA),
+            (Positional("CHECKPOINT", "checkpoint", unless="detections"), DATA),
         ),
         Command(
             "detect",
             "detection.cli.detect",
             "detect",
             "detects objects in photos",
-            (CHECKPOINT, Place("IMAGES", "images", several=True)),
+            (CHECKPOINT, Positional("IMAGES", "images", several=True)),
         ),
         Command(
             "check",
@@ -85,7 +88,7 @@ COMMANDS = {
             "detection.cli.import_weights",
             "import_weights",
             "imports the weights of others",
-            (Place("SOURCE", "source"), Place("OUTPUT", "output")),
+            (Positional("SOURCE", "source"), Positional("OUTPUT", "output")),
             output="output",
         ),
         Command(
@@ -136,7 +139,7 @@ COMMANDS = {
             "detection.cli.plot_curves",
             "plot_curves",
             "draws the errors of several trainings in one figure",
-            (Place("RUNS", "runs", several=True),),
+            (Positional("RUNS", "runs", several=True),),
             output="output",
         ),
         Command(

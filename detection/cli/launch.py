@@ -57,7 +57,7 @@ def launch(command: Command, argv: list[str]) -> None:
 
 
 def _is_needed(command: Command, key: str) -> str:
-    names = [place.name for place in command.places if place.key == key]
+    names = [positional.name for positional in command.positionals if positional.key == key]
     plain = f"{names[0]}, or " if names else ""
     return f"{key} is needed: add {plain}{key}=... to the command line (--help lists all)"
 

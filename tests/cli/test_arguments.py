@@ -76,7 +76,7 @@ def test_options_and_overrides_stand_anywhere() -> None:
         ("compare", ["m.pt", "data", "~rows.full"], {"checkpoint": "m.pt", "data.root": "data"}),
     ],
 )
-def test_the_places_of_plain_arguments(
+def test_the_order_of_plain_arguments(
     command: str, words: list[str], paths: dict[str, object]
 ) -> None:
     assert parse(COMMANDS[command], words).paths == paths
@@ -108,10 +108,10 @@ def test_what_writes_no_files_takes_no_output() -> None:
 
 
 @pytest.mark.parametrize("name", COMMANDS)
-def test_every_place_is_a_key_of_the_configuration(name: str) -> None:
+def test_every_positional_argument_is_a_key_of_the_configuration(name: str) -> None:
     command = COMMANDS[name]
     config = compose_config(command.config, [])
-    keys = [place.key for place in command.places]
+    keys = [positional.key for positional in command.positionals]
     keys += [command.output] if command.output else []
     Arguments(paths=dict.fromkeys(keys, "somewhere")).fill(config)
 
