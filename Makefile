@@ -6,7 +6,7 @@ STAMP := $(VENV)/.installed
 SOURCES := detection tools benchmarks examples docs tests datasets setup.py
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo test lint format gpu abi clean
+.PHONY: help install demo test quick lint format gpu abi clean
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z]+:.*## /{printf "make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -25,9 +25,15 @@ $(STAMP): pyproject.toml setup.py $(wildcard detection/ops/csrc/*)
 demo: $(STAMP) ## the whole paper in small on generated pictures: outputs/demo/ (a quarter of an hour)
 	$(BIN)/python tools/demo.py
 
-# One process per core with one thread each: a file's tests stay together, for their fixtures.
+# One process per core with one thread each: a file's tests stay together, for their fixtures.  In
+# the order of the folders: xdist's own puts files of few tests last, and the longest are those.
+PYTEST := OMP_NUM_THREADS=1 $(BIN)/python -m pytest --numprocesses=auto --dist=loadfile --no-loadscope-reorder
+
 test: $(STAMP) ## the test suite
-	OMP_NUM_THREADS=1 $(BIN)/python -m pytest --numprocesses=auto --dist=loadfile
+	$(PYTEST)
+
+quick: $(STAMP) ## its fast tests alone, under a minute: all that is not marked slow
+	$(PYTEST) -m "not slow"
 
 lint: $(STAMP) ## ruff and mypy
 	$(BIN)/python -m ruff check $(SOURCES)

@@ -21,6 +21,7 @@ ROOT = Path(__file__).resolve().parents[2]
 SMALL = ["ops.rois=5", "ops.channels=16", "ops.height=9", "ops.width=8", "device=cpu"]
 
 
+@pytest.mark.slow
 def test_ops_suite(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     main(compose_config("benchmark", [*SMALL, "repeats=3", f"output_dir={tmp_path}"]))
     report = json.loads((tmp_path / "ops.json").read_text())
@@ -64,6 +65,7 @@ def test_rehearsed_cases_run_once_more_before_each_timed_run() -> None:
     assert len(calls) == 2 + 3 * 3
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(not Path("/proc/self/clear_refs").exists(), reason="only Linux tells")
 def test_peak_memory() -> None:
     # In a process of its own: here it may find a place among what was freed.
@@ -79,6 +81,7 @@ def test_peak_memory() -> None:
     assert 500 < float(done.stdout) < 560  # 512 MB
 
 
+@pytest.mark.slow
 def test_unknown_suite_and_layout() -> None:
     with pytest.raises(ValueError, match="choose from: ops, inference"):
         main(compose_config("benchmark", ["suite=opps", "device=cpu"]))

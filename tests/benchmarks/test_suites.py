@@ -29,6 +29,8 @@ from detection.inference.post_processing import PostProcessing
 from detection.model.faster_rcnn import FasterRCNN
 from detection.structures import Detections
 
+pytestmark = pytest.mark.slow
+
 CPU = torch.device("cpu")
 COLUMNS = {"name", "dtype", "median_s", "min_s", "max_s", "peak_mb", "ratio"}
 MODEL = [

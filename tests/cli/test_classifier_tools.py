@@ -26,6 +26,8 @@ from detection.cli.compose import compose_config
 from detection.engine.log import read_log
 from detection.shapes.dataset import generate
 
+pytestmark = pytest.mark.slow
+
 RUNTIME = ["runtime=exact", "runtime.workers=0", "runtime.device=cpu"]
 SMALL = [
     "experiment=classification/cifar",

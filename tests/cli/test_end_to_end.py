@@ -19,6 +19,8 @@ from detection.inference.detector import Detector
 from detection.shapes.dataset import generate
 from detection.shapes.outlines import CLASS_NAMES
 
+pytestmark = pytest.mark.slow
+
 ROOT = Path(__file__).resolve().parents[2]
 SMALL = [
     "experiment=demo",

@@ -30,6 +30,8 @@ from detection.model.resnet import ResNet
 from detection.weights.detectron2 import to_detectron2
 from detection.weights.initialise import check_backbone_input, initialise_backbone, read_weights
 
+pytestmark = pytest.mark.slow
+
 
 def run(source: Path, output: Path, *overrides: str) -> None:
     arguments = [f"source={source}", f"output={output}", *overrides]

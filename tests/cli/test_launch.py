@@ -43,11 +43,13 @@ def test_a_value_that_lost_its_quotes_in_the_shell_is_shown_with_them() -> None:
         compose_config("compare", ["rows.single=inference=single shorter_side=400"])
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", TOOLS)
 def test_every_tool_composes(name: str) -> None:
     assert compose_config(name, [])
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("experiment", EXPERIMENTS)
 def test_every_experiment_builds_its_model_and_schedule(experiment: str) -> None:
     config = compose_config("train", [f"experiment={experiment}", "data.root=somewhere"])
@@ -59,6 +61,7 @@ def test_every_experiment_builds_its_model_and_schedule(experiment: str) -> None
     assert as_plain(config)["data"]["test_shorter_side"] > 0
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("experiment", CLASSIFIER_EXPERIMENTS)
 def test_every_classifier_experiment_builds_what_it_names(experiment: str) -> None:
     config = compose_config("classifier", [f"experiment={experiment}", "data.root=somewhere"])
@@ -77,6 +80,7 @@ def build_classifier(config: DictConfig) -> nn.Module:
         return instantiate(OmegaConf.create(model), _convert_="all")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("network", sorted(p.stem for p in (CONFIGS / "network").glob("*.yaml")))
 @pytest.mark.parametrize("pixels", ["msra", "per_pixel_mean"])
 def test_every_network_is_a_classifiers_backbone(network: str, pixels: str) -> None:
@@ -86,6 +90,7 @@ def test_every_network_is_a_classifiers_backbone(network: str, pixels: str) -> N
     assert isinstance(build_classifier(config), Classifier)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("views", sorted(p.stem for p in (CONFIGS / "views").glob("*.yaml")))
 def test_every_choice_of_views(views: str) -> None:
     config = compose_config("test_classifier", [f"views={views}", "data.root=x"])
@@ -94,6 +99,7 @@ def test_every_choice_of_views(views: str) -> None:
     assert all(shape[1] >= 224 for shape in sizes)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["sgd", "caffe_sgd", "detectron2_sgd", "adamw"])
 def test_every_optimizer_goes_with_every_schedule(name: str) -> None:
     for schedule in choices("schedule"):
@@ -125,6 +131,7 @@ def test_the_recipes_have_the_papers_numbers() -> None:
     assert [rate(i) for i in (0, 399, 400)] == pytest.approx([0.01, 0.01, 0.1])
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("run", list(compose_config("degradation", []).runs))
 def test_every_run_of_the_degradation_figure(run: str) -> None:
     config = compose_config("degradation", [])
@@ -134,12 +141,14 @@ def test_every_run_of_the_degradation_figure(run: str) -> None:
     assert str(composed.model.backbone.depth) in run
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("experiment", [*EXPERIMENTS, *CLASSIFIER_EXPERIMENTS])
 def test_every_experiment_opens_as_a_lab_note(experiment: str) -> None:
     text = (CONFIGS / "experiment" / f"{experiment}.yaml").read_text()
     assert "# command:" in text
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("choice", choices("inference"))
 def test_every_inference_builds_by_hydra_and_from_a_checkpoint(choice: str) -> None:
     config = compose_config("test", [f"inference={choice}"])
@@ -173,6 +182,7 @@ def test_without_a_choice_the_checkpoint_decides() -> None:
         compose_config("test", ["inference.flip=true"])
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("group", ["inference", "model", "runtime", "schedule", "data"])
 def test_every_choice_of_a_group_composes(group: str) -> None:
     for choice in choices(group):
@@ -350,6 +360,7 @@ def test_a_run_is_not_resumed_with_its_classes_in_another_order(tmp_path: Path) 
         find_previous(tmp_path, classifier("dog", "cat"), resume=True)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("experiment", EXPERIMENTS)
 def test_every_experiment_trains_in_alternation_too(experiment: str, tmp_path: Path) -> None:
     config = compose_config("alternating", [f"experiment={experiment}", "data.root=somewhere"])

@@ -27,6 +27,8 @@ from detection.inference.detector import Detector
 from detection.shapes.dataset import generate
 from detection.shapes.outlines import CLASS_NAMES
 
+pytestmark = pytest.mark.slow
+
 RUNTIME = ["runtime=exact", "runtime.workers=0", "runtime.device=cpu"]
 SMALL = [
     *RUNTIME,

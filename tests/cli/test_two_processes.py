@@ -21,6 +21,8 @@ from torch.distributed import TCPStore
 from detection.cli import bn_statistics, train_classifier, train_net
 from detection.cli.compose import compose_config
 
+pytestmark = pytest.mark.slow
+
 ROOT = Path(__file__).resolve().parents[2]
 RUNTIME = ["runtime=exact", "runtime.workers=0", "runtime.device=cpu"]
 DETECTOR = [

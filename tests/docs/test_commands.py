@@ -23,6 +23,8 @@ from detection.cli.compose import compose_config
 from detection.model.resnet import ResNet
 from detection.shapes.dataset import generate
 
+pytestmark = pytest.mark.slow
+
 ROOT = Path(__file__).resolve().parents[2]
 PAGES = [
     ROOT / "README.md",

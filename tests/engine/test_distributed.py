@@ -42,6 +42,7 @@ def ended(
     return folder, in_two_processes(folder / "script.py", folder)
 
 
+@pytest.mark.slow
 def test_they_tell_each_other(ended: tuple[Path, subprocess.CompletedProcess[str]]) -> None:
     folder, done = ended
     for rank in "01":
@@ -49,6 +50,7 @@ def test_they_tell_each_other(ended: tuple[Path, subprocess.CompletedProcess[str
         assert (folder / rank).read_text() == "[[0, 1], 0, {'a': 1.5}]"
 
 
+@pytest.mark.slow
 def test_an_error_in_one_ends_all(ended: tuple[Path, subprocess.CompletedProcess[str]]) -> None:
     _, done = ended
     assert done.returncode != 0

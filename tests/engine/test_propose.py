@@ -103,6 +103,7 @@ def test_no_proposal_leaves_its_image_by_rounding(
     assert rounded_outwards
 
 
+@pytest.mark.slow
 def test_fast_rcnn_on_the_file_detects_what_the_whole_detector_does(
     trained: Detector, dataset: DetectionDataset, written: Path
 ) -> None:

@@ -60,6 +60,7 @@ print((faults() - before) * resource.getpagesize() / 2**26)
 """
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="says so to glibc alone")
 def test_freed_memory_is_used_again() -> None:
     # In a process of its own: the setting cannot be taken back.

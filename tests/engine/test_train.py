@@ -113,6 +113,7 @@ def fresh(build: Callable[..., FasterRCNN], **settings: object) -> Run:
     return Run(build(pooled_size=4, **settings))
 
 
+@pytest.mark.slow
 def test_a_resumed_training_equals_the_uninterrupted_one_bit_for_bit(
     detector: Callable[..., FasterRCNN], batches: list[Batch]
 ) -> None:
@@ -134,6 +135,7 @@ def test_a_resumed_training_equals_the_uninterrupted_one_bit_for_bit(
     )
 
 
+@pytest.mark.slow
 def test_accumulated_parts_have_the_gradient_of_the_whole_mini_batch(
     detector: Callable[..., FasterRCNN], batches: list[Batch]
 ) -> None:
@@ -162,6 +164,7 @@ def test_gradients_are_clipped_to_the_norm(
     assert float(torch.stack(squares).sum().sqrt()) == pytest.approx(0.01, rel=1e-3)
 
 
+@pytest.mark.slow
 def test_log_evaluation_and_checkpoints_come_when_they_are_due(
     detector: Callable[..., FasterRCNN], batches: list[Batch], tmp_path: Path
 ) -> None:
@@ -324,6 +327,7 @@ def test_a_resumed_log_has_no_line_twice(tmp_path: Path) -> None:
     assert [(line["iteration"], line["total"]) for line in lines] == [(1, 1.0), (2, 2.0), (3, 30.0)]
 
 
+@pytest.mark.slow
 def test_bn_statistics_are_updated_before_each_validation(
     detector: Callable[..., FasterRCNN], batches: list[Batch]
 ) -> None:

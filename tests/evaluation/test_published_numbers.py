@@ -20,6 +20,8 @@ from detection.evaluation.coco_ap import evaluate_coco
 from detection.evaluation.detections_file import read_detections
 from detection.evaluation.voc_ap import evaluate_voc
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture(scope="module")
 def data() -> Path:

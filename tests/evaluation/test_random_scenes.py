@@ -80,6 +80,7 @@ def required(truth: dict[str, Any]) -> list[dict[str, Any]]:
     return [o for o in truth["annotations"] if not (o["iscrowd"] or o["difficult"])]
 
 
+@pytest.mark.slow
 @settings(deadline=None)
 @given(scenes())
 def test_both_backends_give_identical_numbers(scene: Scene):

@@ -18,6 +18,8 @@ from detection.cli.compose import compose_config
 from detection.inference.detector import Detector
 from detection.shapes.dataset import generate
 
+pytestmark = pytest.mark.slow
+
 EXAMPLE = Path(__file__).resolve().parents[2] / "examples" / "torchvision_backbone"
 RUNTIME = ["runtime=exact", "runtime.workers=0", "runtime.device=cpu"]
 NAME = "torchvision_backbone"

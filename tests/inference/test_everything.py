@@ -98,6 +98,7 @@ class Slow:
         return torch.cat(probabilities), torch.cat(boxes)
 
 
+@pytest.mark.slow
 @torch.no_grad()
 @pytest.mark.parametrize("maximum", ["region_features", "pooled"])
 @pytest.mark.parametrize(

@@ -27,6 +27,7 @@ def outside(boxes: Tensor, size: tuple[int, int]) -> float:
     return float(beyond.amax())
 
 
+@pytest.mark.slow
 @given(
     size=st.tuples(SIDE, SIDE),
     seed=st.integers(0, 2**16),

@@ -59,6 +59,7 @@ def test_total_is_the_sum_of_the_four_losses() -> None:
     ]
 
 
+@pytest.mark.slow
 def test_the_bottleneck_network_pools_every_second_bin_without_any_difference(
     detector: MakeDetector,
     target: MakeTarget,
@@ -187,6 +188,7 @@ def test_training_and_inference_use_their_own_proposals(
     assert used == [model.rpn.training_proposals, model.rpn.test_proposals]
 
 
+@pytest.mark.slow
 def test_bf16_autocast_runs_and_agrees_roughly(
     detector: MakeDetector, target: MakeTarget, image_batch: MakeBatch, device: torch.device
 ) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+import pytest
 import torch
 from torch import nn
 
@@ -11,6 +12,8 @@ from detection.boxes import iou
 from detection.inference.post_processing import PostProcessing
 from detection.model.faster_rcnn import FasterRCNN
 from detection.structures import ImageBatch, Target
+
+pytestmark = pytest.mark.slow
 
 MakeDetector = Callable[..., FasterRCNN]
 MakeTarget = Callable[..., Target]

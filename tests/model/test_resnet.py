@@ -45,6 +45,7 @@ def assert_equal_to(a: Tensor, b: Tensor, *, relative: float) -> None:
     assert (a - b).abs().max().item() <= relative * b.abs().max().item()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("depth", "stride_in_1x1"), [(18, False), (50, False), (50, True)], ids=str
 )

@@ -13,6 +13,7 @@ from detection.model.vgg import VGG16, VGG19
 from detection.weights.torchvision import from_torchvision
 
 
+@pytest.mark.slow
 @torch.no_grad()
 def test_equal_to_torchvision_through_both_halves() -> None:
     # 138 million weights: made once, with cheap random values, and shared by the two networks.

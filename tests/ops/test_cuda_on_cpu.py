@@ -20,6 +20,7 @@ HERE = Path(__file__).parent
 COMPILER = shutil.which("c++") or shutil.which("g++")
 
 pytestmark = [
+    pytest.mark.slow,  # compiles them
     pytest.mark.skipif(COMPILER is None, reason="needs a C++ compiler"),
     pytest.mark.skipif(isinstance(extension.cpu, str), reason="needs the compiled kernels"),
 ]

@@ -754,6 +754,7 @@ def test_inference_keeps_no_argmax() -> None:
     assert "detection.roi_pool_argmax.default" in calls.names
 
 
+@pytest.mark.slow
 @compiled
 @pytest.mark.parametrize("layout", LAYOUTS)
 @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
@@ -779,6 +780,7 @@ def test_opcheck(layout: torch.memory_format, dtype: torch.dtype, device: torch.
     )
 
 
+@pytest.mark.slow
 @compiled
 @pytest.mark.parametrize("layout", LAYOUTS)
 def test_compile_without_graph_break(layout: torch.memory_format, device: torch.device) -> None:
@@ -865,6 +867,7 @@ def test_self_test(capsys: pytest.CaptureFixture[str]) -> None:
     assert "passed" in said
 
 
+@pytest.mark.slow
 @compiled
 @pytest.mark.skipif(platform.machine() != "x86_64", reason="only x86-64 has two versions")
 def test_processors_without_avx2_get_the_same_results() -> None:

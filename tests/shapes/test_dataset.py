@@ -77,6 +77,7 @@ def voc_objects(root: Path, split: str) -> dict[str, list[tuple[Any, ...]]]:
     return result
 
 
+@pytest.mark.slow
 def test_same_seed_gives_the_same_bytes(root: Path, tmp_path: Path) -> None:
     again = generate(
         root=tmp_path / "again",

@@ -29,6 +29,7 @@ def test_another_seed_and_another_split_give_other_images() -> None:
     assert not np.array_equal(image, draw_scene(recipe=RECIPE, split="val", index=0).image)
 
 
+@pytest.mark.slow
 def test_boxes_lie_inside_and_are_not_slivers(scenes: list[Scene]) -> None:
     for scene in scenes:
         height, width = scene.image.shape[:2]
@@ -41,6 +42,7 @@ def test_boxes_lie_inside_and_are_not_slivers(scenes: list[Scene]) -> None:
             assert 0 < item.area <= (x2 - x1) * (y2 - y1) * 1.1
 
 
+@pytest.mark.slow
 def test_scenes_vary_as_promised(scenes: list[Scene]) -> None:
     objects = [item for scene in scenes for item in scene.objects]
     classes = Counter(item.name for item in objects)

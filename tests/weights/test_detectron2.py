@@ -288,6 +288,7 @@ def close(ours: Tensor, theirs: Tensor) -> None:
     assert float((ours - theirs).abs().max()) <= 1e-4 * float(theirs.abs().max())
 
 
+@pytest.mark.slow
 @torch.no_grad()
 def test_an_imported_detector_equals_the_definition(
     weights: Weights, model: FasterRCNN, images: ImageBatch
@@ -380,6 +381,7 @@ def definition_of_losses(weights: Weights, images: ImageBatch) -> list[float]:
     return [objectness / normaliser, rpn_box / normaliser, float(classes), float(box)]
 
 
+@pytest.mark.slow
 @torch.no_grad()
 def test_the_losses_equal_the_definition(
     weights: Weights, model: FasterRCNN, images: ImageBatch, target: Callable[..., Target]
@@ -396,6 +398,7 @@ def test_the_losses_equal_the_definition(
     assert [float(loss) for loss in ours] == pytest.approx(expected, rel=1e-4)
 
 
+@pytest.mark.slow
 @torch.no_grad()
 def test_mocos_variant_strides_in_the_3x3_and_has_a_bn_behind_conv5(images: ImageBatch) -> None:
     torch.manual_seed(2)
