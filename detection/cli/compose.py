@@ -15,7 +15,7 @@ from hydra.errors import HydraException
 from omegaconf import DictConfig, OmegaConf, open_dict
 
 from detection.cli.config_folders import CONFIGS, is_group
-from detection.cli.explain import explain
+from detection.cli.explain import check_choices, check_keys, explain
 
 log = logging.getLogger("configuration")
 
@@ -23,14 +23,18 @@ log = logging.getLogger("configuration")
 def compose_config(config: str, overrides: list[str]) -> DictConfig:
     """The configuration; ValueError names the nearest key or file if an override fits none."""
     replaced = _replaced_classes(overrides)
+    check_choices(config, overrides)
     with initialize_config_dir(str(CONFIGS), version_base="1.3"):
+        known = _with_groups(config, overrides)
+        if not overrides:
+            return known
+        if not replaced:
+            check_keys(config, overrides, known)
         try:
             composed = compose(config, overrides=_without_old_keys(overrides, replaced))
         except (HydraException, ValueError) as error:
-            known = _with_groups(config, overrides)
             raise ValueError(explain(error, config, overrides, known)) from None
-        plain = compose(config) if overrides else composed
-    _check_numbers(composed, plain, overrides)
+    _check_numbers(composed, known, overrides)
     for key in replaced:
         _drop_old_settings(composed, key, overrides)
     return composed

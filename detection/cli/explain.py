@@ -48,6 +48,35 @@ OTHER_NAMES = {
 }
 
 
+def check_choices(config: str, overrides: list[str]) -> None:
+    """Raises ValueError for a file of a group that does not exist, before anything is composed."""
+    groups = groups_of(config)
+    for override in overrides:
+        key, _, value = override.partition("=")
+        known = (*groups.get(key, []), "null")
+        if key in groups and value not in known and re.fullmatch(r"[\w-]+", value):
+            raise ValueError(f"{override}: {_no_such(key, value, groups)}")
+
+
+def check_keys(config: str, overrides: list[str], known: DictConfig) -> None:
+    """Raises ValueError for a key that does not exist, before the configuration is composed.
+
+    That takes half of the time until an answer.  Where an override adds or deletes, or a value
+    brings keys of its own, Hydra is left to find out.  ``known``: as in ``explain``.
+    """
+    groups = groups_of(config)
+    if not all(re.match(r"[\w.-]+=(?!\s*\{)|[\w/]+=", override) for override in overrides):
+        return
+    for override in overrides:
+        key, _, _ = override.partition("=")
+        parent, _, last = key.rpartition(".")
+        node = OmegaConf.select(known, parent, throw_on_missing=False) if parent else known
+        if isinstance(node, DictConfig) and last not in node.keys() | groups.keys() | {"hydra"}:
+            problem = _problem(override, key, groups, known)
+            if problem is not None:
+                raise ValueError(f"{override}: {problem}")
+
+
 def explain(error: Exception, config: str, overrides: list[str], known: DictConfig) -> str:
     """One line.  ``known``: the configuration without what is wrong."""
     for override in overrides:
@@ -65,7 +94,11 @@ def explain(error: Exception, config: str, overrides: list[str], known: DictConf
     return f"{' '.join(overrides)}: does not fit {config}.yaml: {message.splitlines()[0]}"
 
 
-def nearest(wrong: str, choices: list[str]) -> str:
+def _no_such(group: str, wrong: str, groups: dict[str, list[str]]) -> str:
+    return f"there is no such {group}; {_nearest(wrong, groups[group])}"
+
+
+def _nearest(wrong: str, choices: list[str]) -> str:
     """The nearest of a few names, or all of them."""
     near = difflib.get_close_matches(wrong, choices, n=1, cutoff=0.5)
     return f"did you mean {near[0]!r}?" if near else f"choose from {', '.join(choices)}"
@@ -78,7 +111,7 @@ def _problem(
     key, _, value = override.lstrip("+~").partition("=")
     deletes = override.startswith("~")
     if key in groups and value not in (*groups[key], "null") and not deletes:
-        return f"there is no such {key}; {nearest(value, groups[key])}"
+        return _no_such(key, value, groups)
     group = key.partition(".")[0]
     if group not in groups and group not in known and is_group(group):
         return f"this tool takes no {group}; --help lists what it takes"
