@@ -117,7 +117,8 @@ def test_a_run_fills_its_folder_and_returns_what_it_measured(tmp_path: Path) -> 
     assert make_run(tmp_path / "run").start() == {"error": 0.5}  # validated after 2 and 4
     names = {path.name for path in (tmp_path / "run").iterdir()}
     assert names == {
-        "best.pt", "last.pt", "log.jsonl", "metrics.json", "loss.png", "tensorboard", "config.yaml"
+        "best.pt", "last.pt", "log.jsonl", "metrics.json", "loss.png", "tensorboard", "config.yaml",
+        ".detection-run.json", ".detection-run.lock",
     }  # fmt: skip
     assert (tmp_path / "run" / "config.yaml").read_text() == "kept: as it is\n"
     metrics = json.loads((tmp_path / "run" / "metrics.json").read_text())
