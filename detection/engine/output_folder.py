@@ -122,8 +122,8 @@ class OutputFolder:
             return
         if resume:
             self._check_same(marker)
-        elif marker is not None or own:
-            witness = own[0].relative_to(self.path) if own else MARKER
+        elif own:  # a run that failed before it wrote anything has left a marker alone
+            witness = own[0].relative_to(self.path)
             goes_on = "go on from it with resume=true, " if self.can_resume else ""
             raise ValueError(
                 f"{self.path} holds the results of a run ({witness}): {goes_on}replace them with "
