@@ -3,23 +3,35 @@
 from __future__ import annotations
 
 import os
+import re
+import secrets
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+
+# The temporary names below, and those of earlier versions for the files that were written so.
+_TEMPORARY = re.compile(
+    r"\..+\.[0-9a-f]{16}\.partial"
+    r"|(best|last|classifier)\.pt\.partial"
+    r"|(metrics|detections|table)\.json\.partial|(config\.yaml|table\.md)\.partial"
+)
 
 
 @contextmanager
 def atomic_write(path: Path) -> Iterator[Path]:
     """Yields a name beside ``path`` to write to; the file takes ``path``'s place at the end.
 
-    Until then, and after an error or a kill, whoever reads ``path`` finds what was there before.
-    Folders are made as needed.
+    Until then, and after an error, a kill or a power failure, whoever reads ``path`` finds what was
+    there before.  Nobody else has the same temporary name.  Folders are made as needed.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
-    partial = path.with_name(path.name + ".partial")
+    partial = path.with_name(f".{path.name}.{secrets.token_hex(8)}.partial")
     try:
         yield partial
+        # The content is on the disk before the name is, and then the name.
+        _sync(partial)
         os.replace(partial, path)
+        _sync(path.parent)
     finally:
         partial.unlink(missing_ok=True)
 
@@ -27,3 +39,30 @@ def atomic_write(path: Path) -> Iterator[Path]:
 def write_text(path: Path, text: str) -> None:
     with atomic_write(path) as partial:
         partial.write_text(text, encoding="utf-8")
+
+
+def remove_leftovers(folder: Path) -> None:
+    """Removes what killed programs left of :func:`atomic_write` in ``folder``.
+
+    For those who know that nobody is writing there now.
+    """
+    for path in [*folder.iterdir()] if folder.is_dir() else []:
+        if _TEMPORARY.fullmatch(path.name) and path.is_file():
+            path.unlink()
+
+
+def _sync(path: Path) -> None:
+    try:
+        descriptor = os.open(path, os.O_RDONLY)
+    except OSError:
+        if path.is_dir():  # Windows opens no folders
+            return
+        raise
+    try:
+        os.fsync(descriptor)
+    except OSError:
+        # Some network file systems cannot synchronise folders; of a file it is an error.
+        if not path.is_dir():
+            raise
+    finally:
+        os.close(descriptor)

@@ -26,6 +26,7 @@ from detection.classification.loader import ViewBatches, view_loader
 from detection.cli.processes import started
 from detection.engine.distributed import Processes
 from detection.engine.metrics_file import write_metrics
+from detection.engine.output_folder import OutputFolder
 from detection.engine.runtime import Runtime
 
 log = logging.getLogger("bn_statistics")
@@ -33,7 +34,17 @@ log = logging.getLogger("bn_statistics")
 
 def main(config: DictConfig) -> None:
     began = time.perf_counter()
-    with started(config) as (runtime, processes):
+    output = OutputFolder(
+        path=Path(config.output_dir),
+        command="bn_statistics",
+        files=("classifier.pt", "metrics.json"),
+        reads=[Path(config.checkpoint)],
+        can_resume=False,
+    )
+    with (
+        started(config) as (runtime, processes),
+        output.taken(overwrite=config.overwrite, processes=processes),
+    ):
         _run(config, runtime, processes, began)
 
 

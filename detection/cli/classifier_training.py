@@ -82,6 +82,8 @@ def classifier_training(config: DictConfig, runtime: Runtime, processes: Process
         processes=processes,
         seed=config.seed,
         settings=OmegaConf.to_yaml(config, resolve=True),
+        overwrite=config.overwrite,
+        command="train_classifier",
     )
 
 

@@ -6,6 +6,7 @@ python tools/compare.py data.root=/path/to/dataset checkpoint=outputs/train/best
 A row is tools/test_net.py under the row's overrides.  Prints the table and leaves in output_dir:
 table.md, table.json, and a folder for each row with what tools/test_net.py leaves.  A row that is
 there already is not measured again: an interrupted comparison goes on where it stopped.
+overwrite=true measures all rows again.
 """
 
 from __future__ import annotations
@@ -24,6 +25,7 @@ from detection.atomic_write import write_text
 from detection.cli import test_net
 from detection.cli.compose import compose_config
 from detection.cli.objects import as_plain
+from detection.engine.output_folder import OutputFolder
 from detection.evaluation.bootstrap import compare
 from detection.evaluation.detections_file import read_detections
 
@@ -42,8 +44,25 @@ def main(config: DictConfig) -> None:
         raise ValueError(f"{dataset.source} is not annotated: there is nothing to compare with")
     ground_truth = dataset.to_coco()
     annotations = _digest(json.dumps(ground_truth).encode())
-    for name, row_config in configs.items():
-        _measure(name, row_config, annotations)
+    output = OutputFolder(
+        path=folder,
+        command="compare",
+        files=("table.md", "table.json"),
+        patterns=tuple(f"{Path(row.output_dir).name}/config.yaml" for row in configs.values()),
+        runs=tuple(Path(row.output_dir).name for row in configs.values()),
+        reads=[Path(path) for row in configs.values() for path in _inputs(row)],
+    )
+    with output.taken(resume=not config.overwrite, overwrite=config.overwrite) as begun:
+        for name, row_config in configs.items():
+            # What an interrupted comparison of ours left of a row is measured anew.
+            row_config.overwrite = begun or config.overwrite
+            _measure(name, row_config, annotations)
+        _write_table(config, configs, ground_truth, folder)
+
+
+def _write_table(
+    config: DictConfig, configs: dict[str, DictConfig], ground_truth: dict[str, Any], folder: Path
+) -> None:
     rows = _rows(config, configs, ground_truth)
     table = as_markdown(rows, config.bootstrap.confidence)
     print(table)
@@ -86,9 +105,11 @@ def _measure(name: str, config: DictConfig, annotations: str) -> None:
     folder = Path(config.output_dir)
     done = folder / "config.yaml"
     wanted = as_plain(config) | {"measured_of": {"annotations": annotations} | _inputs(config)}
+    del wanted["overwrite"]
     if done.is_file() and (folder / "metrics.json").is_file():
         before = OmegaConf.to_container(OmegaConf.load(done))
         assert isinstance(before, dict)
+        before.pop("overwrite", None)
         if before != wanted:
             raise ValueError(
                 f"{folder} holds the row {name!r} measured otherwise, with another "

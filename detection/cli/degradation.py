@@ -40,7 +40,8 @@ def main(config: DictConfig) -> None:
                     f"data.root={config.data.root}",
                     f"output_dir={run}",
                     f"seed={config.seed}",
-                    f"resume={str((run / 'last.pt').exists()).lower()}",
+                    # A run that was killed before its first checkpoint starts anew.
+                    f"{'resume' if (run / 'last.pt').exists() else 'overwrite'}=true",
                     *(f"runtime.{key}={value}" for key, value in config.runtime.items()),
                 ],
             )

@@ -4,7 +4,8 @@ python tools/demo.py            (or: make demo)
 
 Calls the other tools one after the other.  Leaves in output_dir: summary.html, metrics.json,
 classifier/, bn_statistics/ and detector/ as the tools leave them, photos/, detected/, and data/ and
-objects/, the generated data sets.
+objects/, the generated data sets.  overwrite=true replaces them, but the data set of data/, which
+is the same again.  A folder with files of yours in photos/ or objects/ is refused.
 """
 
 from __future__ import annotations
@@ -22,18 +23,38 @@ from detection.cli.compose import compose_config
 from detection.cli.demo_report import read_metrics, write_report
 from detection.data.dataset import DetectionDataset
 from detection.data.formats.open import open_dataset
+from detection.engine.folder_lock import read_marker
+from detection.engine.output_folder import OutputFolder
 from detection.shapes.dataset import generate
 
 log = logging.getLogger("demo")
 
+PHOTO = "val_[0-9][0-9][0-9][0-9][0-9][0-9].jpg"  # as the generated pictures are called
+
 
 def main(config: DictConfig) -> None:
-    began = time.perf_counter()
-    folder = Path(config.output_dir)
-    # The data set stays: it is the same again, and takes a while to draw.
-    for name in ("objects", "classifier", "bn_statistics", "detector", "photos", "detected"):
-        shutil.rmtree(folder / name, ignore_errors=True)
+    output = OutputFolder(
+        path=Path(config.output_dir),
+        command="demo",
+        files=("metrics.json", "summary.html", "detections.jpg"),
+        patterns=(
+            f"photos/{PHOTO}",
+            "objects/*/*/[0-9][0-9][0-9][0-9][0-9][0-9].png",
+            f"detected/drawn/{PHOTO}",
+        ),
+        runs=("classifier", "bn_statistics", "detector", "detected"),
+        own_folders=("photos", "objects"),
+        can_resume=False,
+    )
+    before = read_marker(output.path) or {}
+    with output.taken(overwrite=config.overwrite):
+        if before.get("command") == output.command:
+            _remove_staging(output.path)
+        _run(config, output.path)
 
+
+def _run(config: DictConfig, folder: Path) -> None:
+    began = time.perf_counter()
     _say(1, "generating the data set `shapes`")
     data = generate(
         root=folder / "data",
@@ -82,7 +103,7 @@ def main(config: DictConfig) -> None:
     )  # fmt: skip
 
     _say(4, "detecting in a folder of pictures")
-    (folder / "photos").mkdir(parents=True)
+    (folder / "photos").mkdir(parents=True, exist_ok=True)
     for example in val_set.examples[: config.photos]:
         shutil.copy(example.path, folder / "photos")
     detect.main(
@@ -92,6 +113,13 @@ def main(config: DictConfig) -> None:
         ])
     )  # fmt: skip
     write_report(folder, top1, time.perf_counter() - began)
+
+
+def _remove_staging(folder: Path) -> None:
+    """What a demo that was killed while it generated its data set left of it."""
+    for staging in folder.glob(".data-????????"):
+        if [path.name for path in staging.iterdir()] == ["data"]:
+            shutil.rmtree(staging)
 
 
 def _say(number: int, what: str) -> None:

@@ -85,6 +85,7 @@ def detector_training(config: DictConfig, runtime: Runtime, processes: Processes
     update_bn_statistics = functools.partial(
         _update_bn_statistics, config, model, images, runtime, processes
     )
+    given = (config.weights, config.init, config.proposals, config.val_proposals)
     return TrainingRun(
         folder=Path(config.output_dir),
         resume=config.resume,
@@ -102,6 +103,9 @@ def detector_training(config: DictConfig, runtime: Runtime, processes: Processes
         seed=config.seed,
         settings=OmegaConf.to_yaml(config, resolve=True),
         update_bn_statistics=update_bn_statistics if config.schedule.precise_bn else None,
+        overwrite=config.overwrite,
+        command="train_net",
+        reads=[Path(path) for path in given if path],
     )
 
 

@@ -27,6 +27,9 @@ log = logging.getLogger("propose")
 def main(config: DictConfig) -> None:
     if not isinstance(config.checkpoint, str):
         raise ValueError(f"proposals are of one RPN: give one checkpoint, not {config.checkpoint}")
+    path = Path(config.output)
+    if path.exists() and not config.overwrite:
+        raise ValueError(f"{path} exists: replace it with overwrite=true, or choose another output")
     runtime = set_up_runtime(**config.runtime)
     dataset = open_split(config.data, config.split)
     log.info("%s", dataset.report())
@@ -38,7 +41,6 @@ def main(config: DictConfig) -> None:
         networks=["rpn"],
         trust=list(config.trust),
     )
-    path = Path(config.output)
     write_proposals(
         path,
         detector,

@@ -18,12 +18,25 @@ from detection.classification.evaluate import measure_error
 from detection.classification.images import open_labelled
 from detection.cli.objects import as_plain
 from detection.engine.metrics_file import write_metrics
+from detection.engine.output_folder import OutputFolder
 from detection.engine.runtime import set_up_runtime
 
 log = logging.getLogger("test")
 
 
 def main(config: DictConfig) -> None:
+    output = OutputFolder(
+        path=Path(config.output_dir),
+        command="test_classifier",
+        files=("metrics.json",),
+        reads=[Path(config.checkpoint)],
+        can_resume=False,
+    )
+    with output.taken(overwrite=config.overwrite):
+        _run(config)
+
+
+def _run(config: DictConfig) -> None:
     runtime = set_up_runtime(**config.runtime)
     checkpoint = ClassifierCheckpoint.load(Path(config.checkpoint))
     classifier = checkpoint.build_model(trust=list(config.trust))

@@ -27,13 +27,15 @@ from detection.data.dataset import DetectionDataset
 from detection.data.proposals_file import ProposalsFile
 from detection.engine.evaluate import detect_dataset, measure
 from detection.engine.metrics_file import write_metrics
+from detection.engine.output_folder import OutputFolder
 from detection.engine.propose import measure_proposals
-from detection.engine.runtime import set_up_runtime
+from detection.engine.runtime import Runtime, set_up_runtime
 from detection.evaluation.coco_results import write_coco_results
 from detection.evaluation.detections_file import read_detections
 from detection.evaluation.submission import check_submission, image_set, write_submission
 from detection.evaluation.table import recall_line
 from detection.evaluation.voc_comp4 import write_voc_detections
+from detection.inference.detector import Detector
 
 log = logging.getLogger("test")
 
@@ -58,21 +60,52 @@ def main(config: DictConfig) -> None:
             f"{dataset.source} is not annotated: there is nothing to measure with; submission= "
             "packs saved detections for a challenge's server"
         )
-    timing: dict[str, Any] = {}
-    entries: dict[str, Any] = {}
-    if config.checkpoint is None:
-        _check_submission(config, dataset)
-        log.info("%s", dataset.report())
-        detections = read_detections(Path(config.detections), dataset.to_coco())
-    else:
+    runtime = detector = None
+    if config.checkpoint is not None:
         runtime = set_up_runtime(**config.runtime)
         networks = ["fast_rcnn"] if config.proposals_file else NETWORKS
         detector = make_detector(config, runtime, networks=networks)
         if config.proposal_recall and len(detector.models) > 1:
             raise ValueError("proposal_recall=true measures one model's RPN, not an ensemble's")
         dataset = dataset.with_class_names(detector.class_names)
-        _check_submission(config, dataset)
-        log.info("%s", dataset.report())
+    _check_submission(config, dataset)
+    with _output_folder(config).taken(overwrite=config.overwrite):
+        _run(config, dataset, detector, runtime, began)
+
+
+def _output_folder(config: DictConfig) -> OutputFolder:
+    given = (config.checkpoint, config.detections, config.proposals_file)
+    named = [name for value in given if value for name in _as_list(value)]
+    paths = [Path(name) for name in named]
+    inside = [file for path in paths if path.is_dir() for file in path.glob("comp4_det_*.txt")]
+    return OutputFolder(
+        path=Path(config.output_dir),
+        command="test_net",
+        files=("metrics.json", "detections.json", "results.tar.gz"),
+        patterns=("comp4/comp4_det_*.txt", "detections_*_results.zip"),
+        reads=[*paths, *inside],
+        can_resume=False,
+    )
+
+
+def _as_list(value: Any) -> list[str]:
+    return [value] if isinstance(value, str) else list(value)
+
+
+def _run(
+    config: DictConfig,
+    dataset: DetectionDataset,
+    detector: Detector | None,
+    runtime: Runtime | None,
+    began: float,
+) -> None:
+    """Detects, unless the detections are there, and measures."""
+    timing: dict[str, Any] = {}
+    entries: dict[str, Any] = {}
+    log.info("%s", dataset.report())
+    if detector is None or runtime is None:
+        detections = read_detections(Path(config.detections), dataset.to_coco())
+    else:
         given = config.proposals_file
         proposals = ProposalsFile(Path(given), dataset) if given else None
         start = time.perf_counter()
@@ -90,7 +123,6 @@ def main(config: DictConfig) -> None:
             )
             log.info("\n%s", recall_line(entries["proposals"]))
     folder = Path(config.output_dir)
-    folder.mkdir(parents=True, exist_ok=True)
     _write_detections(config, dataset, detections, folder)
     if dataset.annotated:
         scores = measure(dataset.to_coco(), detections, backend=config.backend)

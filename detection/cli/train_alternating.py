@@ -41,6 +41,8 @@ def main(config: DictConfig) -> None:
             train=functools.partial(_train, config, runtime, processes),
             propose=functools.partial(_propose, config, runtime, processes),
             processes=processes,
+            overwrite=config.overwrite,
+            reads=[Path(path) for path in (config.weights, config.init) if path],
         ).start()
 
 
@@ -49,6 +51,8 @@ def step_config(step: Step, config: DictConfig) -> DictConfig:
     changes = {
         "output_dir": str(step.folder),
         "resume": step.last.is_file(),
+        # A step that was killed before its first checkpoint starts anew; the folder is ours.
+        "overwrite": not step.last.is_file(),
         "train_only": step.network,
         "proposals": str(step.proposals) if step.proposals else None,
         "val_proposals": str(step.val_proposals) if step.val_proposals else None,

@@ -15,9 +15,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
+from detection.atomic_write import atomic_write
 from detection.checkpoint import Checkpoint
 from detection.engine.checkpoints import BEST, LAST
 from detection.engine.distributed import Processes
+from detection.engine.output_folder import OutputFolder
+from detection.engine.training_run import METRICS
 
 log = logging.getLogger("train")
 
@@ -51,7 +54,8 @@ class Step:
         training = Checkpoint.load(self.last).training if self.last.is_file() else {}
         if training.get("iteration", 0) < iterations:
             return "to_train"
-        return "finished" if training.get("measured", True) else "to_validate"
+        is_measured = training.get("measured", True) and (self.folder / METRICS).is_file()
+        return "finished" if is_measured else "to_validate"
 
 
 def four_steps(folder: Path) -> tuple[Step, ...]:
@@ -110,25 +114,42 @@ class AlternatingTraining:
     train: Callable[[Step], None]
     propose: Callable[[Step, Split, Path], None]
     processes: Processes
+    overwrite: bool = False
+    reads: Sequence[Path] = ()
 
     def start(self) -> None:
         """Does what is left to do.  Raises ValueError or FileNotFoundError for a folder unfit."""
         steps = four_steps(self.folder)
-        self._check_folder(steps[0].folder)
-        self.processes.wait()
+        first = steps[0].folder
+        if self.resume and not self.folder.exists():
+            raise FileNotFoundError(f"{first}: nothing to resume; leave out resume=true")
+        with self._output_folder(steps).taken(
+            resume=self.resume, overwrite=self.overwrite, processes=self.processes
+        ) as begun:
+            if self.resume and not begun and not first.exists():
+                raise FileNotFoundError(f"{first}: nothing to resume; leave out resume=true")
+            self.processes.wait()
+            self._take_all(steps)
+
+    def _output_folder(self, steps: Sequence[Step]) -> OutputFolder:
+        names = {path.name for step in steps for path in step.writes.values()}
+        stems = sorted(Path(name).stem for name in names)
+        return OutputFolder(
+            path=self.folder,
+            command="train_alternating",
+            files=(BEST, METRICS),
+            # The proposals, and the shards that an interrupted call has left of them.
+            patterns=tuple(f"{s.folder.name}/{stem}*.safetensors" for s in steps for stem in stems),
+            runs=tuple(step.folder.name for step in steps),
+            reads=self.reads,
+        )
+
+    def _take_all(self, steps: Sequence[Step]) -> None:
         for number, step in enumerate(steps, start=1):
             log.info("step %d of %d: %s", number, len(steps), step.folder)
             self._take(step, later=steps[number:])
         if self.processes.is_first:
             self._keep_result(steps[-1])
-
-    def _check_folder(self, first: Path) -> None:
-        if first.exists() and not self.resume:
-            raise ValueError(
-                f"{first} exists: go on from it with resume=true, or choose another output_dir"
-            )
-        if self.resume and not first.exists():
-            raise FileNotFoundError(f"{first}: nothing to resume; leave out resume=true")
 
     def _take(self, step: Step, *, later: Sequence[Step]) -> None:
         """Trains what is left of a step, and writes the proposals that are missing.
@@ -159,7 +180,12 @@ class AlternatingTraining:
         """The last step's detector and metrics, where joint training would leave them."""
         best = step.folder / BEST
         # A run that was killed during its last validation has no best.pt: its last.pt is as good.
-        shutil.copy(best if best.is_file() else step.last, self.folder / BEST)
-        if (step.folder / "metrics.json").is_file():
-            shutil.copy(step.folder / "metrics.json", self.folder)
+        _copy(best if best.is_file() else step.last, self.folder / BEST)
+        if (step.folder / METRICS).is_file():
+            _copy(step.folder / METRICS, self.folder / METRICS)
         log.info("detector: %s", self.folder / BEST)
+
+
+def _copy(source: Path, target: Path) -> None:
+    with atomic_write(target) as partial:
+        shutil.copy(source, partial)

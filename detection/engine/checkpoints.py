@@ -92,6 +92,8 @@ def find_previous(
                 f"{last} exists: go on from it with resume=true, or choose another output_dir"
             )
         return None
+    if not last.exists():
+        raise FileNotFoundError(f"{last}: nothing to resume; leave out resume=true")
     previous = type(describes).load(last)
     check_classes(previous.class_names, describes.class_names, last=last)
     return previous

@@ -8,6 +8,7 @@ from typing import Any
 
 from torch.utils.tensorboard import SummaryWriter
 
+from detection.atomic_write import write_text
 from detection.visualization.curves import plot_training
 
 
@@ -16,13 +17,21 @@ class TrainingLog:
 
     ``start``: the iteration at which training begins.  Lines that an interrupted run logged after
     it are removed, so that a resumed run's log reads like that of an uninterrupted one.
+    ``validates_first``: whether training begins with a validation that was interrupted; the line
+    that it may have left is removed as well.
     """
 
-    def __init__(self, folder: Path, *, start: int) -> None:
+    def __init__(self, folder: Path, *, start: int, validates_first: bool = False) -> None:
         folder.mkdir(parents=True, exist_ok=True)
         self.path = folder / "log.jsonl"
-        kept = [line for line in read_log(self.path) if line["iteration"] <= start and start > 0]
-        self.path.write_text("".join(json.dumps(line) + "\n" for line in kept))
+
+        def is_kept(line: dict[str, Any]) -> bool:
+            if line["iteration"] == start and line["kind"] == "validation":
+                return not validates_first
+            return bool(line["iteration"] <= start)
+
+        kept = [line for line in read_log(self.path) if is_kept(line)] if start > 0 else []
+        write_text(self.path, "".join(json.dumps(line) + "\n" for line in kept))
         self._tensorboard = SummaryWriter(str(folder / "tensorboard"), purge_step=start)
 
     def write(self, iteration: int, kind: str, values: dict[str, Any]) -> None:

@@ -18,8 +18,12 @@ from detection.engine.log import TrainingLog
 from detection.engine.optimizers import set_rate
 from detection.engine.schedules import Schedule
 from detection.engine.step_means import StepMeans
+from detection.engine.stop import Stopped, StopRequest
 from detection.precision import Precision, autocast
 from detection.structures import Metrics
+
+# In iterations.  Several processes agree on stopping only so often: it takes an exchange.
+BETWEEN_AGREEMENTS = 10
 
 
 class TrainingLosses(Protocol):
@@ -79,6 +83,7 @@ def train(
     save: Callable[[int, Metrics | None], None],
     update_bn_statistics: Callable[[], None] | None = None,
     not_validated: bool = False,
+    stop: StopRequest | None = None,
 ) -> None:
     """Trains ``network`` from iteration ``start`` to the end.
 
@@ -89,7 +94,8 @@ def train(
     ``update_bn_statistics``: called in every process before each validation.
     ``log``: None in all processes but the first.
     ``not_validated``: whether the run that goes on was stopped at ``start`` before its validation.
-    Raises FloatingPointError when the loss is not finite.
+    ``stop``: when a request is made, in whichever process, training is saved and ends.
+    Raises FloatingPointError when the loss is not finite, Stopped on a request.
     """
     distributed = _distribute(network, processes)
     parameters = [p for group in optimizer.param_groups for p in group["params"]]
@@ -99,7 +105,11 @@ def train(
     def validate_and_save(done: int) -> None:
         if update_bn_statistics is not None:
             update_bn_statistics()
-        metrics = processes.from_first(validate() if processes.is_first else None)
+        # One process alone is saved, and may stop; of several the others would wait for the first.
+        alone = stop is not None and processes.world_size == 1
+        with stop.nothing_to_lose() if alone and stop else nullcontext():
+            measured = validate() if processes.is_first else None
+        metrics = processes.from_first(measured)
         learning_rate.observe(metrics)
         network.train()
         if log is not None:
@@ -141,11 +151,17 @@ def train(
             bar.set_postfix(loss=f"{values['total']:.3f}", lr=f"{values['learning_rate']:.2g}")
             if log is not None:
                 log.write(done, "train", values)
-        if is_validated_after(done) or _due(done, rules.checkpoint_every):
+        is_stopped = stop is not None and _agree_to_stop(
+            stop, processes, is_time=is_validated_after(done) or _due(done, BETWEEN_AGREEMENTS)
+        )
+        if is_stopped or is_validated_after(done) or _due(done, rules.checkpoint_every):
             _check_finite(means.losses(), done, learning_rate)
             # Before the validation: an error there must not cost the training so far.
             if processes.is_first:
                 save(done, None)
+        if is_stopped:
+            processes.wait()  # the first one has saved
+            raise Stopped
         if is_validated_after(done):
             validate_and_save(done)
     bar.close()
@@ -171,6 +187,13 @@ def _without_exchange(network: nn.Module, yes: bool) -> AbstractContextManager[N
         context: AbstractContextManager[None] = network.no_sync()
         return context
     return nullcontext()
+
+
+def _agree_to_stop(stop: StopRequest, processes: Processes, *, is_time: bool) -> bool:
+    """Whether a request was made in any process; the same answer in all, at the same iteration."""
+    if processes.world_size == 1:
+        return stop.is_made
+    return is_time and any(processes.gather(stop.is_made))
 
 
 def _due(done: int, every: int) -> bool:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -21,6 +21,7 @@ from detection.atomic_write import write_text
 from detection.checkpoint import Checkpoint, ClassifierCheckpoint
 from detection.engine.checkpoints import (
     BEST,
+    LAST,
     Checkpoints,
     Progress,
     find_previous,
@@ -30,13 +31,17 @@ from detection.engine.checkpoints import (
 from detection.engine.distributed import Processes
 from detection.engine.log import TrainingLog
 from detection.engine.metrics_file import write_metrics
+from detection.engine.output_folder import training_folder
 from detection.engine.runtime import Runtime
 from detection.engine.schedules import Schedule
+from detection.engine.stop import Stopped, StopRequest
 from detection.engine.train import MiniBatch, TrainingRules, train
 from detection.engine.validation import Validation
 from detection.structures import Metrics
 
 log = logging.getLogger("train")
+
+METRICS = "metrics.json"
 
 
 @dataclass(kw_only=True)
@@ -44,7 +49,10 @@ class TrainingRun:
     """One training, from its first weights to the report of its last validation.
 
     ``folder``: gets best.pt, last.pt, log.jsonl, metrics.json, loss.png, tensorboard/, config.yaml.
-    ``resume``: whether to go on from its last.pt; else a folder that has one is refused.
+    ``resume``: whether to go on from its last.pt; else a folder that holds results is refused.
+    ``overwrite``: whether to replace those results instead.
+    ``command``: whose run this is, for the folder's marker.
+    ``reads``: files that the training starts from, which are not overwritten.
     ``describes``: a checkpoint of the model without weights: all that its files say besides.
     ``model``: what the checkpoints keep.  ``network``: what is trained of it, with its parameters:
     itself, or one of a detector's two networks.
@@ -72,16 +80,40 @@ class TrainingRun:
     seed: int
     settings: str
     update_bn_statistics: Callable[[], None] | None = None
+    overwrite: bool = False
+    command: str = "training"
+    reads: Sequence[Path] = ()
 
     def start(self) -> Metrics | None:
         """Trains to the end.  Returns the last validation's numbers, in the first process.
 
         None where nothing was left to do.  Raises ValueError or FileNotFoundError for a folder
-        that cannot be taken, FloatingPointError when training diverges.
+        that cannot be taken, FloatingPointError when training diverges, and
+        :class:`detection.engine.stop.Stopped` when a signal has ended it.
         """
+        folder = training_folder(self.folder, command=self.command, reads=self.reads)
+        with folder.taken(
+            resume=self.resume, overwrite=self.overwrite, processes=self.processes
+        ) as begun:
+            resume = self.resume
+            if resume and begun and not (self.folder / LAST).is_file():
+                log.warning("%s: no checkpoint had been saved: training starts anew", self.folder)
+                resume = False
+            with StopRequest() as stop:
+                try:
+                    return self._start(stop, resume=resume)
+                except Stopped:
+                    if self.processes.is_first:
+                        log.warning(
+                            "stopped by a signal; %s is saved: go on with resume=true",
+                            self.folder / LAST,
+                        )
+                    raise
+
+    def _start(self, stop: StopRequest, *, resume: bool) -> Metrics | None:
         began = time.perf_counter()
         log.info("%s", self.learning_rate)
-        previous = find_previous(self.folder, self.describes, resume=self.resume)
+        previous = find_previous(self.folder, self.describes, resume=resume)
         if previous:
             load_previous(previous, self.model, folder=self.folder)
             facts = {
@@ -105,10 +137,17 @@ class TrainingRun:
             goal=self.validation.goal,
             best=progress.best,
         )
-        measured = self._train(optimizer, progress, checkpoints)
+        measured = self._train(optimizer, progress, checkpoints, stop)
+        if measured is None and self._lacks_report():
+            with stop.nothing_to_lose():
+                measured = self.validation()
         if measured is not None:
             self._report(checkpoints, seconds=time.perf_counter() - began)
         return measured
+
+    def _lacks_report(self) -> bool:
+        """Whether a run was killed between its last save and its report."""
+        return self.processes.is_first and not (self.folder / METRICS).is_file()
 
     def _introduce(self) -> None:
         log.info(
@@ -121,7 +160,11 @@ class TrainingRun:
         )
 
     def _train(
-        self, optimizer: torch.optim.Optimizer, progress: Progress, checkpoints: Checkpoints
+        self,
+        optimizer: torch.optim.Optimizer,
+        progress: Progress,
+        checkpoints: Checkpoints,
+        stop: StopRequest,
     ) -> Metrics | None:
         measured: list[Metrics] = []
 
@@ -132,7 +175,11 @@ class TrainingRun:
         batches = self.batches(progress.iteration)
         training_log = None
         if self.processes.is_first:
-            training_log = TrainingLog(self.folder, start=progress.iteration)
+            training_log = TrainingLog(
+                self.folder,
+                start=progress.iteration,
+                validates_first=not progress.is_validated,
+            )
             write_text(self.folder / "config.yaml", self.settings)
         try:
             train(
@@ -151,6 +198,7 @@ class TrainingRun:
                 save=checkpoints.save,
                 update_bn_statistics=self.update_bn_statistics,
                 not_validated=not progress.is_validated,
+                stop=stop,
             )
         finally:
             if training_log:
@@ -159,7 +207,7 @@ class TrainingRun:
 
     def _report(self, checkpoints: Checkpoints, *, seconds: float) -> None:
         """Prints the table of the last validation and leaves metrics.json."""
-        metrics = self.folder / "metrics.json"
+        metrics = self.folder / METRICS
         goal = self.validation.goal.metric
         log.info("\n%s", self.validation.table())
         write_metrics(

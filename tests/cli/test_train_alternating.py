@@ -263,7 +263,7 @@ def test_a_step_without_its_measurement_is_no_obstacle_to_those_built_on_it(
 def test_a_run_is_neither_overwritten_nor_resumed_from_nothing(
     trained: Path, data: Path, tmp_path: Path
 ) -> None:
-    with pytest.raises(ValueError, match="1_rpn exists: go on from it with resume=true"):
+    with pytest.raises(ValueError, match=r"best\.pt\): go on from it with resume=true"):
         train(data, trained)
     with pytest.raises(FileNotFoundError, match="nothing to resume"):
         train(data, tmp_path / "none", "resume=true")

@@ -4,7 +4,14 @@ from __future__ import annotations
 
 import functools
 import json
-from collections.abc import Callable, Mapping
+import os
+import random
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -19,7 +26,7 @@ from detection.engine.log import read_log
 from detection.engine.optimizers import adamw
 from detection.engine.runtime import Runtime
 from detection.engine.schedules import LinearDecay
-from detection.engine.train import TrainingRules
+from detection.engine.train import MiniBatch, TrainingRules
 from detection.engine.training_run import TrainingRun
 from detection.engine.validation import Goal
 from detection.structures import Metrics
@@ -117,7 +124,8 @@ def test_a_run_fills_its_folder_and_returns_what_it_measured(tmp_path: Path) -> 
     assert make_run(tmp_path / "run").start() == {"error": 0.5}  # validated after 2 and 4
     names = {path.name for path in (tmp_path / "run").iterdir()}
     assert names == {
-        "best.pt", "last.pt", "log.jsonl", "metrics.json", "loss.png", "tensorboard", "config.yaml"
+        "best.pt", "last.pt", "log.jsonl", "metrics.json", "loss.png", "tensorboard", "config.yaml",
+        ".detection-run.json", ".detection-run.lock",
     }  # fmt: skip
     assert (tmp_path / "run" / "config.yaml").read_text() == "kept: as it is\n"
     metrics = json.loads((tmp_path / "run" / "metrics.json").read_text())
@@ -162,3 +170,109 @@ def test_a_folder_with_a_run_is_refused_before_anything_is_written(tmp_path: Pat
     with pytest.raises(ValueError, match="go on from it with resume=true"):
         make_run(tmp_path).start()
     assert before == {path: path.read_bytes() for path in tmp_path.rglob("*") if path.is_file()}
+
+
+KILLED = """
+import sys
+from pathlib import Path
+sys.path[:0] = [{root!r}, {tests!r}]
+import test_training_run as t
+
+run = t.make_run(Path({folder!r}), resume=True, iterations=t.ITERATIONS)
+print("ready", flush=True)
+run.start()
+"""
+
+
+def script(folder: Path) -> list[str]:
+    """A program that starts the run, or goes on with it."""
+    here = Path(__file__).resolve()
+    text = KILLED.format(root=str(here.parents[2]), tests=str(here.parent), folder=str(folder))
+    return [sys.executable, "-c", text]
+
+
+def test_killed_at_any_moment_and_resumed_nothing_is_lost_or_doubled(tmp_path: Path) -> None:
+    make_run(tmp_path / "whole").start()
+    expected = read_log(tmp_path / "whole" / "log.jsonl")
+    folder = tmp_path / "killed"
+    make_run(folder, iterations=1).start()
+    (folder / "metrics.json").unlink()
+    delays = random.Random(0)
+    environment = os.environ | {"OMP_NUM_THREADS": "1"}
+    for _ in range(4):
+        with subprocess.Popen(
+            script(folder), stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, env=environment
+        ) as process:
+            assert process.stdout
+            assert process.stdout.readline() == b"ready\n"
+            time.sleep(delays.uniform(0.0, 0.4))
+            process.kill()
+    make_run(folder, resume=True).start()
+    assert (folder / "metrics.json").is_file()
+    assert not list(folder.glob("*.partial")) + list(folder.glob(".*.partial"))
+    lines = read_log(folder / "log.jsonl")
+    # The first stretch of one iteration was a whole run: it ended with a validation of its own.
+    kinds = [(line["iteration"], line["kind"]) for line in lines]
+    assert [kind for kind in kinds if kind != (1, "validation")] == [
+        (line["iteration"], line["kind"]) for line in expected
+    ]
+    whole, killed = (
+        ClassifierCheckpoint.load(path / "last.pt") for path in (tmp_path / "whole", folder)
+    )
+    assert all(torch.equal(whole.weights[name], killed.weights[name]) for name in whole.weights)
+
+
+def test_a_validation_that_was_logged_and_not_saved_is_logged_once(tmp_path: Path) -> None:
+    make_run(tmp_path).start()
+    last = ClassifierCheckpoint.load(tmp_path / "last.pt")
+    # As a kill behind the line of the log leaves it.
+    replace(last, training=last.training | {"measured": False}).save(tmp_path / "last.pt")
+    make_run(tmp_path, resume=True).start()
+    kinds = [line["kind"] for line in read_log(tmp_path / "log.jsonl")]
+    assert kinds == ["train", "train", "validation"] * 2
+
+
+def test_a_run_killed_before_its_report_reports_when_it_is_resumed(tmp_path: Path) -> None:
+    make_run(tmp_path).start()
+    (tmp_path / "metrics.json").unlink()
+    assert make_run(tmp_path, resume=True).start() == {"error": 1.0}
+    assert json.loads((tmp_path / "metrics.json").read_text())["error"] == 1.0
+
+
+def test_a_run_killed_before_its_first_checkpoint_starts_anew(tmp_path: Path) -> None:
+    make_run(tmp_path).start()
+    for name in ("last.pt", "best.pt"):
+        (tmp_path / name).unlink()
+    make_run(tmp_path, resume=True).start()
+    assert len(read_log(tmp_path / "log.jsonl")) == 6
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_a_signal_saves_the_step_and_says_how_to_go_on(
+    tmp_path: Path, number: int, caplog: pytest.LogCaptureFixture
+) -> None:
+    make_run(tmp_path / "whole").start()
+    run = make_run(tmp_path / "stopped")
+    original = run.batches
+
+    def signalled(start: int) -> Iterator[MiniBatch]:
+        for done, batch in enumerate(original(start)):
+            if done == 2:  # within the third step
+                os.kill(os.getpid(), number)
+            yield batch
+
+    run.batches = signalled
+    before = signal.getsignal(number)
+    with pytest.raises(SystemExit) as stopped:
+        run.start()
+    assert stopped.value.code == 75
+    assert signal.getsignal(number) == before
+    assert "go on with resume=true" in caplog.text
+    assert ClassifierCheckpoint.load(tmp_path / "stopped" / "last.pt").training["iteration"] == 3
+    make_run(tmp_path / "stopped", resume=True).start()
+    whole, resumed = (
+        ClassifierCheckpoint.load(tmp_path / name / "last.pt") for name in ("whole", "stopped")
+    )
+    assert all(torch.equal(whole.weights[name], resumed.weights[name]) for name in whole.weights)
+    logs = [read_log(tmp_path / name / "log.jsonl") for name in ("whole", "stopped")]
+    assert len(logs[0]) == len(logs[1])

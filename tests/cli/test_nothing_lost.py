@@ -1,0 +1,123 @@
+"""The commands, where there are files already and where pictures cannot be drawn."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+import pytest
+import torch
+
+from detection.cli import demo, detect
+from detection.cli.compose import compose_config
+from detection.structures import Detections
+
+
+def test_the_demo_keeps_a_wedding_picture(tmp_path: Path) -> None:
+    photo = tmp_path / "photos" / "wedding.jpg"
+    photo.parent.mkdir()
+    photo.write_bytes(b"the only one")
+    for overwrite in ("false", "true"):
+        config = compose_config("demo", [f"output_dir={tmp_path}", f"overwrite={overwrite}"])
+        with pytest.raises(ValueError, match=r"photos/wedding\.jpg, .* choose another output_dir"):
+            demo.main(config)
+    assert [path for path in tmp_path.rglob("*") if path.is_file()] == [photo]
+    assert photo.read_bytes() == b"the only one"
+
+
+class OneEach:
+    """A detector that finds one object in each picture, and notes how many it has seen."""
+
+    class_names = ("cat",)
+    category_ids = (7,)
+
+    def __init__(self) -> None:
+        self.seen = 0
+
+    def __call__(self, images: list[Any]) -> list[Detections]:
+        self.seen += len(images)
+        box = torch.tensor([[1.0, 2.0, 9.0, 8.0]])
+        return [Detections(box, torch.tensor([0.9]), torch.tensor([1])) for _ in images]
+
+
+@pytest.fixture
+def detector(monkeypatch: pytest.MonkeyPatch) -> OneEach:
+    found = OneEach()
+    monkeypatch.setattr(detect, "make_detector", lambda config, runtime: found)
+    return found
+
+
+@pytest.fixture
+def photos(tmp_path: Path) -> Path:
+    folder = tmp_path / "photos"
+    folder.mkdir()
+    for number in range(20):
+        cv2.imwrite(str(folder / f"{number:02d}.png"), np.full((16, 16, 3), number, np.uint8))
+    return folder
+
+
+def run(photos: Path, output: Path, *overrides: str) -> None:
+    arguments = ["checkpoint=x.pt", f"images={photos}", f"output_dir={output}", "batch_size=1"]
+    runtime = ["runtime.device=cpu", "runtime.workers=1"]
+    detect.main(compose_config("detect", [*arguments, *runtime, *overrides]))
+
+
+def listed(output: Path) -> list[tuple[int, str]]:
+    entries = json.loads((output / "detections.json").read_text())
+    return [(entry["image_id"], entry["file_name"]) for entry in entries]
+
+
+ALL = [(number + 1, f"{number:02d}.png") for number in range(20)]
+
+
+def test_a_picture_that_cannot_be_drawn_ends_nothing(
+    detector: OneEach, photos: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    output = tmp_path / "out"
+    (output / "drawn" / "03.png").mkdir(parents=True)  # a folder has the picture's name
+    with pytest.raises(ValueError, match=r"0 of 20 .*, 1 could not be drawn, .* others are done"):
+        run(photos, output)
+    assert "not drawn" in caplog.text
+    assert listed(output) == ALL
+    assert sum(path.is_file() for path in (output / "drawn").iterdir()) == 19
+
+
+def test_an_interrupted_run_goes_on_behind_the_photos_that_are_done(
+    detector: OneEach, photos: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    output = tmp_path / "out"
+    original = detect.detect_images
+
+    def interrupted(*arguments: Any, **settings: Any) -> Any:
+        for number, photo in enumerate(original(*arguments, **settings)):
+            if number == 12:
+                raise KeyboardInterrupt
+            yield photo
+
+    monkeypatch.setattr(detect, "detect_images", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        run(photos, output)
+    assert len((output / "detections.jsonl").read_text().splitlines()) == 12
+    assert not (output / "detections.json").exists()
+    with pytest.raises(ValueError, match="go on from it with resume=true"):
+        run(photos, output)
+    monkeypatch.setattr(detect, "detect_images", original)
+    detector.seen = 0
+    run(photos, output, "resume=true")
+    assert detector.seen == 8
+    assert listed(output) == ALL
+    assert len(list((output / "drawn").iterdir())) == 20
+
+
+def test_photos_are_not_overwritten_by_their_drawings(
+    detector: OneEach, photos: Path, tmp_path: Path
+) -> None:
+    photos.rename(tmp_path / "drawn")
+    before = {path: path.read_bytes() for path in (tmp_path / "drawn").iterdir()}
+    for overwrite in ("false", "true"):
+        with pytest.raises(ValueError, match="is read by this run"):
+            run(tmp_path / "drawn", tmp_path, f"overwrite={overwrite}")
+    assert before == {path: path.read_bytes() for path in (tmp_path / "drawn").iterdir()}
