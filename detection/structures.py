@@ -14,7 +14,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-# What a validation measured, by name, in [0, 1]; None where it is not defined.
+# What a validation measured, by name: fractions in [0, 1] and seconds; None: not defined.
 Metrics = dict[str, float | None]
 
 

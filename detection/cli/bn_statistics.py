@@ -23,7 +23,7 @@ from detection.classification.classifier import Classifier
 from detection.classification.evaluate import measure_error
 from detection.classification.images import LabelledImages, open_labelled
 from detection.classification.loader import ViewBatches, view_loader
-from detection.cli.processes import started
+from detection.cli.processes import runtime_and_processes
 from detection.engine.distributed import Processes
 from detection.engine.metrics_file import write_metrics
 from detection.engine.output_folder import OutputFolder
@@ -42,7 +42,7 @@ def main(config: DictConfig) -> None:
         can_resume=False,
     )
     with (
-        started(config) as (runtime, processes),
+        runtime_and_processes(config) as (runtime, processes),
         output.taken(overwrite=config.overwrite, processes=processes),
     ):
         _run(config, runtime, processes, began)

@@ -14,8 +14,10 @@ from detection.engine.runtime import Runtime, set_up_runtime
 
 
 @contextmanager
-def started(config: DictConfig, *, one_size: bool = False) -> Iterator[tuple[Runtime, Processes]]:
-    """Joins the processes and applies ``config.runtime``; all but the first log warnings alone.
+def runtime_and_processes(
+    config: DictConfig, *, one_size: bool = False
+) -> Iterator[tuple[Runtime, Processes]]:
+    """Joins the processes and applies ``config.runtime``; the others log warnings only.
 
     ``one_size``: whether all mini-batches have the same shape.
     """

@@ -21,9 +21,9 @@ from pathlib import Path
 from omegaconf import DictConfig, OmegaConf
 
 from detection.build import packages_of
-from detection.cli.detector_training import detector_training
+from detection.cli.detector_run import detector_run
 from detection.cli.objects import as_plain, open_split
-from detection.cli.processes import started
+from detection.cli.processes import runtime_and_processes
 from detection.engine.alternating_training import AlternatingTraining, Split, Step
 from detection.engine.distributed import Processes
 from detection.engine.propose import write_proposals
@@ -32,7 +32,7 @@ from detection.inference.detector import Detector
 
 
 def main(config: DictConfig) -> None:
-    with started(config) as (runtime, processes):
+    with runtime_and_processes(config) as (runtime, processes):
         _check_values(config)
         AlternatingTraining(
             folder=Path(config.output_dir),
@@ -43,7 +43,7 @@ def main(config: DictConfig) -> None:
             processes=processes,
             overwrite=config.overwrite,
             reads=[Path(path) for path in (config.weights, config.init) if path],
-        ).start()
+        ).run()
 
 
 def step_config(step: Step, config: DictConfig) -> DictConfig:
@@ -81,7 +81,7 @@ def _check_values(config: DictConfig) -> None:
 
 
 def _train(config: DictConfig, runtime: Runtime, processes: Processes, step: Step) -> None:
-    detector_training(step_config(step, config), runtime, processes).start()
+    detector_run(step_config(step, config), runtime, processes).run()
 
 
 def _propose(

@@ -10,10 +10,10 @@ from __future__ import annotations
 
 from omegaconf import DictConfig
 
-from detection.cli.classifier_training import classifier_training
-from detection.cli.processes import started
+from detection.cli.classifier_run import classifier_run
+from detection.cli.processes import runtime_and_processes
 
 
 def main(config: DictConfig) -> None:
-    with started(config, one_size=True) as (runtime, processes):
-        classifier_training(config, runtime, processes).start()
+    with runtime_and_processes(config, one_size=True) as (runtime, processes):
+        classifier_run(config, runtime, processes).run()

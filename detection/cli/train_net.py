@@ -11,10 +11,10 @@ from __future__ import annotations
 
 from omegaconf import DictConfig
 
-from detection.cli.detector_training import detector_training
-from detection.cli.processes import started
+from detection.cli.detector_run import detector_run
+from detection.cli.processes import runtime_and_processes
 
 
 def main(config: DictConfig) -> None:
-    with started(config) as (runtime, processes):
-        detector_training(config, runtime, processes).start()
+    with runtime_and_processes(config) as (runtime, processes):
+        detector_run(config, runtime, processes).run()

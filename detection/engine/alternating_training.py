@@ -117,7 +117,7 @@ class AlternatingTraining:
     overwrite: bool = False
     reads: Sequence[Path] = ()
 
-    def start(self) -> None:
+    def run(self) -> None:
         """Does what is left to do.  Raises ValueError or FileNotFoundError for a folder unfit."""
         steps = four_steps(self.folder)
         first = steps[0].folder

@@ -22,13 +22,13 @@ LAST, BEST = "last.pt", "best.pt"
 class Checkpoints:
     """last.pt for resuming; best.pt, without the optimizer, whenever ``goal`` is best so far.
 
-    ``describes``: a checkpoint of this model without weights: all that its files say besides, which
-    includes what its training says of it for good (``trained``).
+    ``template``: a checkpoint without weights; each file is a copy of it with weights.
+    Its ``training`` holds the entries that every file keeps (``trained``).
     ``best``: the best value of the goal so far.
     """
 
     folder: Path
-    describes: Checkpoint | ClassifierCheckpoint
+    template: Checkpoint | ClassifierCheckpoint
     model: nn.Module
     optimizer: torch.optim.Optimizer
     learning_rate: Schedule
@@ -50,9 +50,9 @@ class Checkpoints:
         self._write(LAST, progress)
 
     def _write(self, name: str, progress: dict[str, Any]) -> None:
-        training = self.describes.training | progress
+        training = self.template.training | progress
         weights = self.model.state_dict()
-        replace(self.describes, weights=weights, training=training).save(self.folder / name)
+        replace(self.template, weights=weights, training=training).save(self.folder / name)
 
 
 @dataclass(frozen=True)
@@ -61,7 +61,7 @@ class Progress:
 
     iteration: int = 0
     best: float | None = None
-    is_validated: bool = True
+    is_validated: bool = True  # a new training has nothing to validate
 
 
 def restore(
@@ -78,12 +78,12 @@ def restore(
 
 
 def find_previous(
-    folder: Path, describes: Checkpoint | ClassifierCheckpoint, *, resume: bool
+    folder: Path, template: Checkpoint | ClassifierCheckpoint, *, resume: bool
 ) -> Checkpoint | ClassifierCheckpoint | None:
     """The last checkpoint in ``folder`` to go on from, or None for a new training.
 
     Raises FileNotFoundError if there is none to resume, ValueError if one would be overwritten or
-    is of other classes than ``describes``.
+    is of other classes than ``template``.
     """
     last = folder / LAST
     if not resume:
@@ -94,8 +94,8 @@ def find_previous(
         return None
     if not last.exists():
         raise FileNotFoundError(f"{last}: nothing to resume; leave out resume=true")
-    previous = type(describes).load(last)
-    check_classes(previous.class_names, describes.class_names, last=last)
+    previous = type(template).load(last)
+    check_classes(previous.class_names, template.class_names, last=last)
     return previous
 
 

@@ -50,7 +50,7 @@ class TrainingLog:
 
 
 def read_log(path: Path) -> list[dict[str, Any]]:
-    """The lines of a log.jsonl; a half-written last line (a killed run) is left out."""
+    """The lines of a log.jsonl; half-written lines (a killed run) are left out."""
     lines = []
     for line in path.read_text().splitlines() if path.is_file() else []:
         try:

@@ -11,7 +11,7 @@ from detection.structures import Metrics
 
 @dataclass(frozen=True, kw_only=True)
 class Schedule(ABC):
-    """The learning rate: a linear warm-up, then :meth:`progress`.
+    """The learning rate: a linear warm-up, then :meth:`factor`.
 
     ``reference``: the rate for mini-batches of ``reference_batch`` images.  It is rescaled to the
     actual ``batch_size`` in proportion (Goyal et al. 2017).
@@ -31,7 +31,7 @@ class Schedule(ABC):
 
     def __call__(self, iteration: int) -> float:
         """The rate of an iteration, counted from 0."""
-        rate = self.base * self.progress(iteration)
+        rate = self.base * self.factor(iteration)
         return rate * self.warmup(iteration) if iteration < self.warmup_iterations else rate
 
     def warmup(self, iteration: int) -> float:
@@ -40,7 +40,7 @@ class Schedule(ABC):
         return self.warmup_factor * (1 - done) + done
 
     @abstractmethod
-    def progress(self, iteration: int) -> float:
+    def factor(self, iteration: int) -> float:
         """The fraction of the rate at an iteration, without warm-up, in [0, 1]."""
 
     def observe(self, metrics: Metrics) -> None:  # noqa: B027  (most schedules ignore it)
@@ -68,7 +68,7 @@ class LearningRate(Schedule):
     milestones: Sequence[int]
     decay: float
 
-    def progress(self, iteration: int) -> float:
+    def factor(self, iteration: int) -> float:
         return self.decay ** sum(iteration >= m for m in self.milestones)
 
     def __str__(self) -> str:
@@ -93,7 +93,7 @@ class LinearDecay(Schedule):
 
     iterations: int
 
-    def progress(self, iteration: int) -> float:
+    def factor(self, iteration: int) -> float:
         return max(0.0, 1 - iteration / self.iterations)  # beyond them: no ascent
 
     def __str__(self) -> str:
@@ -113,7 +113,7 @@ class DivideOnPlateau(Schedule):
     improvement: float
     errors: list[float] = field(default_factory=list, init=False, repr=False)
 
-    def progress(self, iteration: int) -> float:
+    def factor(self, iteration: int) -> float:
         return self.decay ** self.plateaus()
 
     def plateaus(self) -> int:

@@ -1,4 +1,4 @@
-"""Means of the losses, and what a training step costs, since the last line of the log."""
+"""Means of the losses over some iterations, and what a training step costs."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from detection.engine.distributed import Processes
 
 
 class StepMeans:
-    """Means over the iterations since the last line of the log.
+    """Means over the iterations since the last line of the log or the last validation.
 
     Sums stay on the device: reading a loss in every step would make the host wait for it.
     """

@@ -93,7 +93,8 @@ def train(
     ``save``: keeps a checkpoint after that many iterations, with the metrics if just measured.
     ``update_bn_statistics``: called in every process before each validation.
     ``log``: None in all processes but the first.
-    ``not_validated``: whether the run that goes on was stopped at ``start`` before its validation.
+    ``not_validated``: whether the checkpoint that is resumed was saved before its validation: the
+    training validates first then.
     ``stop``: when a request is made, in whichever process, training is saved and ends.
     Raises FloatingPointError when the loss is not finite, Stopped on a request.
     """
@@ -118,11 +119,11 @@ def train(
             save(done, metrics)
         means.restart()
 
-    def is_validated_after(done: int) -> bool:
+    def validation_is_due(done: int) -> bool:
         return done >= rules.iterations or _due(done, rules.evaluate_every)
 
     network.train()
-    if not_validated and is_validated_after(start):
+    if not_validated and validation_is_due(start):
         validate_and_save(start)
     for iteration, batch in enumerate(batches, start=start):
         means.data_is_there()
@@ -132,7 +133,7 @@ def train(
         optimizer.zero_grad(set_to_none=True)
         micro_batches = batch.to(device).split(rules.accumulate)
         for number, micro_batch in enumerate(micro_batches, start=1):
-            with _without_exchange(distributed, number < len(micro_batches)):
+            with _exchange_of_gradients(distributed, wanted=number == len(micro_batches)):
                 with autocast(device, precision):
                     losses: TrainingLosses = distributed(micro_batch.images, micro_batch.targets)
                 share = len(micro_batch) / len(batch)
@@ -152,9 +153,9 @@ def train(
             if log is not None:
                 log.write(done, "train", values)
         is_stopped = stop is not None and _agree_to_stop(
-            stop, processes, is_time=is_validated_after(done) or _due(done, BETWEEN_AGREEMENTS)
+            stop, processes, is_time=validation_is_due(done) or _due(done, BETWEEN_AGREEMENTS)
         )
-        if is_stopped or is_validated_after(done) or _due(done, rules.checkpoint_every):
+        if is_stopped or validation_is_due(done) or _due(done, rules.checkpoint_every):
             _check_finite(means.losses(), done, learning_rate)
             # Before the validation: an error there must not cost the training so far.
             if processes.is_first:
@@ -162,7 +163,7 @@ def train(
         if is_stopped:
             processes.wait()  # the first one has saved
             raise Stopped
-        if is_validated_after(done):
+        if validation_is_due(done):
             validate_and_save(done)
     bar.close()
 
@@ -181,9 +182,9 @@ def _distribute(network: nn.Module, processes: Processes) -> nn.Module:
     return DistributedDataParallel(network, broadcast_buffers=False)
 
 
-def _without_exchange(network: nn.Module, yes: bool) -> AbstractContextManager[None]:
+def _exchange_of_gradients(network: nn.Module, *, wanted: bool) -> AbstractContextManager[None]:
     """Processes exchange their gradients once per iteration: with its last micro-batch."""
-    if yes and isinstance(network, DistributedDataParallel):
+    if not wanted and isinstance(network, DistributedDataParallel):
         context: AbstractContextManager[None] = network.no_sync()
         return context
     return nullcontext()
@@ -201,6 +202,7 @@ def _due(done: int, every: int) -> bool:
 
 
 def _check_finite(values: dict[str, Any], done: int, learning_rate: Schedule) -> None:
+    # Empty right after a line of the log, for which they have been checked.
     if not math.isfinite(values.get("total", 0.0)):
         raise FloatingPointError(
             f"the loss is {values['total']} at iteration {done} ({learning_rate}): training has "

@@ -1,8 +1,8 @@
-"""A training as an object: any program makes one and starts it.
+"""One training: it is new or goes on, trains, validates, saves and reports.
 
-The run owns its folder: what it resumes there, its log, its validations and its checkpoints.  What
-is trained, on what and by which rules comes from outside: a detector
-(:mod:`detection.cli.detector_training` makes its runs) or a classifier.
+Any program can make one.  The run owns its folder: what it resumes there, its log, its validations
+and its checkpoints.  What is trained, on what and by which rules comes from outside: a detector
+(:mod:`detection.cli.detector_run` makes its runs) or a classifier.
 """
 
 from __future__ import annotations
@@ -53,12 +53,13 @@ class TrainingRun:
     ``overwrite``: whether to replace those results instead.
     ``command``: whose run this is, for the folder's marker.
     ``reads``: files that the training starts from, which are not overwritten.
-    ``describes``: a checkpoint of the model without weights: all that its files say besides.
+    ``template``: a checkpoint without weights; each file is a copy of it with weights.
     ``model``: what the checkpoints keep.  ``network``: what is trained of it, with its parameters:
     itself, or one of a detector's two networks.
-    ``initialise``: gives a new training its first weights; returns what the training says of the
-    model for good, for ``Checkpoint.training``.  Not called when a training is resumed.
-    ``optimizer``: makes one over what learns in a model that is on its device.
+    ``initialise``: gives a new training its first weights; returns the entries that every
+    checkpoint keeps in ``training``: which networks are trained.  Not called on resuming.
+    ``optimizer``: makes one over what learns in a model that is on its device.  Each of its groups
+    has a ``factor`` on the learning rate: see :mod:`detection.engine.optimizers`.
     ``batches``: the mini-batches from an iteration on.
     ``update_bn_statistics``: before each validation, where BN learns.
     ``settings``: the text that is kept as config.yaml.
@@ -66,7 +67,7 @@ class TrainingRun:
 
     folder: Path
     resume: bool
-    describes: Checkpoint | ClassifierCheckpoint
+    template: Checkpoint | ClassifierCheckpoint
     model: nn.Module
     network: nn.Module
     initialise: Callable[[], Mapping[str, Any]]
@@ -84,12 +85,12 @@ class TrainingRun:
     command: str = "training"
     reads: Sequence[Path] = ()
 
-    def start(self) -> Metrics | None:
-        """Trains to the end.  Returns the last validation's numbers, in the first process.
+    def run(self) -> Metrics | None:
+        """Trains to the end.  Returns the last validation's numbers.
 
-        None where nothing was left to do.  Raises ValueError or FileNotFoundError for a folder
-        that cannot be taken, FloatingPointError when training diverges, and
-        :class:`detection.engine.stop.Stopped` when a signal has ended it.
+        None in all processes but the first, and if nothing was left to do.  Raises ValueError or
+        FileNotFoundError for a folder that cannot be taken, FloatingPointError when training
+        diverges, and :class:`detection.engine.stop.Stopped` when a signal has ended it.
         """
         folder = training_folder(self.folder, command=self.command, reads=self.reads)
         with folder.taken(
@@ -101,7 +102,7 @@ class TrainingRun:
                 resume = False
             with StopRequest() as stop:
                 try:
-                    return self._start(stop, resume=resume)
+                    return self._run(stop, resume=resume)
                 except Stopped:
                     if self.processes.is_first:
                         log.warning(
@@ -110,15 +111,14 @@ class TrainingRun:
                         )
                     raise
 
-    def _start(self, stop: StopRequest, *, resume: bool) -> Metrics | None:
+    def _run(self, stop: StopRequest, *, resume: bool) -> Metrics | None:
         began = time.perf_counter()
         log.info("%s", self.learning_rate)
-        previous = find_previous(self.folder, self.describes, resume=resume)
+        previous = find_previous(self.folder, self.template, resume=resume)
         if previous:
             load_previous(previous, self.model, folder=self.folder)
-            facts = {
-                key: previous.training[key] for key in ("trained",) if key in previous.training
-            }
+            kept = previous.training.get("trained")
+            facts = {} if kept is None else {"trained": kept}
         else:
             facts = dict(self.initialise())
         self.model.to(self.runtime.device)
@@ -130,7 +130,7 @@ class TrainingRun:
         self._introduce()
         checkpoints = Checkpoints(
             folder=self.folder,
-            describes=replace(self.describes, training=facts),
+            template=replace(self.template, training=facts),
             model=self.model,
             optimizer=optimizer,
             learning_rate=self.learning_rate,

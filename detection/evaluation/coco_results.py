@@ -1,6 +1,6 @@
 """COCO results files (https://cocodataset.org/#format-results).
 
-A JSON list of the detections that :mod:`detection.evaluation.coco_arrays` describes.
+A JSON list of the detections that :mod:`detection.evaluation.coco_arrays` template.
 """
 
 from __future__ import annotations

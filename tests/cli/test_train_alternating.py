@@ -131,15 +131,15 @@ def test_a_killed_run_is_taken_up_in_its_step(
     trained: Path, data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     steps: list[str] = []
-    start = TrainingRun.start
+    whole_run = TrainingRun.run
 
     def dies_in_step_3(run: TrainingRun) -> Any:
         steps.append(run.folder.name)
         if len(steps) == 3:
             raise KeyboardInterrupt
-        return start(run)
+        return whole_run(run)
 
-    monkeypatch.setattr(TrainingRun, "start", dies_in_step_3)
+    monkeypatch.setattr(TrainingRun, "run", dies_in_step_3)
     with pytest.raises(KeyboardInterrupt):
         train(data, tmp_path / "run")
     (tmp_path / "run" / "1_rpn" / "val_proposals.safetensors").unlink()
@@ -189,14 +189,14 @@ def test_a_step_that_is_trained_on_proposes_anew(
     trained: Path, data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     shutil.copytree(trained / "1_rpn", tmp_path / "run" / "1_rpn")
-    start = TrainingRun.start
+    whole_run = TrainingRun.run
 
     def dies_in_step_2(run: TrainingRun) -> Any:
         if run.folder.name == STEPS[1]:
             raise KeyboardInterrupt
-        return start(run)
+        return whole_run(run)
 
-    monkeypatch.setattr(TrainingRun, "start", dies_in_step_2)  # what is asked for is there by then
+    monkeypatch.setattr(TrainingRun, "run", dies_in_step_2)  # what is asked for is there by then
     with pytest.raises(KeyboardInterrupt):
         train(data, tmp_path / "run", "resume=true", "schedule.rules.iterations=2")
     name = "1_rpn/train_proposals.safetensors"

@@ -41,7 +41,7 @@ def checkpoints(tmp_path: Path) -> Checkpoints:
     model = nn.Linear(2, 2)
     return Checkpoints(
         folder=tmp_path,
-        describes=blank(trained=["rpn"]),
+        template=blank(trained=["rpn"]),
         model=model,
         optimizer=torch.optim.SGD(model.parameters(), lr=0.1, momentum=0.9),
         learning_rate=schedule(),

@@ -85,12 +85,12 @@ def make_run(
     initialise: Callable[[], Mapping[str, Any]] = dict,
 ) -> TrainingRun:
     torch.manual_seed(1)
-    describes = ClassifierCheckpoint(weights={}, model_config=MODEL, views={}, class_names=NAMES)
+    template = ClassifierCheckpoint(weights={}, model_config=MODEL, views={}, class_names=NAMES)
     model = build(MODEL)
     return TrainingRun(
         folder=folder,
         resume=resume,
-        describes=describes,
+        template=template,
         model=model,
         network=model,
         initialise=initialise,
@@ -121,7 +121,7 @@ def make_run(
 
 
 def test_a_run_fills_its_folder_and_returns_what_it_measured(tmp_path: Path) -> None:
-    assert make_run(tmp_path / "run").start() == {"error": 0.5}  # validated after 2 and 4
+    assert make_run(tmp_path / "run").run() == {"error": 0.5}  # validated after 2 and 4
     names = {path.name for path in (tmp_path / "run").iterdir()}
     assert names == {
         "best.pt", "last.pt", "log.jsonl", "metrics.json", "loss.png", "tensorboard", "config.yaml",
@@ -135,14 +135,14 @@ def test_a_run_fills_its_folder_and_returns_what_it_measured(tmp_path: Path) -> 
 
 
 def test_a_run_that_is_resumed_ends_with_the_same_weights(tmp_path: Path) -> None:
-    make_run(tmp_path / "whole").start()
-    make_run(tmp_path / "halves", iterations=2).start()
+    make_run(tmp_path / "whole").run()
+    make_run(tmp_path / "halves", iterations=2).run()
 
     def must_not_be_called() -> Mapping[str, Any]:
         raise AssertionError("a resumed run has its weights")
 
     resumed = make_run(tmp_path / "halves", resume=True, initialise=must_not_be_called)
-    resumed.start()
+    resumed.run()
     whole, halves = (
         ClassifierCheckpoint.load(tmp_path / name / "last.pt") for name in ("whole", "halves")
     )
@@ -151,24 +151,24 @@ def test_a_run_that_is_resumed_ends_with_the_same_weights(tmp_path: Path) -> Non
 
 
 def test_what_the_first_weights_say_of_the_model_stays_in_its_checkpoints(tmp_path: Path) -> None:
-    make_run(tmp_path, iterations=2, initialise=lambda: {"trained": ["rpn"]}).start()
-    make_run(tmp_path, resume=True).start()
+    make_run(tmp_path, iterations=2, initialise=lambda: {"trained": ["rpn"]}).run()
+    make_run(tmp_path, resume=True).run()
     for name in ("best.pt", "last.pt"):
         assert ClassifierCheckpoint.load(tmp_path / name).training["trained"] == ["rpn"]
 
 
 def test_nothing_is_left_to_do(tmp_path: Path) -> None:
-    make_run(tmp_path).start()
+    make_run(tmp_path).run()
     before = (tmp_path / "metrics.json").read_bytes()
-    assert make_run(tmp_path, resume=True).start() is None
+    assert make_run(tmp_path, resume=True).run() is None
     assert (tmp_path / "metrics.json").read_bytes() == before
 
 
 def test_a_folder_with_a_run_is_refused_before_anything_is_written(tmp_path: Path) -> None:
-    make_run(tmp_path).start()
+    make_run(tmp_path).run()
     before = {path: path.read_bytes() for path in tmp_path.rglob("*") if path.is_file()}
     with pytest.raises(ValueError, match="go on from it with resume=true"):
-        make_run(tmp_path).start()
+        make_run(tmp_path).run()
     assert before == {path: path.read_bytes() for path in tmp_path.rglob("*") if path.is_file()}
 
 
@@ -180,7 +180,7 @@ import test_training_run as t
 
 run = t.make_run(Path({folder!r}), resume=True, iterations=t.ITERATIONS)
 print("ready", flush=True)
-run.start()
+run.run()
 """
 
 
@@ -192,10 +192,10 @@ def script(folder: Path) -> list[str]:
 
 
 def test_killed_at_any_moment_and_resumed_nothing_is_lost_or_doubled(tmp_path: Path) -> None:
-    make_run(tmp_path / "whole").start()
+    make_run(tmp_path / "whole").run()
     expected = read_log(tmp_path / "whole" / "log.jsonl")
     folder = tmp_path / "killed"
-    make_run(folder, iterations=1).start()
+    make_run(folder, iterations=1).run()
     (folder / "metrics.json").unlink()
     delays = random.Random(0)
     environment = os.environ | {"OMP_NUM_THREADS": "1"}
@@ -207,7 +207,7 @@ def test_killed_at_any_moment_and_resumed_nothing_is_lost_or_doubled(tmp_path: P
             assert process.stdout.readline() == b"ready\n"
             time.sleep(delays.uniform(0.0, 0.4))
             process.kill()
-    make_run(folder, resume=True).start()
+    make_run(folder, resume=True).run()
     assert (folder / "metrics.json").is_file()
     assert not list(folder.glob("*.partial")) + list(folder.glob(".*.partial"))
     lines = read_log(folder / "log.jsonl")
@@ -223,27 +223,27 @@ def test_killed_at_any_moment_and_resumed_nothing_is_lost_or_doubled(tmp_path: P
 
 
 def test_a_validation_that_was_logged_and_not_saved_is_logged_once(tmp_path: Path) -> None:
-    make_run(tmp_path).start()
+    make_run(tmp_path).run()
     last = ClassifierCheckpoint.load(tmp_path / "last.pt")
     # As a kill behind the line of the log leaves it.
     replace(last, training=last.training | {"measured": False}).save(tmp_path / "last.pt")
-    make_run(tmp_path, resume=True).start()
+    make_run(tmp_path, resume=True).run()
     kinds = [line["kind"] for line in read_log(tmp_path / "log.jsonl")]
     assert kinds == ["train", "train", "validation"] * 2
 
 
 def test_a_run_killed_before_its_report_reports_when_it_is_resumed(tmp_path: Path) -> None:
-    make_run(tmp_path).start()
+    make_run(tmp_path).run()
     (tmp_path / "metrics.json").unlink()
-    assert make_run(tmp_path, resume=True).start() == {"error": 1.0}
+    assert make_run(tmp_path, resume=True).run() == {"error": 1.0}
     assert json.loads((tmp_path / "metrics.json").read_text())["error"] == 1.0
 
 
 def test_a_run_killed_before_its_first_checkpoint_starts_anew(tmp_path: Path) -> None:
-    make_run(tmp_path).start()
+    make_run(tmp_path).run()
     for name in ("last.pt", "best.pt"):
         (tmp_path / name).unlink()
-    make_run(tmp_path, resume=True).start()
+    make_run(tmp_path, resume=True).run()
     assert len(read_log(tmp_path / "log.jsonl")) == 6
 
 
@@ -251,7 +251,7 @@ def test_a_run_killed_before_its_first_checkpoint_starts_anew(tmp_path: Path) ->
 def test_a_signal_saves_the_step_and_says_how_to_go_on(
     tmp_path: Path, number: int, caplog: pytest.LogCaptureFixture
 ) -> None:
-    make_run(tmp_path / "whole").start()
+    make_run(tmp_path / "whole").run()
     run = make_run(tmp_path / "stopped")
     original = run.batches
 
@@ -264,12 +264,12 @@ def test_a_signal_saves_the_step_and_says_how_to_go_on(
     run.batches = signalled
     before = signal.getsignal(number)
     with pytest.raises(SystemExit) as stopped:
-        run.start()
+        run.run()
     assert stopped.value.code == 75
     assert signal.getsignal(number) == before
     assert "go on with resume=true" in caplog.text
     assert ClassifierCheckpoint.load(tmp_path / "stopped" / "last.pt").training["iteration"] == 3
-    make_run(tmp_path / "stopped", resume=True).start()
+    make_run(tmp_path / "stopped", resume=True).run()
     whole, resumed = (
         ClassifierCheckpoint.load(tmp_path / name / "last.pt") for name in ("whole", "stopped")
     )

@@ -32,7 +32,7 @@ from detection.model.pixels import PerPixelMean
 log = logging.getLogger("train")
 
 
-def classifier_training(config: DictConfig, runtime: Runtime, processes: Processes) -> TrainingRun:
+def classifier_run(config: DictConfig, runtime: Runtime, processes: Processes) -> TrainingRun:
     """The training of a classifier that configs/classifier.yaml says."""
     data = config.data
     train_set, val_set = _training_data(data)
@@ -64,7 +64,7 @@ def classifier_training(config: DictConfig, runtime: Runtime, processes: Process
     return TrainingRun(
         folder=Path(config.output_dir),
         resume=config.resume,
-        describes=ClassifierCheckpoint(
+        template=ClassifierCheckpoint(
             weights={},
             model_config=model_config,
             views=as_plain(data.views),

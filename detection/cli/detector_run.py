@@ -32,7 +32,7 @@ from detection.weights.initialise import InitialWeights
 log = logging.getLogger("train")
 
 
-def detector_training(config: DictConfig, runtime: Runtime, processes: Processes) -> TrainingRun:
+def detector_run(config: DictConfig, runtime: Runtime, processes: Processes) -> TrainingRun:
     """The training of a detector, or of one of its two networks, that configs/train.yaml says."""
     train_set, val_set = _training_data(config)
     torch.manual_seed(config.seed)
@@ -45,7 +45,7 @@ def detector_training(config: DictConfig, runtime: Runtime, processes: Processes
     )
     use_winograd(model, runtime.winograd)
     data = config.data
-    describes = Checkpoint(
+    template = Checkpoint(
         weights={},
         model_config=model_config,
         resize={
@@ -89,7 +89,7 @@ def detector_training(config: DictConfig, runtime: Runtime, processes: Processes
     return TrainingRun(
         folder=Path(config.output_dir),
         resume=config.resume,
-        describes=describes,
+        template=template,
         model=model,
         network=network,
         initialise=initialise,
@@ -97,7 +97,7 @@ def detector_training(config: DictConfig, runtime: Runtime, processes: Processes
         learning_rate=make(config.schedule.learning_rate),
         rules=make(config.schedule.rules),
         batches=batches,
-        validation=_validation(config, model, describes, val_set, val_proposals, runtime),
+        validation=_validation(config, model, template, val_set, val_proposals, runtime),
         runtime=runtime,
         processes=processes,
         seed=config.seed,
@@ -156,12 +156,12 @@ def _proposals(
 def _validation(
     config: DictConfig,
     model: FasterRCNN,
-    describes: Checkpoint,
+    template: Checkpoint,
     dataset: DetectionDataset,
     proposals: ProposalsFile | None,
     runtime: Runtime,
 ) -> DetectionValidation | ProposalValidation:
-    resize, inference = make(describes.resize), make(describes.inference)
+    resize, inference = make(template.resize), make(template.inference)
 
     def detector() -> Detector:
         return Detector(
@@ -211,7 +211,7 @@ def _update_bn_statistics(
     runtime: Runtime,
     processes: Processes,
 ) -> None:
-    """BN statistics over mini-batches other than those of the training."""
+    """BN statistics over mini-batches that are drawn with another seed than the training's."""
     iterations = config.schedule.precise_bn
     plan = _plan(config, images, processes, iterations=iterations, seed=config.seed + 1)
     average_statistics(
