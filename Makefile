@@ -23,7 +23,7 @@ $(STAMP): pyproject.toml setup.py $(wildcard detection/ops/csrc/*)
 	touch $@
 
 demo: $(STAMP) ## the whole paper in small on generated pictures: outputs/demo/ (a quarter of an hour)
-	$(BIN)/python tools/demo.py
+	$(BIN)/python tools/demo.py overwrite=true
 
 # One process per core with one thread each: a file's tests stay together, for their fixtures.  In
 # the order of the folders: xdist's own puts files of few tests last, and the longest are those.
