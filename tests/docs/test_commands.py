@@ -171,10 +171,11 @@ def known(words: list[str]) -> bool:
         command = COMMANDS[arguments[0]]
         given = parse(command, arguments[1:])
         compose_config(command.config, given.overrides)
-        return {*given.paths} == {command.output, *(place.key for place in command.places)}
+        keys = {positional.key for positional in command.positionals}
+        return {*given.paths} == {command.output, *keys}
     if program == "pre-commit":
         return arguments == ["install"] and (ROOT / ".pre-commit-config.yaml").is_file()
-    if program in ("wget", "."):  # an address, and the shell's own command
+    if program == "wget":  # an address
         return len(arguments) == 1
     if program == "python" and arguments[0] == "datasets/download.py":
         given = [word for word in arguments[1:] if not word.startswith("--")]
@@ -229,7 +230,7 @@ def test_the_commands_of_the_readme_run(
         monkeypatch.setattr(sys, "argv", [script, *arguments, *SMALL[tool]])
         runpy.run_path(script, run_name="__main__")
         done.append(tool)
-    assert done == ["train_net", "test_net", "detect", "check_dataset"]
+    assert done == ["check_dataset", "train_net", "test_net", "detect"]
     assert (working_folder / "outputs" / "photos" / "detections.json").is_file()
     # CONTRIBUTING.md's blocks have a test of their own.
     pages = [page for page in PAGES if page.name != "CONTRIBUTING.md"]
