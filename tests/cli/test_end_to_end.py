@@ -127,6 +127,30 @@ def test_testing_repeats_the_numbers_of_training(trained: Path, data: Path, tmp_
         assert numbers["AR100"] == pytest.approx(again, abs=1e-6)
 
 
+def test_saved_detections_are_measured(data: Path, tmp_path: Path) -> None:
+    # The detector above finds nothing yet.  Here the objects themselves are the detections, but
+    # for those of one image: 3 of 4 images are found whole.
+    truth = read_json(data / "annotations" / "instances_val.json")
+    missed = truth["images"][0]["id"]
+    found = [
+        {key: entry[key] for key in ("image_id", "category_id", "bbox")} | {"score": 0.9}
+        for entry in truth["annotations"]
+        if entry["image_id"] != missed
+    ]
+    assert 0 < len(found) < len(truth["annotations"])
+    (tmp_path / "found.json").write_text(json.dumps(found))
+    run("test_net.py", f"data.root={data}", f"detections={tmp_path / 'found.json'}",
+        f"output_dir={tmp_path / 'out'}")  # fmt: skip
+    per_class = read_json(tmp_path / "out" / "metrics.json")["voc"]["per_class"]
+    missed_classes = {e["category_id"] for e in truth["annotations"] if e["image_id"] == missed}
+    for category in truth["categories"]:
+        average_precision = per_class[category["name"]]["AP_area"]
+        if category["id"] not in missed_classes and average_precision is not None:
+            assert average_precision == pytest.approx(1)
+        elif category["id"] in missed_classes:
+            assert average_precision < 1
+
+
 def test_voc_format_works_by_changing_only_the_path(
     trained: Path, data: Path, tmp_path: Path
 ) -> None:
