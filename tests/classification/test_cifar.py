@@ -28,6 +28,7 @@ TABLE_6 = {20: 0.27, 32: 0.46, 44: 0.66, 56: 0.85, 110: 1.7, 1202: 19.4}
 @pytest.mark.parametrize(
     ("depth", "shortcut"), [*((depth, "A") for depth in TABLE_6), (20, "none"), (56, "none")]
 )
+@pytest.mark.slow
 def test_parameters_and_layers_are_those_of_table_6(depth: int, shortcut: Shortcut) -> None:
     with torch.device("meta"):
         classifier = Classifier(

@@ -85,6 +85,7 @@ def save(classifier: Classifier, path: Path) -> Path:
 
 
 @pytest.mark.parametrize("shortcut", ["A", "B", "C", "none"])
+@pytest.mark.slow
 def test_the_frozen_backbone_of_a_detector_is_the_same_function(
     shortcut: str, images: Tensor, tmp_path: Path, with_random_bn: Callable[[nn.Module], None]
 ) -> None:

@@ -67,6 +67,7 @@ def test_an_unknown_key_lists_the_nearest_five() -> None:
         ("model=paper2015,vgg16", "model=paper2015,vgg16: there is no such model"),
     ],
 )
+@pytest.mark.slow
 def test_hydras_advice_stays_behind_the_door(override: str, message: str) -> None:
     found = said("train", override)
     assert message in found

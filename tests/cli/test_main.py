@@ -65,6 +65,7 @@ def test_every_script_is_a_command() -> None:
     ],
     ids=lambda value: " ".join(value) if isinstance(value, list) else "",
 )
+@pytest.mark.slow
 def test_a_question_or_a_typing_error_is_answered_without_torch(
     arguments: list[str], answer: str, tmp_path: Path
 ) -> None:

@@ -304,6 +304,7 @@ def test_weights_that_are_no_numbers_are_not_saved(
         (3, True, [4]),  # none was due
     ],
 )
+@pytest.mark.slow
 def test_a_run_that_was_killed_while_it_was_measured_is_measured_when_it_goes_on(
     detector: Callable[..., FasterRCNN],
     batches: list[Batch],

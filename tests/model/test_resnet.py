@@ -164,6 +164,7 @@ MULTIPLY_ADDS = {
 
 
 @pytest.mark.parametrize(("depth", "shortcut"), MULTIPLY_ADDS)
+@pytest.mark.slow
 def test_multiply_adds_are_those_of_the_paper(depth: int, shortcut: Shortcut) -> None:
     with torch.device("meta"):
         backbone = ResNet(

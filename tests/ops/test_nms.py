@@ -41,6 +41,7 @@ SETS = {
 
 @pytest.mark.parametrize("kind", SETS)
 @pytest.mark.parametrize("chunk", [1, 7, 64, 1024])
+@pytest.mark.slow
 def test_identical_to_the_start_of_whole_nms(
     kind: str, chunk: int, monkeypatch: pytest.MonkeyPatch, device: torch.device
 ) -> None:

@@ -218,6 +218,7 @@ def test_align_by_hand() -> None:
 @pytest.mark.parametrize("layout", LAYOUTS)
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
 @pytest.mark.parametrize(("size", "step"), [(14, 1), (14, 2), ((7, 5), 3), (1, 1), (3, 9)])
+@pytest.mark.slow
 def test_equals_torchvision_bit_for_bit(
     ours: Pool,
     theirs: Pool,
@@ -526,6 +527,7 @@ def test_the_operator_itself_refuses_images_that_are_not_there() -> None:
 @pytest.mark.parametrize("channels", [5, 64, 80])
 @pytest.mark.parametrize("step", [1, 2])
 @pytest.mark.parametrize("deterministic", [False, True])
+@pytest.mark.slow
 def test_gradient_equals_torchvision(
     ours: Pool,
     theirs: Pool,
@@ -630,6 +632,7 @@ def test_gradients_of_16_bits_are_summed_in_32(
 
 @pytest.mark.parametrize("layout", LAYOUTS)
 @pytest.mark.parametrize("step", [1, 2])
+@pytest.mark.slow
 def test_gradcheck(layout: torch.memory_format, step: int, device: torch.device) -> None:
     # All cells differ by far more than gradcheck's step, so no maximum changes hands.
     features = torch.randperm(2 * 3 * 5 * 6, device=device).double().reshape(2, 3, 5, 6) / 10

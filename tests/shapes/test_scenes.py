@@ -64,6 +64,7 @@ def test_scenes_vary_as_promised(scenes: list[Scene]) -> None:
     assert min(item.visible for item in objects) >= MIN_VISIBLE
 
 
+@pytest.mark.slow
 def test_without_typical_colours_colour_does_not_give_the_class_away(
     scenes: list[Scene],
 ) -> None:

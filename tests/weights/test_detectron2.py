@@ -425,6 +425,7 @@ def test_mocos_variant_strides_in_the_3x3_and_has_a_bn_behind_conv5(images: Imag
     assert all(torch.equal(back[name], value) for name, value in weights.items())
 
 
+@pytest.mark.slow
 def test_ours_to_detectron2_and_back_is_bit_equal(model: FasterRCNN, weights: Weights) -> None:
     exported = to_detectron2(model.state_dict(), **ANCHORS)
     assert exported.keys() == weights.keys()
