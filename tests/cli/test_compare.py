@@ -13,6 +13,8 @@ from detection.cli.compare import as_markdown, main
 from detection.cli.compose import compose_config
 from detection.shapes.dataset import generate
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture(scope="module")
 def data(tmp_path_factory: pytest.TempPathFactory) -> Path:

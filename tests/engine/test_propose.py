@@ -26,6 +26,8 @@ from detection.inference.refine import Refinement
 from detection.model.faster_rcnn import FasterRCNN
 from detection.shapes.dataset import generate
 
+pytestmark = pytest.mark.slow
+
 HOW: dict[str, Any] = {"batch_size": 2, "workers": 0}
 
 
@@ -103,7 +105,6 @@ def test_no_proposal_leaves_its_image_by_rounding(
     assert rounded_outwards
 
 
-@pytest.mark.slow
 def test_fast_rcnn_on_the_file_detects_what_the_whole_detector_does(
     trained: Detector, dataset: DetectionDataset, written: Path
 ) -> None:

@@ -31,6 +31,8 @@ from detection.engine.training_run import TrainingRun
 from detection.engine.validation import Goal
 from detection.structures import Metrics
 
+pytestmark = pytest.mark.slow
+
 NAMES = ["dark", "bright"]
 ITERATIONS = 4
 MODEL = {
@@ -191,7 +193,6 @@ def script(folder: Path) -> list[str]:
     return [sys.executable, "-c", text]
 
 
-@pytest.mark.slow
 def test_killed_at_any_moment_and_resumed_nothing_is_lost_or_doubled(tmp_path: Path) -> None:
     make_run(tmp_path / "whole").run()
     expected = read_log(tmp_path / "whole" / "log.jsonl")
@@ -249,7 +250,6 @@ def test_a_run_killed_before_its_first_checkpoint_starts_anew(tmp_path: Path) ->
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
-@pytest.mark.slow
 def test_a_signal_saves_the_step_and_says_how_to_go_on(
     tmp_path: Path, number: int, caplog: pytest.LogCaptureFixture
 ) -> None:

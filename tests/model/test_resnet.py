@@ -15,6 +15,8 @@ from detection.model.frozen_bn import ConvBN, fold
 from detection.model.resnet import ResNet, Shortcut
 from detection.weights.torchvision import from_torchvision
 
+pytestmark = pytest.mark.slow
+
 RandomBN = Callable[[nn.Module], None]
 
 
@@ -45,7 +47,6 @@ def assert_equal_to(a: Tensor, b: Tensor, *, relative: float) -> None:
     assert (a - b).abs().max().item() <= relative * b.abs().max().item()
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize(
     ("depth", "stride_in_1x1"), [(18, False), (50, False), (50, True)], ids=str
 )
@@ -164,7 +165,6 @@ MULTIPLY_ADDS = {
 
 
 @pytest.mark.parametrize(("depth", "shortcut"), MULTIPLY_ADDS)
-@pytest.mark.slow
 def test_multiply_adds_are_those_of_the_paper(depth: int, shortcut: Shortcut) -> None:
     with torch.device("meta"):
         backbone = ResNet(
