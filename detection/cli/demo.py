@@ -29,7 +29,7 @@ from detection.shapes.dataset import generate
 
 log = logging.getLogger("demo")
 
-PHOTO = "val_[0-9][0-9][0-9][0-9][0-9][0-9].jpg"  # as the generated pictures are called
+DIGITS = 6 * "[0-9]"  # the generated files are numbered
 
 
 def main(config: DictConfig) -> None:
@@ -37,11 +37,10 @@ def main(config: DictConfig) -> None:
         path=Path(config.output_dir),
         command="demo",
         files=("metrics.json", "summary.html", "detections.jpg"),
-        patterns=(
-            f"photos/{PHOTO}",
-            "objects/*/*/[0-9][0-9][0-9][0-9][0-9][0-9].png",
-            f"detected/drawn/{PHOTO}",
-        ),
+        patterns=[
+            *(f"{folder}/val_{DIGITS}.jpg" for folder in ("photos", "detected/drawn")),
+            f"objects/*/*/{DIGITS}.png",
+        ],
         runs=("classifier", "bn_statistics", "detector", "detected"),
         own_folders=("photos", "objects"),
         can_resume=False,
