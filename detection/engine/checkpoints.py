@@ -10,7 +10,7 @@ from typing import Any
 import torch
 from torch import nn
 
-from detection.checkpoint import Checkpoint, ClassifierCheckpoint, load_weights
+from detection.checkpoint import Checkpoint, ClassifierCheckpoint
 from detection.engine.schedules import Schedule
 from detection.engine.validation import Goal
 from detection.structures import Metrics
@@ -106,10 +106,3 @@ def check_classes(previous: Sequence[str], now: Sequence[str], *, last: Path) ->
             f"{last} was trained on {', '.join(previous)}, the data set has {', '.join(now)}: "
             "resume=true needs the same classes in the same order"
         )
-
-
-def load_previous(
-    previous: Checkpoint | ClassifierCheckpoint, model: nn.Module, *, folder: Path
-) -> None:
-    """The weights of ``previous`` into ``model``."""
-    load_weights(model, previous.weights, source=str(folder / LAST))

@@ -18,14 +18,13 @@ import torch
 from torch import nn
 
 from detection.atomic_write import write_text
-from detection.checkpoint import Checkpoint, ClassifierCheckpoint
+from detection.checkpoint import Checkpoint, ClassifierCheckpoint, load_weights
 from detection.engine.checkpoints import (
     BEST,
     LAST,
     Checkpoints,
     Progress,
     find_previous,
-    load_previous,
     restore,
 )
 from detection.engine.distributed import Processes
@@ -116,7 +115,7 @@ class TrainingRun:
         log.info("%s", self.learning_rate)
         previous = find_previous(self.folder, self.template, resume=resume)
         if previous:
-            load_previous(previous, self.model, folder=self.folder)
+            load_weights(self.model, previous.weights, source=str(self.folder / LAST))
             kept = previous.training.get("trained")
             facts = {} if kept is None else {"trained": kept}
         else:
