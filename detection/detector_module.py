@@ -115,11 +115,15 @@ class DetectorModule(nn.Module):
 
     @classmethod
     def load(cls, path: str | PathLike[str], *, trust: Sequence[str] = ()) -> DetectorModule:
-        """That of a checkpoint, to be trained on; see :meth:`detection.Detector.load`."""
+        """That of a checkpoint, to be trained on: in training mode, as every new module.
+
+        ``trust``: see :meth:`detection.Detector.load`.
+        """
         checkpoint = Checkpoint.load(Path(path))
         model = checkpoint.build_model(trust=trust)
         assert isinstance(model, FasterRCNN)
-        return cls(model, template=checkpoint, resize=build(checkpoint.resize), trust=trust)
+        loaded = cls(model, template=checkpoint, resize=build(checkpoint.resize), trust=trust)
+        return loaded.train()
 
     def save(self, path: str | PathLike[str]) -> None:
         """A checkpoint that ``Detector.load`` and all commands take."""

@@ -294,7 +294,7 @@ SMALL_TRAINING = [
 
 @pytest.fixture(scope="session")
 def example_files(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """What the examples take for granted: best.pt (7 classes, random), data/, photo.jpg, photos/."""
+    """What the examples take for granted: best.pt (random weights), data/, photo.jpg, photos/."""
     folder = tmp_path_factory.mktemp("examples")
     torch.manual_seed(0)
     DetectorModule.new(CLASS_NAMES, **SMALL_NETWORK).save(folder / "best.pt")
