@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from dataclasses import dataclass
 from os import PathLike
 from pathlib import Path
@@ -58,10 +59,14 @@ class TrainedRun:
         return content
 
     def detector(
-        self, *, device: torch.device | str = "auto", precision: Precision = "fp32"
+        self,
+        *,
+        device: torch.device | str = "auto",
+        precision: Precision = "fp32",
+        trust: Sequence[str] = (),
     ) -> Detector:
-        """The detector of :attr:`checkpoint`."""
-        return Detector.load(self.checkpoint, device=device, precision=precision)
+        """The detector of :attr:`checkpoint`; see :meth:`detection.Detector.load`."""
+        return Detector.load(self.checkpoint, device=device, precision=precision, trust=trust)
 
 
 def train(

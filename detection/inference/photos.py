@@ -34,11 +34,14 @@ def is_folder(given: object) -> bool:
 def each(given: ImageInput | Iterable[ImageInput]) -> Iterable[ImageInput]:
     """The photos of a call: those of a folder and its subfolders, sorted; of an iterable; the one.
 
+    Hidden files and folders, such as thumbnails, are none.
+
     Raises FileNotFoundError for a folder without any, TypeError for what holds no photos.
     """
     if isinstance(given, (str, Path)) and is_folder(given):
         folder = Path(given).expanduser()
-        files = sorted(f for f in folder.rglob("*") if f.suffix.lower() in SUFFIXES)
+        inside = (f for f in folder.rglob("*") if _is_picture(f.relative_to(folder)))
+        files = sorted(f for f in inside if f.is_file())
         if not files:
             raise FileNotFoundError(f"{folder}: no images there ({', '.join(SUFFIXES)})")
         return files
@@ -50,6 +53,11 @@ def each(given: ImageInput | Iterable[ImageInput]) -> Iterable[ImageInput]:
         "a photo is a path, a PIL image, a numpy array or a torch tensor, or there is a list or "
         f"an iterator of them; got {type(given).__name__}"
     )
+
+
+def _is_picture(inside: Path) -> bool:
+    is_hidden = any(part.startswith(".") for part in inside.parts)
+    return inside.suffix.lower() in SUFFIXES and not is_hidden
 
 
 def read_photo(given: ImageInput, *, bgr: bool) -> Photo:

@@ -32,7 +32,7 @@ Own = TypeVar("Own", bound="Pipeline")
 class Pipeline:
     """The models and the steps; ``detect_arrays`` and ``detect_prepared`` run them.
 
-    It keeps nothing between two calls, so several threads may call it at the same time.  ``to``
+    It keeps nothing of a call, so several threads may call it at the same time.  ``to``
     and ``precision`` are set between calls.
     """
 

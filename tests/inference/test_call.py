@@ -34,11 +34,15 @@ def rgb(noise: MakeImage) -> np.ndarray:
 
 @pytest.fixture
 def files(tmp_path: Path, rgb: np.ndarray) -> Path:
-    """a.png, b.png and deeper/c.png, turned by 0, 90 and 180 degrees, and a text."""
+    """a.png, b.png and deeper/c.png, turned by 0, 90 and 180 degrees; a text, hidden files."""
     (tmp_path / "deeper").mkdir()
     for turns, name in enumerate(["a.png", "b.png", "deeper/c.png"]):
         Image.fromarray(np.rot90(rgb, turns)).save(tmp_path / name)
     (tmp_path / "notes.txt").write_text("no picture")
+    (tmp_path / "._a.png").write_bytes(b"no picture either")
+    (tmp_path / ".thumbnails").mkdir()
+    (tmp_path / "album.jpg").mkdir()
+    Image.fromarray(rgb).save(tmp_path / ".thumbnails" / "a.png")
     return tmp_path
 
 
