@@ -222,6 +222,7 @@ def test_targets_must_be_of_as_many_images(new: DetectorModule) -> None:
         new.train()([IMAGE], [TARGET, TARGET])
 
 
+@pytest.mark.slow
 def test_its_checkpoint_is_a_detector_that_finds_the_same(
     module: DetectorModule, tmp_path: Path
 ) -> None:
@@ -240,6 +241,7 @@ def test_its_checkpoint_is_a_detector_that_finds_the_same(
     assert torch.equal(again([IMAGE])[0]["scores"], found["scores"])
 
 
+@pytest.mark.slow
 def test_the_state_goes_there_and_back(module: DetectorModule) -> None:
     torch.manual_seed(1)
     other = DetectorModule.new(CLASS_NAMES, **SMALL).eval()

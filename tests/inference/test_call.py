@@ -259,6 +259,7 @@ def test_a_copy_finds_the_same_here_and_in_another_process(
     assert labels == before.labels.tolist()
 
 
+@pytest.mark.slow
 def test_the_precision_is_a_switch(trained: Detector, rgb: np.ndarray) -> None:
     detector = copy.copy(trained)
     exact = detector(rgb)
@@ -271,6 +272,7 @@ def test_the_precision_is_a_switch(trained: Detector, rgb: np.ndarray) -> None:
         detector.precision = "fp16"  # type: ignore[assignment]
 
 
+@pytest.mark.slow
 def test_a_detector_moves_between_devices(
     trained: Detector, rgb: np.ndarray, device: torch.device
 ) -> None:
