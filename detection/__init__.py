@@ -1,3 +1,54 @@
-"""Faster R-CNN as in the appendix of *Deep Residual Learning* (He et al. 2015)."""
+"""Faster R-CNN as in the appendix of *Deep Residual Learning* (He et al. 2015).
 
-__version__ = "0.1.0"
+The names below are all that a program needs; docs/api.md shows each.  They are imported when they
+are first used (PEP 562), because torch takes seconds to load.
+
+    >>> from detection import Detector
+    >>> Detector.load("best.pt")("photo.jpg")
+    <Result: ... in photo.jpg...>
+"""
+
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+from detection.version import __version__
+
+if TYPE_CHECKING:
+    from detection.detector_module import DetectorModule
+    from detection.engine.evaluate import evaluate
+    from detection.inference.detector import Detector
+    from detection.inference.result import Detection, Result
+    from detection.training import TrainedRun, train
+
+__all__ = [
+    "Detection",
+    "Detector",
+    "DetectorModule",
+    "Result",
+    "TrainedRun",
+    "__version__",
+    "evaluate",
+    "train",
+]
+
+_MODULES = {
+    "Detection": "detection.inference.result",
+    "Detector": "detection.inference.detector",
+    "DetectorModule": "detection.detector_module",
+    "Result": "detection.inference.result",
+    "TrainedRun": "detection.training",
+    "evaluate": "detection.engine.evaluate",
+    "train": "detection.training",
+}
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _MODULES:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(importlib.import_module(_MODULES[name]), name)
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

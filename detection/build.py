@@ -12,8 +12,8 @@ import os
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from detection import __version__
 from detection.earlier_versions import current_arguments
+from detection.version import __version__
 
 TRUST_VARIABLE = "DETECTION_TRUST"
 

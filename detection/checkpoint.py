@@ -18,10 +18,10 @@ from typing import Any, TypeVar
 import torch
 from torch import Tensor, nn
 
-from detection import __version__
 from detection.atomic_write import atomic_write
 from detection.build import build
 from detection.earlier_versions import current_content
+from detection.version import __version__
 
 Kind = TypeVar("Kind", bound="_File")
 

@@ -110,6 +110,9 @@ class Detections:
     def cpu(self) -> Detections:
         return Detections(self.boxes.cpu(), self.scores.cpu(), self.labels.cpu())
 
+    def clone(self) -> Detections:
+        return Detections(self.boxes.clone(), self.scores.clone(), self.labels.clone())
+
 
 class _Summands:
     """Losses, scalars all, that are minimised as their sum."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import functools
 import os
+import shutil
 import subprocess
 import sys
 from collections.abc import Callable, Iterator, Sequence
@@ -16,7 +17,8 @@ from hypothesis import settings
 from omegaconf import DictConfig
 from torch import Tensor, nn
 
-from detection.cli import compose
+from detection.cli import compose, from_python
+from detection.detector_module import DetectorModule
 from detection.model.anchors import Anchors
 from detection.model.faster_rcnn import FasterRCNN
 from detection.model.frozen_bn import FrozenBN
@@ -27,6 +29,8 @@ from detection.model.resnet import ResNet
 from detection.model.roi_head import RoIHead
 from detection.model.rpn import RPN
 from detection.model.targets import AnchorSampling, RegionSampling
+from detection.shapes.dataset import generate
+from detection.shapes.outlines import CLASS_NAMES
 from detection.structures import ImageBatch, Target
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -262,3 +266,54 @@ def image_batch() -> Callable[..., ImageBatch]:
         return ImageBatch(pixels, list(sizes))
 
     return build
+
+
+# Of the examples in docs/api.md and in docstrings: a network that takes moments on one core.
+SMALL_NETWORK = {
+    "model/backbone": "resnet_basic",
+    "model.rpn.hidden_channels": 32,
+    "model.rpn.training_proposals.after_nms": 32,
+    "model.rpn.test_proposals.after_nms": 8,
+    "model.roi_head.pooled_size": 4,
+    "model.roi_head.sampling.per_image": 8,
+    "data.shorter_sides": [96],
+    "inference.post_processing.per_image": 10,
+}
+SMALL_TRAINING = [
+    *(
+        "model/backbone=resnet_basic",
+        "model.backbone.norm=trained",
+        "model.backbone.frozen_stages=[]",
+    ),
+    *("data.shorter_sides=[64]", "schedule.batch_size=2", "model.roi_head.pooled_size=4"),
+    *("model.rpn.training_proposals.after_nms=16", "model.rpn.test_proposals.after_nms=4"),
+    *("model.roi_head.sampling.per_image=4", "runtime.workers=0", "runtime.device=cpu"),
+    "schedule.learning_rate.reference=0.00001",
+]
+
+
+@pytest.fixture(scope="session")
+def example_files(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """What the examples take for granted: best.pt (random weights), data/, photo.jpg, photos/."""
+    folder = tmp_path_factory.mktemp("examples")
+    torch.manual_seed(0)
+    DetectorModule.new(CLASS_NAMES, **SMALL_NETWORK).save(folder / "best.pt")
+    generate(root=folder / "data", splits={"train": 4, "val": 2}, seed=1, image_side=128)
+    shutil.copytree(folder / "data" / "val", folder / "photos")
+    shutil.copy(min((folder / "photos").iterdir()), folder / "photo.jpg")
+    return folder
+
+
+@pytest.fixture
+def in_example_files(example_files: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """The working folder has a copy of these files; ``train`` takes moments."""
+    for entry in example_files.iterdir():
+        (tmp_path / entry.name).symlink_to(entry)
+    monkeypatch.chdir(tmp_path)
+    composed = from_python.compose_config
+    monkeypatch.setattr(
+        from_python,
+        "compose_config",
+        lambda config, overrides: composed(config, [*SMALL_TRAINING, *overrides]),
+    )
+    return tmp_path

@@ -12,17 +12,19 @@ ROOT = Path(__file__).resolve().parent.parent
 
 # From the bottom up; packages on one line are siblings that do not know each other.
 LAYERS = (
-    ("detection",),  # the version
+    ("version",),
     ("boxes", "atomic_write", "precision", "earlier_versions"),
     ("build",),
     ("structures", "checkpoint"),
     ("ops",),
-    ("data", "model", "evaluation", "shapes"),
+    ("data", "model", "evaluation", "shapes", "visualization"),
     ("weights",),
-    ("inference", "visualization"),
+    ("inference",),
     ("engine",),
     ("classification",),
     ("cli",),
+    ("training", "detector_module"),
+    ("detection",),  # the names for programs, imported when they are used
     ("__main__",),
 )
 RANK = {name: rank for rank, names in enumerate(LAYERS) for name in names}

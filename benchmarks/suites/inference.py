@@ -147,7 +147,7 @@ def _folder_cases(
 
     def alone() -> None:
         for i in range(0, len(images), batch_size):
-            detector(images[i : i + batch_size])
+            detector.detect_arrays(images[i : i + batch_size])
 
     def to_json() -> str:
         results = []

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import functools
 import logging
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -36,8 +36,8 @@ def detector_run(config: DictConfig, runtime: Runtime, processes: Processes) -> 
     """The training of a detector, or of one of its two networks, that configs/train.yaml says."""
     train_set, val_set = _training_data(config)
     torch.manual_seed(config.seed)
-    model_config = as_plain(config.model) | {"num_classes": len(train_set.class_names)}
-    model = make(model_config)
+    template = checkpoint_template(config, train_set.class_names, train_set.category_ids)
+    model = make(template.model_config)
     assert isinstance(model, FasterRCNN)
     proposals, val_proposals = _proposals(config, train_set, val_set)
     network = network_to_train(
@@ -45,23 +45,7 @@ def detector_run(config: DictConfig, runtime: Runtime, processes: Processes) -> 
     )
     use_winograd(model, runtime.winograd)
     data = config.data
-    template = Checkpoint(
-        weights={},
-        model_config=model_config,
-        resize={
-            "_target_": f"{Resize.__module__}.{Resize.__name__}",
-            "shorter_sides": [data.test_shorter_side],
-            "longest": data.longest,
-        },
-        inference=as_plain(config.inference),
-        class_names=list(train_set.class_names),
-        category_ids=list(train_set.category_ids),
-    )
-    initial = InitialWeights(
-        backbone=_path(config.weights),
-        detector=_path(config.init),
-        new_classes=config.init_new_classes,
-    )
+    initial = first_weights(config)
 
     def initialise() -> dict[str, Any]:
         before = initial.load_into(model, train_set.class_names)
@@ -106,6 +90,34 @@ def detector_run(config: DictConfig, runtime: Runtime, processes: Processes) -> 
         overwrite=config.overwrite,
         command="train_net",
         reads=[Path(path) for path in given if path],
+    )
+
+
+def checkpoint_template(
+    config: DictConfig, class_names: Sequence[str], category_ids: Sequence[int]
+) -> Checkpoint:
+    """A checkpoint of these classes without weights: what it says of the model and its input."""
+    data = config.data
+    return Checkpoint(
+        weights={},
+        model_config=as_plain(config.model) | {"num_classes": len(class_names)},
+        resize={
+            "_target_": f"{Resize.__module__}.{Resize.__name__}",
+            "shorter_sides": [data.test_shorter_side],
+            "longest": data.longest,
+        },
+        inference=as_plain(config.inference),
+        class_names=list(class_names),
+        category_ids=list(category_ids),
+    )
+
+
+def first_weights(config: DictConfig) -> InitialWeights:
+    """What a new training starts from: the weights of a backbone or of a detector."""
+    return InitialWeights(
+        backbone=_path(config.weights),
+        detector=_path(config.init),
+        new_classes=config.init_new_classes,
     )
 
 

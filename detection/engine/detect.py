@@ -68,7 +68,7 @@ def detect_images(
             readable = [(path, image) for path, image in batch if image is not None]
             if not readable:
                 continue
-            found = detector([image for _, image in readable])
+            found = detector.detect_arrays([image for _, image in readable])
             for (path, image), detections in zip(readable, found, strict=True):
                 yield Photo(path, image, detections)
 

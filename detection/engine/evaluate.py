@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, Literal, TypeVar
 
 import numpy as np
@@ -11,8 +12,8 @@ from numpy.typing import NDArray
 from torch.utils.data import DataLoader, Dataset
 from tqdm import tqdm
 
-from detection import boxes as box_ops
 from detection.data.dataset import DetectionDataset, Example
+from detection.data.formats.open import FORMATS, open_dataset
 from detection.data.image import read_image
 from detection.data.loader import check_size, single_threaded
 from detection.data.proposals_file import ProposalsFile
@@ -20,6 +21,7 @@ from detection.evaluation.coco_ap import CocoAP, evaluate_coco
 from detection.evaluation.coco_arrays import Detection, GroundTruth
 from detection.evaluation.table import per_class_table
 from detection.evaluation.voc_ap import VocAP, evaluate_voc
+from detection.inference.coco_entries import coco_entries
 from detection.inference.detector import Detector
 from detection.structures import Detections
 
@@ -54,6 +56,40 @@ def measure(
         coco=evaluate_coco(ground_truth, detections, backend=backend),
         voc=evaluate_voc(ground_truth, detections),
     )
+
+
+def evaluate(
+    detector: Detector,
+    data: Path | str,
+    *,
+    split: str | Sequence[str] = "val",
+    batch_size: int = 1,
+    workers: int = 0,
+    backend: Literal["hotcoco", "pycocotools"] = "hotcoco",
+) -> Scores:
+    """Measures a detector on a split of a data set's folder, with COCO's and VOC's metrics.
+
+    ``split``: one, or several as one data set.  ``workers``: processes that read the images.
+    Raises ValueError for a split without annotations, and for classes other than the detector's.
+
+    >>> from detection import Detector, evaluate
+    >>> scores = evaluate(Detector.load("best.pt"), "data")
+    >>> 0 <= scores.coco.as_dict()["AP50"] <= 1
+    True
+    """
+    dataset = open_dataset(
+        root=Path(data).expanduser(),
+        split=split,
+        classes=None,
+        invalid_boxes="error",
+        check_images=True,
+        formats=FORMATS,
+    )
+    if not dataset.annotated:
+        raise ValueError(f"{dataset.source} is not annotated: choose another split")
+    dataset = dataset.with_class_names(detector.class_names)
+    found = detect_dataset(detector, dataset, batch_size=batch_size, workers=workers)
+    return measure(dataset.to_coco(), found, backend=backend)
 
 
 class _TestImages(Dataset[Prepared]):
@@ -134,15 +170,5 @@ def to_results(
     detections: Detections, image_id: int, category_ids: tuple[int, ...]
 ) -> Iterator[dict[str, Any]]:
     """The detections of one image as entries of a COCO results list."""
-    for box, score, label in zip(
-        box_ops.to_coco(detections.boxes.numpy()).round(3).tolist(),
-        detections.scores.tolist(),
-        detections.labels.tolist(),
-        strict=True,
-    ):
-        yield {
-            "image_id": image_id,
-            "category_id": category_ids[label - 1],
-            "bbox": box,
-            "score": score,
-        }
+    for entry in coco_entries(detections, category_ids):
+        yield {"image_id": image_id, **entry}

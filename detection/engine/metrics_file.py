@@ -13,8 +13,8 @@ import numpy as np
 import torch
 import torchvision
 
-from detection import __version__
 from detection.atomic_write import write_text
+from detection.version import __version__
 
 
 def write_metrics(path: Path, **entries: Any) -> None:

@@ -16,10 +16,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from detection import __version__
 from detection.atomic_write import remove_leftovers, write_text
 from detection.engine.distributed import Processes
 from detection.engine.folder_lock import LOCK, MARKER, locked, read_marker
+from detection.version import __version__
 
 # What tells a folder of an earlier version from one that the project knows nothing of.
 EARLIER = ("best.pt", "last.pt", "log.jsonl", "metrics.json", "detections.json", "classifier.pt",

@@ -1,62 +1,37 @@
-"""From photos to detections with a trained model (He et al. 2015, appendices A and B).
+"""What a program calls: photos of any kind in, named results out.
 
-The path of an image: resize (once, or to several scales) -> ``propose`` (shared features, 300
-proposals) -> ``classify`` (class probabilities and boxes of each; merged over scales, mirror images
-and models where there are several) -> refinement (300 more for each pass) -> score threshold ->
-class-wise NMS -> the best few -> voting -> pixels of the original image, clipped to it.
+:mod:`detection.inference.pipeline` says what lies between.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+import copy
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
+from typing import Literal, overload
 
-import numpy as np
 import torch
-from numpy.typing import NDArray
+from torch import Tensor
 
-from detection import boxes as box_ops
 from detection.build import build
 from detection.checkpoint import NETWORKS
-from detection.data.transforms import Resize, to_batch_pixels
-from detection.inference.ensemble import mean_classifier, union_of_proposals
-from detection.inference.flip import mirror, upright_classifier
+from detection.data.image_input import ImageInput, is_image_input
+from detection.data.transforms import Resize
+from detection.inference.device import find_device
 from detection.inference.load import load_checkpoints, load_model
-from detection.inference.multi_scale import Preparation
+from detection.inference.photos import Photo, each, is_folder, photo_batches, read_photo
+from detection.inference.pipeline import Pipeline
+from detection.inference.region_vectors import regions_of, vectors
+from detection.inference.result import Result
 from detection.inference.steps import (
-    MultiScaleStep,
-    PostProcessingStep,
-    RefinementStep,
-    RegionClassifier,
-    check_step,
-)
-from detection.model.faster_rcnn import FasterRCNN
+    Inference as Inference,
+)  # the name that checkpoints have for it
+from detection.inference.threshold import check_threshold, reaching
 from detection.precision import Precision, autocast
-from detection.structures import Detections, ImageBatch, Proposals, RegionPredictions
 
 
-@dataclass(frozen=True, kw_only=True)
-class Inference:
-    """The steps of appendix B that a trained model is used with.
-
-    A step can be of any class that has the methods in :mod:`detection.inference.steps`.
-    ``flip``: whether the predictions are averaged with those of the mirror image.
-    Raises ValueError for a step without these methods.
-    """
-
-    multi_scale: MultiScaleStep
-    flip: bool
-    refinement: RefinementStep
-    post_processing: PostProcessingStep
-
-    def __post_init__(self) -> None:
-        check_step(self.multi_scale, MultiScaleStep, key="inference.multi_scale")
-        check_step(self.refinement, RefinementStep, key="inference.refinement")
-        check_step(self.post_processing, PostProcessingStep, key="inference.post_processing")
-
-
-class Detector:
+class Detector(Pipeline):
     """A trained model, or an ensemble of several, ready to detect.
 
     ``class_names[label - 1]`` and ``category_ids[label - 1]`` belong to a detection's label.
@@ -64,35 +39,27 @@ class Detector:
     ``precision``: "bf16" runs the network under autocast.  On a GPU torch computes convolutions in
     TF32, also under "fp32", unless ``torch.backends.cudnn.allow_tf32`` is false.  The commands in
     ``tools/`` set it to false.
-    """
 
-    def __init__(
-        self,
-        *,
-        models: Sequence[FasterRCNN],
-        class_names: Sequence[str],
-        category_ids: Sequence[int],
-        resize: Resize,
-        inference: Inference,
-        device: torch.device,
-        precision: Precision,
-    ) -> None:
-        if len(resize.shorter_sides) != 1:
-            raise ValueError(f"testing needs one shorter side, got {list(resize.shorter_sides)}")
-        self.models = [model.eval() for model in models]
-        self.class_names = tuple(class_names)
-        self.category_ids = tuple(category_ids)
-        self.resize = resize
-        self.inference = inference
-        self.device = device
-        self.precision = precision
+    Several threads may call one detector; it can be pickled and copied (``copy.deepcopy``).
+
+        >>> from detection import Detector
+        >>> detector = Detector.load("best.pt")
+        >>> result = detector("photo.jpg", threshold=0.1)
+        >>> for found in result:
+        ...     line = f"{found.class_name} {found.score:.2f} {found.box}"
+        >>> for result in detector("photos/"):
+        ...     result.save(f"drawn/{result.path.name}")
+        >>> detector.precision = "bf16"
+        >>> detector.to("cpu")
+        <Detector: 7 classes (circle, cross, moon, ...) on cpu in bf16>
+    """
 
     @classmethod
     def load(
         cls,
         paths: Path | str | Sequence[Path | str],
         *,
-        device: torch.device | str = "cpu",
+        device: torch.device | str = "auto",
         precision: Precision = "fp32",
         winograd: bool = True,
         inference: Inference | None = None,
@@ -102,6 +69,7 @@ class Detector:
     ) -> Detector:
         """A detector from a checkpoint, which needs nothing else, or an ensemble of several.
 
+        ``device``: "auto" is a CUDA GPU if there is one.
         ``inference``, ``resize``: in place of those stored in the checkpoint.
         ``winograd``: see :func:`detection.model.frozen_bn.use_winograd`.
         ``networks``: those of its two that will be asked, "rpn" and "fast_rcnn".
@@ -109,6 +77,7 @@ class Detector:
         Raises ValueError if one of them has not been trained, if the checkpoints' classes differ,
         or their ``inference`` or ``resize`` while none is given.
         """
+        chosen = find_device(device)
         checkpoints = load_checkpoints(
             paths,
             networks=networks,
@@ -119,131 +88,117 @@ class Detector:
         first = checkpoints[0]
         models = [load_model(each, winograd=winograd, trust=trust) for each in checkpoints]
         return cls(
-            models=[model.to(device) for model in models],
+            models=[model.to(chosen) for model in models],
             class_names=first.class_names,
             category_ids=first.category_ids,
             resize=resize or build(first.resize),
             inference=inference or build(first.inference, trust=trust),
-            device=torch.device(device),
+            device=chosen,
             precision=precision,
         )
 
-    def __call__(self, images: Sequence[NDArray[np.uint8]]) -> list[Detections]:
-        """Images uint8 [H, W, 3], BGR, upright -> detections in their pixels, on the CPU."""
-        if not images:
-            return []
-        sizes = [(image.shape[0], image.shape[1]) for image in images]
-        return self.detect_prepared([self.preparation(image) for image in images], sizes)
-
-    @property
-    def model(self) -> FasterRCNN:
-        """The one model.  Raises ValueError if this is an ensemble."""
-        if len(self.models) != 1:
-            raise ValueError(f"needs one model, not an ensemble of {len(self.models)}")
-        return self.models[0]
-
-    @property
-    def preparation(self) -> Preparation:
-        """What is done to each image first.  It can be sent to other processes."""
-        return Preparation(self.resize, self.inference.multi_scale)
-
-    @torch.inference_mode()
-    def detect_prepared(
+    # A text and a tensor are iterable too: the first signature that fits counts.
+    @overload
+    def __call__(  # type: ignore[overload-overlap]
         self,
-        images: Sequence[Sequence[NDArray[np.uint8]]],
-        original_sizes: Sequence[tuple[int, int]],
-        proposals: Sequence[torch.Tensor] | None = None,
-    ) -> list[Detections]:
-        """Images out of :attr:`preparation` -> detections in pixels of the original images.
+        photos: ImageInput,
+        *,
+        threshold: float | None = None,
+        bgr: bool = False,
+        batch_size: int = 1,
+        errors: Literal["raise", "warn"] = "raise",
+    ) -> Result: ...
+    @overload
+    def __call__(
+        self,
+        photos: Iterable[ImageInput],
+        *,
+        threshold: float | None = None,
+        bgr: bool = False,
+        batch_size: int = 1,
+        errors: Literal["raise", "warn"] = "raise",
+    ) -> Iterator[Result]: ...
+    def __call__(
+        self,
+        photos: ImageInput | Iterable[ImageInput],
+        *,
+        threshold: float | None = None,
+        bgr: bool = False,
+        batch_size: int = 1,
+        errors: Literal["raise", "warn"] = "raise",
+    ) -> Result | Iterator[Result]:
+        """The detections in a photo; of a list, an iterator or a folder an iterator over them.
 
-        ``proposals``: float32 [P, 4] in each original image, in place of the RPN's (Fast R-CNN).
-        Raises ValueError if they are not of as many images.
+        ``photos``: see :func:`detection.data.image_input.to_image`.  In typed code a folder is
+        given to :meth:`stream`, because a type checker takes every path for a file.
+        ``threshold``: the lowest score, in [0, 1]; by default that of the post-processing.
+        ``bgr``: whether arrays and tensors have OpenCV's order of channels, and not RGB.
+        ``batch_size``: photos that go through the network together, in an iterator.
+        ``errors``: in an iterator, "warn" logs a photo that cannot be read and leaves it out.
+        Raises FileNotFoundError, TypeError and ValueError as ``to_image`` does.
         """
-        if proposals is not None and len(proposals) != len(images):
-            raise ValueError(f"{len(images)} images, but proposals of {len(proposals)}")
-        scales = [self._batch(scale) for scale in zip(*images, strict=True)]
-        sizes = scales[0].sizes
-        with autocast(self.device, self.precision):
-            # All features are computed here, and nowhere below.
-            outputs = [
-                self._run_model(model, scales, propose=proposals is None) for model in self.models
-            ]
-            if proposals is None:
-                regions = union_of_proposals([output.proposals for output in outputs])
-            else:
-                given = zip(proposals, original_sizes, sizes, strict=True)
-                regions = [box_ops.rescale(*image).to(self.device) for image in given]
-            classify = mean_classifier([output.classify for output in outputs])
-            predictions = self.inference.refinement(classify(regions), classify)
+        if is_image_input(photos) and not is_folder(photos):
+            return next(self.stream([photos], threshold=threshold, bgr=bgr))
+        return self.stream(
+            photos, threshold=threshold, bgr=bgr, batch_size=batch_size, errors=errors
+        )
+
+    def stream(
+        self,
+        photos: ImageInput | Iterable[ImageInput],
+        *,
+        threshold: float | None = None,
+        bgr: bool = False,
+        batch_size: int = 1,
+        errors: Literal["raise", "warn"] = "raise",
+    ) -> Iterator[Result]:
+        """As :meth:`__call__`, but always an iterator: photos are read as results are asked for."""
+        read = photo_batches(each(photos), batch_size=batch_size, bgr=bgr, errors=errors)
+        detector = self
+        if threshold is not None:
+            check_threshold(threshold)
+            step = reaching(self.inference.post_processing, threshold)
+            detector = copy.copy(self)
+            detector.inference = replace(self.inference, post_processing=step)
+        return (result for batch in read for result in detector._results(batch, threshold or 0.0))
+
+    def _results(self, photos: list[Photo], threshold: float) -> list[Result]:
+        found = self.detect_arrays([photo.image for photo in photos])
         return [
-            self.finish(prediction, size, original)
-            for prediction, size, original in zip(predictions, sizes, original_sizes, strict=True)
+            Result(
+                # Out of inference mode, whose tensors may not be changed in place.
+                detections[detections.scores >= threshold].clone(),
+                self.class_names,
+                self.category_ids,
+                photo.image,
+                photo.path,
+            )
+            for photo, detections in zip(photos, found, strict=True)
         ]
 
-    def _batch(self, images: Sequence[NDArray[np.uint8]]) -> ImageBatch:
-        sizes = [(image.shape[0], image.shape[1]) for image in images]
-        return ImageBatch(to_batch_pixels(images), sizes).to(self.device)
+    def features(self, photo: ImageInput, boxes: object, *, bgr: bool = False) -> Tensor:
+        """Conv5's vectors of regions, float32 [R, region_channels]: 2048 of a ResNet-50 or deeper.
 
-    def _run_model(
-        self, model: FasterRCNN, scales: list[ImageBatch], *, propose: bool
-    ) -> _ModelOutput:
-        """One model's proposals, from the base scale as it is, and its ``classify``."""
-        base, *others = scales
-        features, proposals = model.propose(base) if propose else (None, [])
-        classifiers = [self._classifier(model, base, others, features)]
-        if self.inference.flip:
-            flipped, *flipped_others = [mirror(batch) for batch in scales]
-            classify_mirrored = self._classifier(model, flipped, flipped_others)
-            classifiers.append(upright_classifier(classify_mirrored, base.sizes))
-        return _ModelOutput(proposals, mean_classifier(classifiers))
+        ``boxes``: [R, 4], (x1, y1, x2, y2) in pixels of the photo: a result's, or any others.
+        They are cut to the photo.  Raises ValueError for boxes without an area in it, and for an
+        ensemble, whose models have different features.
 
-    def _classifier(
-        self,
-        model: FasterRCNN,
-        base: ImageBatch,
-        others: list[ImageBatch],
-        features: torch.Tensor | None = None,
-    ) -> RegionClassifier:
-        """Classifies regions on the base scale or, where there are ``others``, on those.
-
-        ``features``: of the base scale, if they have been computed.  They also serve for a scale
-        that equals the base scale.
+            >>> from detection import Detector
+            >>> detector = Detector.load("best.pt")
+            >>> result = detector("photo.jpg")
+            >>> detector.features("photo.jpg", result.boxes).shape[0] == len(result)
+            True
         """
-        if others:
-            maps = [
-                features
-                if features is not None and batch.sizes == base.sizes
-                else model.features(batch)
-                for batch in others
-            ]
-            map_sizes = [batch.sizes for batch in others]
-            return self.inference.multi_scale.classifier(model, maps, map_sizes, base.sizes)
-        return model.classifier(model.features(base) if features is None else features, base.sizes)
+        image = read_photo(photo, bgr=bgr).image
+        size = (image.shape[0], image.shape[1])
+        regions = regions_of(boxes, size)
+        seen = self._batch([self.resize(image, self.resize.shorter_sides[0])])
+        with torch.inference_mode(), autocast(self.device, self.precision):
+            found = vectors(self.model, seen, regions, size)
+        return found.float().cpu().clone()
 
-    def finish(
-        self, prediction: RegionPredictions, size: tuple[int, int], original: tuple[int, int]
-    ) -> Detections:
-        """The detections of one image, in pixels of the original one and inside it, on the CPU.
-
-        ``size``, ``original``: height and width of the image as the model saw it, and as it was.
-        """
-        # bf16 has 8 bits: a box averaged in it would move in steps of pixels.
-        with torch.autocast(self.device.type, enabled=False):
-            detections = self.inference.post_processing(prediction)
-        # Clipped last: regression clips, too, but averaging, voting and rescaling round, after
-        # which a box may leave its image by some units in the last place.
-        boxes = box_ops.clip(box_ops.rescale(detections.boxes, size, original), original)
-        found = Detections(boxes, detections.scores, detections.labels)
-        # A box outside the image is clipped to an area of zero and detects nothing.
-        return found[(boxes[:, 2:] > boxes[:, :2]).all(dim=1)].cpu()
-
-
-@dataclass(frozen=True)
-class _ModelOutput:
-    """What one model makes of a mini-batch: ``proposals`` of each image, and its ``classify``.
-
-    There are no ``proposals`` where others are given.
-    """
-
-    proposals: list[Proposals]
-    classify: RegionClassifier
+    def __repr__(self) -> str:
+        some = ", ".join(self.class_names[:3]) + ", ..." * (len(self.class_names) > 3)
+        models = "" if len(self.models) == 1 else f" of {len(self.models)} models"
+        where = f"on {self.device} in {self.precision}"
+        return f"<Detector{models}: {len(self.class_names)} classes ({some}) {where}>"

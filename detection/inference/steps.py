@@ -12,6 +12,7 @@ and :class:`detection.inference.post_processing.PostProcessing`.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from typing import Protocol, runtime_checkable
 
 import numpy as np
@@ -92,3 +93,23 @@ def check_step(step: object, protocol: type, *, key: str) -> None:
             f"{key} must be a {protocol.__name__}, got {step!r}: name its class in {key}._target_; "
             f"detection/inference/steps.py says which methods a {protocol.__name__} has"
         )
+
+
+@dataclass(frozen=True, kw_only=True)
+class Inference:
+    """The steps of appendix B that a trained model is used with.
+
+    A step can be of any class that has the methods in this file.
+    ``flip``: whether the predictions are averaged with those of the mirror image.
+    Raises ValueError for a step without these methods.
+    """
+
+    multi_scale: MultiScaleStep
+    flip: bool
+    refinement: RefinementStep
+    post_processing: PostProcessingStep
+
+    def __post_init__(self) -> None:
+        check_step(self.multi_scale, MultiScaleStep, key="inference.multi_scale")
+        check_step(self.refinement, RefinementStep, key="inference.refinement")
+        check_step(self.post_processing, PostProcessingStep, key="inference.post_processing")

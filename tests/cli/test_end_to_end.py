@@ -202,7 +202,7 @@ def test_a_detector_needs_nothing_but_its_checkpoint(trained: Path, data: Path) 
     detector = Detector.load(trained / "best.pt")
     assert detector.class_names == CLASS_NAMES
     image = cv2.imread(str(min((data / "val").iterdir())))  # the first by name
-    (found,) = detector([image])
+    (found,) = detector.detect_arrays([image])
     height, width = image.shape[:2]
     assert (found.boxes >= 0).all()
     assert (found.boxes <= torch.tensor([width, height, width, height])).all()

@@ -31,7 +31,7 @@ class FakeDetector:
     def __init__(self) -> None:
         self.batches: list[int] = []
 
-    def __call__(self, images: list[np.ndarray]) -> list[Detections]:
+    def detect_arrays(self, images: list[np.ndarray]) -> list[Detections]:
         self.batches.append(len(images))
         return [
             Detections(torch.zeros(1, 4), torch.tensor([float(image.mean())]), torch.ones(1).long())

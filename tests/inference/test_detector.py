@@ -27,9 +27,9 @@ def test_boxes_are_in_pixels_of_the_original_image(
 ) -> None:
     image = noise(192, 240)
     detector = make()
-    (found,) = detector([image])
+    (found,) = detector.detect_arrays([image])
     # The same network on an image that is that size already: half the pixels, half the boxes.
-    (direct,) = detector([detector.preparation(image)[0]])
+    (direct,) = detector.detect_arrays([detector.preparation(image)[0]])
     torch.testing.assert_close(found.boxes, 2 * direct.boxes)
     assert len(found) > 0
 
@@ -39,9 +39,9 @@ def test_images_of_one_batch_do_not_disturb_each_other(
 ) -> None:
     whole = make(detector(test_proposals=10))
     first, second = noise(96, 128), noise(96, 128)[::-1].copy()
-    together = whole([first, second])
+    together = whole.detect_arrays([first, second])
     for image, found in zip((first, second), together, strict=True):
-        (alone,) = whole([image])
+        (alone,) = whole.detect_arrays([image])
         torch.testing.assert_close(found.scores, alone.scores, rtol=1e-4, atol=1e-5)
         torch.testing.assert_close(found.boxes, alone.boxes, rtol=1e-4, atol=1e-2)
 
@@ -55,14 +55,14 @@ def test_folding_bn_once_changes_nothing(
     model = detector(test_proposals=10)
     with_random_bn(model)
     image = noise(96, 128)
-    (before,) = make(model)([image])
-    (after,) = make(fold(model))([image])
+    (before,) = make(model).detect_arrays([image])
+    (after,) = make(fold(model)).detect_arrays([image])
     torch.testing.assert_close(after.scores, before.scores, rtol=1e-4, atol=1e-5)
     torch.testing.assert_close(after.boxes, before.boxes, rtol=1e-4, atol=1e-2)
 
 
 def test_no_images_are_no_detections(make: Callable[..., Detector]) -> None:
-    assert make()([]) == []
+    assert make().detect_arrays([]) == []
 
 
 def test_testing_at_several_base_sizes_is_refused(make: Callable[..., Detector]) -> None:
@@ -104,7 +104,7 @@ def test_features_and_context_once_and_one_head_pass_for_each_refinement(
     context: bool,
 ) -> None:
     model = tiny(context=context, regions_at_once=100)
-    make(model, passes=passes)([noise(96, 128)])
+    make(model, passes=passes).detect_arrays([noise(96, 128)])
     assert model.backbone.images == [1]
     # The whole image once, then the 10 proposals, then 10 boxes for each pass; on a CPU none twice.
     expected = [1] * context + [10] * (1 + passes)
@@ -116,7 +116,7 @@ def test_every_class_costs_as_many_passes_as_there_are_classes(
     make: Callable[..., Detector], tiny: Callable[..., FasterRCNN], noise: MakeImage
 ) -> None:
     model = tiny(regions_at_once=100)
-    make(model, passes=1, regions="every_class")([noise(96, 128)])
+    make(model, passes=1, regions="every_class").detect_arrays([noise(96, 128)])
     assert model.backbone.images == [1]
     first, again = model.backbone.regions
     assert 0 < first <= 10 < again <= 30
@@ -144,7 +144,7 @@ def test_everything_together_computes_each_feature_map_once(
     models = [tiny(context=True, regions_at_once=100) for _ in range(2)]
     sides = [64, 96, 144]
     whole = make(*models, passes=1, voting_iou=0.5, flip=True, shorter_sides=sides)
-    (found,) = whole([noise(96, 128)])
+    (found,) = whole.detect_arrays([noise(96, 128)])
     for model in models:
         # Base (which is one of the three scales), two other scales; then the three mirrored.
         assert model.backbone.images == [1] * 6
@@ -161,7 +161,7 @@ def test_a_base_scale_that_is_no_scale_is_computed_for_the_proposals_alone(
     make: Callable[..., Detector], tiny: Callable[..., FasterRCNN], noise: MakeImage
 ) -> None:
     model = tiny()
-    make(model, shorter_side=80, shorter_sides=[64, 96])([noise(96, 128)])
+    make(model, shorter_side=80, shorter_sides=[64, 96]).detect_arrays([noise(96, 128)])
     assert model.backbone.images == [1, 1, 1]
 
 

@@ -40,7 +40,7 @@ def test_probabilities_and_boxes_are_averaged() -> None:
 
 def noise_detections(detector: Detector) -> Any:
     image = np.random.default_rng(1).integers(0, 256, (96, 128, 3), dtype=np.uint8)
-    return detector([image])[0]
+    return detector.detect_arrays([image])[0]
 
 
 def test_two_equal_models_say_what_one_says(

@@ -126,7 +126,7 @@ def test_equals_the_slow_reference(
         detector, "finish", lambda found, *sizes: (said.append(found), finish(found, *sizes))[1]
     )
     images = [noise(96, 128), noise(96, 128)[::-1].copy()]
-    detector(images)
+    detector.detect_arrays(images)
     for image, found in zip(images, said, strict=True):
         slow = Slow(models, image, sides=sides, flip=flip, maximum=maximum)
         probabilities, boxes = slow(passes)

@@ -52,7 +52,7 @@ def test_whatever_the_steps_of_inference(
     # The tiny detector regresses boxes far out of the image: most of them end at an edge.
     torch.manual_seed(seed)
     image = np.random.default_rng(seed).integers(0, 256, (*size, 3), dtype=np.uint8)
-    (found,) = make(*(tiny() for _ in range(num_models)), **steps)([image])
+    (found,) = make(*(tiny() for _ in range(num_models)), **steps).detect_arrays([image])
     assert len(found) > 0
     assert found.boxes.dtype == torch.float32
     assert outside(found.boxes, size) <= 0
@@ -76,7 +76,7 @@ def test_a_step_that_rounds_outwards_is_clipped(
         return Detections(moved, found.scores, found.labels)
 
     detector.inference = replace(detector.inference, post_processing=rounding_outwards)
-    (found,) = detector([noise(*size)])
+    (found,) = detector.detect_arrays([noise(*size)])
     assert left_by == [2.0**-16]
     assert outside(found.boxes, size) == 0  # the edges that had left the image lie on its edge
 

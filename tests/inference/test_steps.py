@@ -66,14 +66,14 @@ def test_every_step_can_be_of_another_package(
 ) -> None:
     image = noise(96, 128)
     detector = make()
-    (ours,) = detector([image])
+    (ours,) = detector.detect_arrays([image])
     detector.inference = Inference(
         multi_scale=LargestScale(),
         flip=True,
         refinement=Shrinking(),
         post_processing=BestOfAll(),
     )
-    (theirs,) = detector([image])
+    (theirs,) = detector.detect_arrays([image])
     assert len(ours) > len(theirs) == 1
     assert (theirs.boxes >= 0).all()
     assert (theirs.boxes <= torch.tensor([128, 96, 128, 96])).all()

@@ -1,0 +1,23 @@
+"""Detections as the entries of a COCO results list."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+from detection import boxes as box_ops
+from detection.structures import Detections
+
+
+def coco_entries(detections: Detections, category_ids: Sequence[int]) -> Iterator[dict[str, Any]]:
+    """``category_id``, ``bbox`` [x, y, width, height] in pixels, and ``score`` of each detection.
+
+    ``category_ids[label - 1]``: of each class.
+    """
+    for box, score, label in zip(
+        box_ops.to_coco(detections.boxes.numpy()).round(3).tolist(),
+        detections.scores.tolist(),
+        detections.labels.tolist(),
+        strict=True,
+    ):
+        yield {"category_id": category_ids[label - 1], "bbox": box, "score": score}

@@ -1,0 +1,19 @@
+"""The device that a detector is put on, by name."""
+
+from __future__ import annotations
+
+import torch
+
+
+def find_device(name: torch.device | str) -> torch.device:
+    """``auto``: a CUDA GPU if there is one.  Raises ValueError for one that is not there."""
+    if name == "auto":
+        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    try:
+        device = torch.device(name)
+    except RuntimeError:
+        raise ValueError(f"device must be auto, cpu, cuda or cuda:N, got {name!r}") from None
+    found = torch.cuda.device_count()
+    if device.type == "cuda" and (device.index or 0) >= found:
+        raise ValueError(f"device {name}: torch sees {found} CUDA devices here; use cpu, or auto")
+    return device

@@ -1,0 +1,71 @@
+"""Where a result goes: a file, a notebook, a viewer, the packages that take it."""
+
+from __future__ import annotations
+
+import importlib
+import json
+import sys
+from pathlib import Path
+from types import ModuleType
+from typing import Any, Protocol
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image, ImageShow
+
+from detection.atomic_write import atomic_write, write_text
+
+
+class Drawable(Protocol):
+    """What :class:`detection.inference.result.Result` offers here."""
+
+    def draw(self, *, bgr: bool = False) -> NDArray[np.uint8]: ...
+    def to_coco(self) -> list[dict[str, Any]]: ...
+
+
+def write_result(result: Drawable, path: Path) -> None:
+    """The picture that the suffix names, or a ``.json``.  Raises ValueError for another suffix."""
+    path = path.expanduser()
+    if path.suffix.lower() == ".json":
+        write_text(path, json.dumps(result.to_coco(), indent=1, ensure_ascii=False) + "\n")
+        return
+    if not path.suffix or not cv2.haveImageWriter(f"x{path.suffix}"):
+        raise ValueError(
+            f"{path}: a picture (.jpg, .png, .webp ...) or .json can be written, got the suffix "
+            f"{path.suffix!r}"
+        )
+    coded = cv2.imencode(path.suffix, result.draw(bgr=True))[1]
+    # Not cv2.imwrite, which on Windows takes names of its code page alone.
+    with atomic_write(path) as partial:
+        partial.write_bytes(coded.tobytes())
+
+
+def to_png(image: NDArray[np.uint8]) -> bytes:
+    """uint8 [H, W, 3], BGR -> the bytes of a PNG file."""
+    return cv2.imencode(".png", image)[1].tobytes()
+
+
+def show_picture(result: Drawable) -> None:
+    """In a notebook's cell, otherwise in the system's viewer; RuntimeError where none is."""
+    if _in_notebook():
+        importlib.import_module("IPython.display").display(result)
+    elif not ImageShow.show(Image.fromarray(result.draw()), title="detections"):
+        raise RuntimeError("there is no viewer of pictures here: write one with save('drawn.jpg')")
+
+
+def _in_notebook() -> bool:
+    """Whether a kernel runs this: a plain IPython shell shows no pictures."""
+    ipython = sys.modules.get("IPython")
+    shell = ipython.get_ipython() if ipython else None
+    return shell is not None and hasattr(shell, "kernel")
+
+
+def import_optional(name: str) -> ModuleType:
+    """A package that an extra of the same name brings; ImportError names it."""
+    try:
+        return importlib.import_module(name)
+    except ImportError as error:
+        raise ImportError(
+            f'{name} is needed for this: pip install "detection[{name}]" ({error})'
+        ) from None
