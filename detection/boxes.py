@@ -54,6 +54,14 @@ def clip(boxes: Tensor, size: tuple[int, int]) -> Tensor:
     return torch.stack((x1, y1, x2, y2), dim=-1)
 
 
+def with_last_pixels(boxes: Tensor) -> Tensor:
+    """[..., 4] -> [..., 4]: continuous edges -> Caffe's corners: its x2 and y2 are the last pixel.
+
+    Pixel 0 is (0, 0, 0, 0) there, and (0, 0, 1, 1) here.
+    """
+    return torch.cat((boxes[..., :2], boxes[..., 2:] - 1), dim=-1)
+
+
 def encode(boxes: Tensor, anchors: Tensor, weights: tuple[float, float, float, float]) -> Tensor:
     """The deltas (dx, dy, dw, dh) that turn ``anchors`` into ``boxes``, times ``weights``.
 

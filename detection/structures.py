@@ -8,7 +8,7 @@ is the name of an object's class.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from typing import Any
 
 import torch
@@ -32,6 +32,26 @@ class ImageBatch:
     def __len__(self) -> int:
         return len(self.sizes)
 
+    def of_one_size(self) -> list[tuple[list[int], ImageBatch]]:
+        """The images of each size without padding, and their places in this mini-batch.
+
+        A convolution behind a bias sees padding as more than zeros: what an image gives would
+        depend on its neighbours.
+        """
+        places: dict[tuple[int, int], list[int]] = {}
+        for place, size in enumerate(self.sizes):
+            places.setdefault(size, []).append(place)
+        return [(of_size, self._without_padding(of_size, size)) for size, of_size in places.items()]
+
+    def _without_padding(self, places: list[int], size: tuple[int, int]) -> ImageBatch:
+        """Those images, which are all of that size."""
+        if len(places) == len(self) and size == (self.pixels.shape[1], self.pixels.shape[2]):
+            return self
+        height, width = size
+        # Slices and no index: copying an index to a GPU would make the host wait.
+        pixels = torch.stack([self.pixels[place, :height, :width] for place in places])
+        return ImageBatch(pixels, [size] * len(places))
+
     def to(self, device: torch.device) -> ImageBatch:
         return ImageBatch(self.pixels.to(device, non_blocking=True), self.sizes)
 
@@ -46,12 +66,20 @@ class Target:
     ``boxes``: float32 [G, 4].  ``labels``: int64 [G], 1 ... C.
     ``ignored``: bool [G]; an ignored object (crowd, difficult) is never learnt as foreground.
     ``proposals``: float32 [P, 4], where Fast R-CNN learns on proposals out of a file.
+    ``seed``: of the draws of anchors and regions, a whole number; None: torch's global generator.
     """
 
     boxes: Tensor
     labels: Tensor
     ignored: Tensor
     proposals: Tensor | None = None
+    seed: int | None = None
+
+    def generator(self, use: int) -> torch.Generator | None:
+        """The random numbers for one ``use``, on the device of the boxes; None: the global ones."""
+        if self.seed is None:
+            return None
+        return torch.Generator(self.boxes.device).manual_seed(self.seed + use)
 
     def to(self, device: torch.device) -> Target:
         return self._each(lambda tensor: tensor.to(device, non_blocking=True))
@@ -60,10 +88,11 @@ class Target:
         return self._each(Tensor.pin_memory)
 
     def _each(self, change: Callable[[Tensor], Tensor]) -> Target:
-        moved: dict[str, Any] = {f.name: getattr(self, f.name) for f in fields(self)}
-        for name, tensor in moved.items():
-            moved[name] = None if tensor is None else change(tensor)
-        return Target(**moved)
+        tensors = {f.name: getattr(self, f.name) for f in fields(self)}
+        changed: dict[str, Any] = {
+            name: change(value) for name, value in tensors.items() if isinstance(value, Tensor)
+        }
+        return replace(self, **changed)
 
 
 @dataclass(frozen=True)

@@ -204,3 +204,9 @@ def test_coding_never_waits_for_the_device() -> None:
         box_ops.decode(deltas, anchors, (10.0, 10.0, 5.0, 5.0))
     finally:
         torch.cuda.set_sync_debug_mode("default")
+
+
+def test_the_last_pixel_is_inside_the_edge() -> None:
+    # The pixels 3, 4, 5 of a row: edges 3 and 6.
+    boxes = torch.tensor([[3.0, 0, 6, 1]])
+    assert box_ops.with_last_pixels(boxes).tolist() == [[3, 0, 5, 0]]

@@ -12,6 +12,7 @@ from typing import Any
 from torch import Tensor, nn
 
 from benchmarks.stages import Stages
+from detection import boxes as box_ops
 from detection.inference.post_processing import PostProcessing
 from detection.model.faster_rcnn import FasterRCNN
 from detection.model.resnet import BLOCKS, STAGES, Bottleneck, ResNet
@@ -42,6 +43,9 @@ class Detectron2C4(nn.Module):
         wrong = [name for name in missing if "cell_anchors" not in name and "pixel_" not in name]
         if wrong or unknown:
             raise ValueError(f"this detectron2 has other names: {[*wrong, *unknown][:3]}")
+        heads = self.network.roi_heads
+        if isinstance(model.roi_head, RoIHead) and model.roi_head.pooling == "roi_pool":
+            heads.pooler = _PoolingOfLastPixels(heads.pooler)
         self.pixels = model.pixels
         self.train(model.training)
 
@@ -94,6 +98,19 @@ class Detectron2C4(nn.Module):
             "pooling": [(heads.pooler, "forward")],
             "conv5 head": [(heads.res5, "forward"), (heads.box_predictor, "forward")],
         }
+
+
+class _PoolingOfLastPixels(nn.Module):
+    """detectron2's ROIPool, whose corners are Caffe's: the last pixel, where ours are edges."""
+
+    def __init__(self, pooler: nn.Module) -> None:
+        super().__init__()
+        self.pooler = pooler
+
+    def forward(self, features: list[Tensor], boxes: list[Any]) -> Tensor:
+        corners = [type(image)(box_ops.with_last_pixels(image.tensor)) for image in boxes]
+        pooled: Tensor = self.pooler(features, corners)
+        return pooled
 
 
 def _configuration(model: FasterRCNN, backbone: ResNet, rule: PostProcessing) -> Any:

@@ -19,6 +19,7 @@ from torchvision.ops import roi_align, roi_pool
 
 from benchmarks.peers import torchvision_resnet, torchvision_rpn
 from benchmarks.stages import Stages
+from detection import boxes as box_ops
 from detection.inference.post_processing import PostProcessing
 from detection.model.faster_rcnn import FasterRCNN
 from detection.model.pixels import PixelFormat
@@ -112,7 +113,9 @@ class _Pooling(nn.Module):
         if self.kind == "roi_align":
             pooled = roi_align(given, boxes, self.bins, self.scale, sampling_ratio=0, aligned=True)
         else:
-            pooled = roi_pool(given, boxes, self.bins, self.scale)
+            # Its corners are Caffe's: the last pixel, where ours are edges.
+            corners = [box_ops.with_last_pixels(image) for image in boxes]
+            pooled = roi_pool(given, corners, self.bins, self.scale)
         return pooled.to(level.dtype)
 
 

@@ -51,10 +51,15 @@ def propose_dataset(
         ):
             sizes = [(image.shape[0], image.shape[1]) for image in resized]
             images = ImageBatch(to_batch_pixels(resized), sizes).to(detector.device)
-            features = model.features(images)
-            logits, deltas = model.rpn(features)
-            found = model.rpn.propose(logits, deltas, model.anchors(features), sizes, selection)
-            for example, size, proposals in zip(examples, sizes, found, strict=True):
+            found: dict[int, Proposals] = {}
+            for places, group in images.of_one_size():
+                features = model.features(group)
+                logits, deltas = model.rpn(features)
+                anchors = model.anchors(features)
+                proposed = model.rpn.propose(logits, deltas, anchors, group.sizes, selection)
+                found.update(zip(places, proposed, strict=True))
+            for place, (example, size) in enumerate(zip(examples, sizes, strict=True)):
+                proposals = found[place]
                 # Clipped again: rescaling rounds, and a box may leave its image by that.
                 boxes = box_ops.rescale(proposals.boxes, size, example.size)
                 boxes = box_ops.clip(boxes, example.size)

@@ -128,7 +128,7 @@ def train(
     for iteration, batch in enumerate(batches, start=start):
         means.data_is_there()
         set_rate(optimizer, learning_rate(iteration))
-        # Anchors and regions are subsampled from this: a resumed run samples what this one would.
+        # Dropout is drawn from this: a resumed run draws what this one would.
         torch.manual_seed((seed << 32) + iteration * processes.world_size + processes.rank)
         optimizer.zero_grad(set_to_none=True)
         micro_batches = batch.to(device).split(rules.accumulate)

@@ -103,11 +103,32 @@ class Pipeline:
     ) -> list[Detections]:
         """Images out of :attr:`preparation` -> detections in pixels of the original images.
 
+        The network sees images of one size together, and never padding: what is found in an image
+        does not depend on the others.
         ``proposals``: float32 [P, 4] in each original image, in place of the RPN's (Fast R-CNN).
         Raises ValueError if they are not of as many images.
         """
         if proposals is not None and len(proposals) != len(images):
             raise ValueError(f"{len(images)} images, but proposals of {len(proposals)}")
+        groups: dict[tuple[tuple[int, ...], ...], list[int]] = {}
+        for place, scales in enumerate(images):
+            groups.setdefault(tuple(scale.shape for scale in scales), []).append(place)
+        found: dict[int, Detections] = {}
+        for places in groups.values():
+            detections = self._detect_of_one_size(
+                [images[place] for place in places],
+                [original_sizes[place] for place in places],
+                None if proposals is None else [proposals[place] for place in places],
+            )
+            found.update(zip(places, detections, strict=True))
+        return [found[place] for place in range(len(images))]
+
+    def _detect_of_one_size(
+        self,
+        images: Sequence[Sequence[NDArray[np.uint8]]],
+        original_sizes: Sequence[tuple[int, int]],
+        proposals: Sequence[torch.Tensor] | None,
+    ) -> list[Detections]:
         scales = [self._batch(scale) for scale in zip(*images, strict=True)]
         sizes = scales[0].sizes
         with autocast(self.device, self.precision):

@@ -27,10 +27,14 @@ class RPNAlone(nn.Module):
         self.detector = detector
 
     def forward(self, images: ImageBatch, targets: list[Target]) -> RPNLosses:
-        features = self.detector.features(images)
-        logits, deltas = self.detector.rpn(features)
-        anchors = self.detector.anchors(features)
-        return RPNLosses(*self.detector.rpn.losses(logits, deltas, anchors, images.sizes, targets))
+        detector = self.detector
+        found = []
+        for group, group_targets in detector.groups(images, targets):
+            features = detector.features(group)
+            logits, deltas = detector.rpn(features)
+            anchors = detector.anchors(features)
+            found.append(detector.rpn.losses(logits, deltas, anchors, group.sizes, group_targets))
+        return detector.rpn_losses(found)
 
 
 class FastRCNNAlone(nn.Module):
@@ -41,10 +45,14 @@ class FastRCNNAlone(nn.Module):
         self.detector = detector
 
     def forward(self, images: ImageBatch, targets: list[Target]) -> HeadLosses:
-        proposals = [target.proposals for target in targets if target.proposals is not None]
-        assert len(proposals) == len(targets)
-        features = self.detector.features(images)
-        return HeadLosses(*self.detector.head_losses(features, images.sizes, proposals, targets))
+        detector = self.detector
+        found = []
+        for group, group_targets in detector.groups(images, targets):
+            proposals = [t.proposals for t in group_targets if t.proposals is not None]
+            assert len(proposals) == len(group)
+            features = detector.features(group)
+            found.append(detector.learnt_regions(features, group.sizes, proposals, group_targets))
+        return detector.head_losses(found)
 
 
 def network_to_train(

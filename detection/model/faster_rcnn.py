@@ -7,17 +7,28 @@ classify the same boxes on other ones.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import partial
 
 import torch
 from torch import Tensor, nn
+from torch.nn.modules.batchnorm import _BatchNorm
 
+from detection import boxes as box_ops
 from detection.model.interfaces import Backbone, Head, HeadFactory, RPNFactory, check_interface
 from detection.model.pixels import PixelFormat
 from detection.model.region_cache import RegionCache, pooled_cells
+from detection.model.roi_head import LearntRegions
 from detection.ops.roi_pool import roi_align, roi_pool
-from detection.structures import ImageBatch, Losses, Proposals, RegionPredictions, Target
+from detection.structures import (
+    HeadLosses,
+    ImageBatch,
+    Losses,
+    Proposals,
+    RegionPredictions,
+    RPNLosses,
+    Target,
+)
 
 
 class FasterRCNN(nn.Module):
@@ -57,28 +68,41 @@ class FasterRCNN(nn.Module):
 
     def forward(self, images: ImageBatch, targets: list[Target]) -> Losses:
         """The losses of one mini-batch: training only."""
-        features = self.features(images)
-        logits, deltas = self.rpn(features)
-        anchors = self.anchors(features)
-        objectness, rpn_box = self.rpn.losses(logits, deltas, anchors, images.sizes, targets)
-        proposals = self.rpn.propose(
-            logits.detach(), deltas.detach(), anchors, images.sizes, self.rpn.training_proposals
-        )
-        head_class, head_box = self.head_losses(
-            features, images.sizes, [p.boxes for p in proposals], targets
-        )
-        return Losses(
-            rpn_objectness=objectness, rpn_box=rpn_box, head_class=head_class, head_box=head_box
-        )
+        of_rpn, of_head = [], []
+        for group, group_targets in self.groups(images, targets):
+            features = self.features(group)
+            logits, deltas = self.rpn(features)
+            anchors = self.anchors(features)
+            of_rpn.append(self.rpn.losses(logits, deltas, anchors, group.sizes, group_targets))
+            proposals = self.rpn.propose(
+                logits.detach(), deltas.detach(), anchors, group.sizes, self.rpn.training_proposals
+            )
+            boxes = [image.boxes for image in proposals]
+            of_head.append(self.learnt_regions(features, group.sizes, boxes, group_targets))
+        return Losses(**vars(self.rpn_losses(of_rpn)), **vars(self.head_losses(of_head)))
 
-    def head_losses(
+    def groups(
+        self, images: ImageBatch, targets: list[Target]
+    ) -> list[tuple[ImageBatch, list[Target]]]:
+        """A mini-batch for training in parts without padding: the images of each size.
+
+        An image then gives the same features whatever its neighbours are.  BN that learns needs
+        the statistics of the whole mini-batch: it stays one part, padded.
+        """
+        if any(isinstance(layer, _BatchNorm) for layer in self.backbone.modules()):  # type: ignore[attr-defined]
+            return [(images, targets)]
+        return [
+            (group, [targets[place] for place in places]) for places, group in images.of_one_size()
+        ]
+
+    def learnt_regions(
         self,
         features: Tensor,
         sizes: list[tuple[int, int]],
         proposals: list[Tensor],
         targets: list[Target],
-    ) -> tuple[Tensor, Tensor]:
-        """(class loss, box loss) of Fast R-CNN on ``proposals``, [P, 4] for each image."""
+    ) -> LearntRegions:
+        """The regions that Fast R-CNN learns from, out of ``proposals``: [P, 4] for each image."""
         regions = [
             self.roi_head.subsample(*image) for image in zip(proposals, targets, strict=True)
         ]
@@ -86,10 +110,27 @@ class FasterRCNN(nn.Module):
         region_features = self.region_features(features, boxes)
         context = self.context(features, sizes)
         logits, deltas = self.sibling_layers(region_features, boxes, context)
-        return self.roi_head.losses(logits, deltas, regions)
+        return LearntRegions(logits, deltas, regions)
+
+    def rpn_losses(self, parts: Sequence[tuple[Tensor, Tensor]]) -> RPNLosses:
+        """The RPN's losses of a mini-batch, out of those of the images of its parts."""
+        objectness, box = (torch.cat(losses).mean() for losses in zip(*parts, strict=True))
+        return RPNLosses(rpn_objectness=objectness, rpn_box=box)
+
+    def head_losses(self, parts: Sequence[LearntRegions]) -> HeadLosses:
+        """Fast R-CNN's losses of a mini-batch, out of the regions of its parts."""
+        head_class, head_box = self.roi_head.losses(
+            torch.cat([part.logits for part in parts]),
+            torch.cat([part.deltas for part in parts]),
+            [region for part in parts for region in part.regions],
+        )
+        return HeadLosses(head_class=head_class, head_box=head_box)
 
     def propose(self, images: ImageBatch) -> tuple[Tensor, list[Proposals]]:
-        """The shared features and, for each image, the RPN's proposals: inference."""
+        """The shared features and, for each image, the RPN's proposals: inference.
+
+        ``images``: of one size (:meth:`ImageBatch.of_one_size`), as for :meth:`classify`.
+        """
         features = self.features(images)
         logits, deltas = self.rpn(features)
         return features, self.rpn.propose(
@@ -156,7 +197,9 @@ class FasterRCNN(nn.Module):
             return roi_align(
                 features, boxes, size, scale, sampling_ratio=0, aligned=True, bin_step=step
             )
-        return roi_pool(features, boxes, size, scale, bin_step=step)
+        # RoIPool is Caffe's, which names the last pixel where the edge of a box is here.
+        corners = [box_ops.with_last_pixels(image) for image in boxes]
+        return roi_pool(features, corners, size, scale, bin_step=step)
 
     def region_features(self, features: Tensor, boxes: list[Tensor]) -> Tensor:
         """RoI pooling and the per-region layers: [R, region_channels]."""

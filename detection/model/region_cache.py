@@ -18,6 +18,7 @@ from typing import Literal
 import torch
 from torch import Tensor
 
+from detection import boxes as box_ops
 from detection.ops.roi_pool import roi_cells
 
 
@@ -80,4 +81,6 @@ def pooled_cells(
 
     RoI pooling rounds boxes to cells; RoIAlign does not round, so only equal boxes are the same.
     """
-    return roi_cells(boxes, spatial_scale) if pooling == "roi_pool" else boxes
+    if pooling == "roi_align":
+        return boxes
+    return roi_cells(box_ops.with_last_pixels(boxes), spatial_scale)

@@ -9,6 +9,7 @@ Shapes: R regions, C classes, S sampled regions per image.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Literal
 
 import torch
@@ -18,6 +19,18 @@ from detection import boxes as box_ops
 from detection.model.losses import class_loss, deltas_of_class, smooth_l1
 from detection.model.targets import RegionSampling, RegionTargets
 from detection.structures import RegionPredictions, Target
+
+
+@dataclass(frozen=True)
+class LearntRegions:
+    """What the head says of the R regions that it learns from, and what it should say.
+
+    ``logits``: [R, C + 1].  ``deltas``: [R, C, 4].  ``regions``: the targets of each image.
+    """
+
+    logits: Tensor
+    deltas: Tensor
+    regions: list[RegionTargets]
 
 
 class RoIHead(nn.Module):

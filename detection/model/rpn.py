@@ -80,7 +80,7 @@ class RPN(nn.Module):
         sizes: list[tuple[int, int]],
         targets: list[Target],
     ) -> tuple[Tensor, Tensor]:
-        """(objectness loss, box loss), means over the images (eq. 1).
+        """(objectness loss, box loss) of each image, [N] and [N]; eq. 1 is their means.
 
         Both are divided by the number of *all* sampled anchors (``AnchorSampling.divide_by``).
         """
@@ -88,7 +88,7 @@ class RPN(nn.Module):
             self._image_losses(*image, anchors)
             for image in zip(logits, deltas, sizes, targets, strict=True)
         ]
-        objectness, box = (torch.stack(losses).mean() for losses in zip(*per_image, strict=True))
+        objectness, box = (torch.stack(losses) for losses in zip(*per_image, strict=True))
         return objectness, box
 
     def _image_losses(

@@ -16,7 +16,11 @@ from torch import Tensor
 
 from detection import boxes as box_ops
 from detection.model.anchors import UNIT_WEIGHTS
+from detection.model.subsample import Subsample, subsample
 from detection.structures import Target
+
+# What a target's random numbers are drawn for.
+OF_ANCHORS, OF_REGIONS = 0, 1
 
 
 @dataclass(frozen=True)
@@ -64,48 +68,6 @@ def match_to_objects(
         best=best,
         ignored=(in_ignored >= ignore_coverage).any(dim=1),
     )
-
-
-@dataclass(frozen=True)
-class Subsample:
-    """``index``: int64 [S], which boxes were chosen at random, positives first.
-
-    ``positive``: bool [S].  ``valid``: bool [S]; False where the image had too few boxes.
-    """
-
-    index: Tensor
-    positive: Tensor
-    valid: Tensor
-
-    def sum(self, values: Tensor) -> Tensor:
-        """[S] -> scalar: the sum over the valid boxes."""
-        return (values * self.valid).sum()
-
-    def mean(self, values: Tensor) -> Tensor:
-        """[S] -> scalar: the sum over the valid boxes divided by their number."""
-        return self.sum(values) / self.valid.sum().clamp(min=1)
-
-
-def subsample(
-    positive: Tensor, negative: Tensor, *, size: int, positive_fraction: float
-) -> Subsample:
-    """Chooses ``size`` boxes at random, at most ``positive_fraction`` of ``size`` positive.
-
-    ``positive``, ``negative``: bool [B].  Negatives replace positives that are missing.
-    """
-    # The fraction is of the size that was asked for, as everywhere since py-faster-rcnn, and not
-    # of the boxes there are: an image with few boxes would lose positives.
-    most_positives = min(round(size * positive_fraction), len(positive))
-    size = min(size, len(positive))
-    chance = torch.rand(len(positive), device=positive.device)
-    chosen = chance.masked_fill(~positive, -1).topk(most_positives)
-    order = chance.masked_fill(~negative | positive, -1)
-    # Chosen positives get 2 and so come before every negative.  Where there were too few, topk also
-    # returned boxes that are not positive (value -1): these keep their order.
-    first = torch.where(chosen.values >= 0, 2.0, order[chosen.indices])
-    order = order.scatter(0, chosen.indices, first)
-    value, index = order.topk(size)
-    return Subsample(index=index, positive=value >= 2, valid=value >= 0)
 
 
 @dataclass(frozen=True)
@@ -158,7 +120,11 @@ class AnchorSampling:
         # ~positive protects condition (i): an object's best anchor is positive at any IoU.
         negative = (match.overlap < self.negative_iou) & ~positive & ~match.ignored & usable
         sampled = subsample(
-            positive, negative, size=self.per_image, positive_fraction=self.positive_fraction
+            positive,
+            negative,
+            size=self.per_image,
+            positive_fraction=self.positive_fraction,
+            generator=target.generator(OF_ANCHORS),
         )
         gt_boxes = match.gt_boxes[sampled.index]
         deltas = box_ops.encode(gt_boxes, anchors[sampled.index], UNIT_WEIGHTS)
@@ -231,10 +197,16 @@ class RegionSampling:
         low, high = self.background_iou
         foreground = match.overlap >= self.foreground_iou
         background = (match.overlap >= low) & (match.overlap < high) & ~match.ignored
-        # The box of an ignored object is never an example, whatever ``ignore_coverage`` says.
+        # The box of an ignored object is no region: neither background, whatever
+        # ``ignore_coverage`` says, nor foreground where it overlaps another object.
+        foreground[len(proposals) :] &= ~target.ignored
         background[len(proposals) :] &= ~target.ignored
         sampled = subsample(
-            foreground, background, size=self.per_image, positive_fraction=self.foreground_fraction
+            foreground,
+            background,
+            size=self.per_image,
+            positive_fraction=self.foreground_fraction,
+            generator=target.generator(OF_REGIONS),
         )
         boxes = candidates[sampled.index]
         deltas = box_ops.encode(match.gt_boxes[sampled.index], boxes, box_weights)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 import pytest
@@ -44,6 +45,32 @@ def test_images_of_one_batch_do_not_disturb_each_other(
         (alone,) = whole.detect_arrays([image])
         torch.testing.assert_close(found.scores, alone.scores, rtol=1e-4, atol=1e-5)
         torch.testing.assert_close(found.boxes, alone.boxes, rtol=1e-4, atol=1e-2)
+
+
+@pytest.mark.parametrize(
+    "steps",
+    [
+        {},
+        {"flip": True, "passes": 1, "voting_iou": 0.5},
+        {"shorter_sides": [64, 96, 128], "flip": True},
+    ],
+)
+def test_what_is_found_does_not_depend_on_the_other_images(
+    steps: dict[str, Any], make: Callable[..., Detector], noise: MakeImage
+) -> None:
+    detector = make(**steps)
+    sizes = [(96, 128), (128, 96), (100, 100), (96, 128), (60, 190)]
+    images = [noise(*size)[::-1].copy() if i % 2 else noise(*size) for i, size in enumerate(sizes)]
+    alone = [detector.detect_arrays([image])[0] for image in images]
+    for order in ([0, 1, 2, 3, 4], [4, 2, 0, 3, 1], [3, 1], [2, 0, 1]):
+        for place, found in zip(
+            order, detector.detect_arrays([images[i] for i in order]), strict=True
+        ):
+            wanted = alone[place]
+            assert len(wanted) > 0
+            torch.testing.assert_close(found.labels, wanted.labels)
+            torch.testing.assert_close(found.scores, wanted.scores, rtol=0, atol=1e-5)
+            torch.testing.assert_close(found.boxes, wanted.boxes, rtol=0, atol=1e-5 * 190)
 
 
 def test_folding_bn_once_changes_nothing(

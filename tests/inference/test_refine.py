@@ -124,6 +124,8 @@ def slow_refinement(
             objects = [one.probabilities[0, c + 1] for c, one in enumerate(each)]
             new_probabilities.append(torch.stack([background, *objects]))
             new_boxes.append(torch.stack([one.boxes[0, c] for c, one in enumerate(each)]))
+        if not new_probabilities:  # none is probable enough
+            break
         probabilities.append(torch.stack(new_probabilities))
         boxes.append(torch.stack(new_boxes))
     return RegionPredictions(torch.cat(probabilities), torch.cat(boxes))

@@ -236,3 +236,15 @@ def test_a_folded_detector_gives_the_same_detections(
 def test_a_detector_without_classes_is_refused(detector: MakeDetector) -> None:
     with pytest.raises(ValueError, match="num_classes=0"):
         detector(tiny=True, num_classes=0)
+
+
+@torch.no_grad()
+def test_a_box_ends_at_its_last_pixel(detector: MakeDetector) -> None:
+    # 600 pixels are 38 rows of 16 (0 ... 37; the last one half outside).  A box down to the lower
+    # edge ends with pixel 599, 599 / 16 = 37.4: row 37.  600 / 16 = 37.5 would be row 38, which is
+    # not there, and a bin of nothing but that row would be 0.
+    model = detector(tiny=True, pooled_size=3).eval()
+    features = torch.arange(38.0)[None, None, :, None].expand(1, 1, 38, 38) + 1
+    boxes = torch.tensor([[0.0, 560, 600, 600]])  # rows 35, 36, 37
+    (pooled,) = model.pool(features, [boxes])
+    assert pooled[0].tolist() == [[36] * 3, [37] * 3, [38] * 3]

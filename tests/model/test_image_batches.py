@@ -3,14 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
+from typing import Any
 
+import pytest
 import torch
+from torch import nn
 
+from detection.model.alternating import network_to_train
 from detection.model.faster_rcnn import FasterRCNN
-from detection.structures import ImageBatch
+from detection.structures import ImageBatch, Target
 
 MakeDetector = Callable[..., FasterRCNN]
 MakeBatch = Callable[..., ImageBatch]
+MakeTarget = Callable[..., Target]
 
 
 @torch.no_grad()
@@ -29,40 +35,63 @@ def test_each_image_is_classified_on_its_own_features(
     assert not torch.equal(together[0].probabilities, together[1].probabilities)
 
 
-@torch.no_grad()
-def test_the_other_images_pixels_do_not_matter(
-    detector: MakeDetector, image_batch: MakeBatch
+def test_images_of_one_size_come_without_padding(image_batch: MakeBatch) -> None:
+    images = image_batch((64, 96), (96, 64), (64, 96))
+    groups = images.of_one_size()
+    assert [places for places, _ in groups] == [[0, 2], [1]]
+    for places, group in groups:
+        height, width = images.sizes[places[0]]
+        assert group.sizes == [(height, width)] * len(places)
+        assert torch.equal(group.pixels, images.pixels[places][:, :height, :width])
+    (whole,) = image_batch((64, 96), (64, 96)).of_one_size()
+    assert whole[0] == [0, 1]
+
+
+def losses_and_gradients(
+    model: nn.Module, images: ImageBatch, targets: list[Target]
+) -> dict[str, torch.Tensor]:
+    model.zero_grad()
+    losses = model(images, targets)
+    losses.total().backward()
+    gradients = {name: p.grad for name, p in model.named_parameters() if p.grad is not None}
+    return {**losses.detached(), **{name: grad.clone() for name, grad in gradients.items()}}
+
+
+@pytest.mark.parametrize("alternating", [None, "rpn", "fast_rcnn"])
+def test_an_image_teaches_the_same_beside_any_other(
+    alternating: Any, detector: MakeDetector, image_batch: MakeBatch, target: MakeTarget
 ) -> None:
-    model = detector().eval()
+    model = detector(tiny=True, regions_per_image=8).train()
+    network = network_to_train(model, train_only=alternating, shared_fixed=False)
+    images = image_batch((64, 96), (96, 64), (80, 80), (64, 96))
+    proposals = torch.tensor([[1.0, 2, 40, 50], [20, 20, 50, 60], [0, 0, 64, 64]])
+    targets = [
+        replace(target([[4, 4, 40 + i, 50]]), seed=2 * i, proposals=proposals) for i in range(4)
+    ]
+    together = losses_and_gradients(network, images, targets)
+    alone = [
+        losses_and_gradients(network, _single(images, i), [targets[i]]) for i in range(len(targets))
+    ]
+    assert len(together) > 5
+    for name, value in together.items():
+        mean = torch.stack([image[name] for image in alone]).mean(dim=0)
+        tolerance = 1e-5 * float(mean.abs().max())
+        torch.testing.assert_close(value, mean, rtol=0, atol=tolerance, msg=name)
+
+
+def _single(images: ImageBatch, place: int) -> ImageBatch:
+    height, width = images.sizes[place]
+    return ImageBatch(images.pixels[place : place + 1, :height, :width], [(height, width)])
+
+
+def test_bn_that_learns_sees_the_whole_mini_batch(
+    detector: MakeDetector, image_batch: MakeBatch, target: MakeTarget
+) -> None:
+    model = detector(tiny=True)
+    model.backbone.add_module("bn", nn.BatchNorm2d(4))
     images = image_batch((64, 96), (96, 64))
-    others = ImageBatch(images.pixels.clone(), images.sizes)
-    others.pixels[1, :, :64] = 255 - others.pixels[1, :, :64]
-    (a, a_other), (b, b_other) = (model.propose(batch)[1] for batch in (images, others))
-    torch.testing.assert_close(a.boxes, b.boxes, atol=1e-3, rtol=1e-5)
-    torch.testing.assert_close(a.logits, b.logits, atol=1e-5, rtol=1e-5)
-    assert not torch.equal(a_other.logits, b_other.logits)
-
-
-@torch.no_grad()
-def test_padding_changes_nothing_beyond_the_reach_of_the_convolutions(
-    detector: MakeDetector, image_batch: MakeBatch
-) -> None:
-    # The tiny backbone sees 16 x 16 pixels, the RPN's convolution one position more: of the
-    # 64 x 64 image's 4 x 4 positions the outer ones at the right and the bottom see the padding.
-    # (py-faster-rcnn and detectron2 are no different: zeros are what a convolution pads with, but
-    # only in its own input; deeper layers see what the layers before made of them.)
-    model = detector(tiny=True).eval()
-    batch = image_batch((64, 64), (96, 128))
-    alone = ImageBatch(batch.pixels[:1, :64, :64], batch.sizes[:1])
-    logits, deltas = model.rpn(model.features(alone))
-    padded_logits, padded_deltas = model.rpn(model.features(batch))
-    k = model.rpn.anchors.per_position
-    own = logits.reshape(4, 4, k)[:3, :3]
-    padded = padded_logits[0].reshape(6, 8, k)[:3, :3]
-    torch.testing.assert_close(own, padded)
-    torch.testing.assert_close(
-        deltas.reshape(4, 4, k, 4)[:3, :3], padded_deltas[0].reshape(6, 8, k, 4)[:3, :3]
-    )
+    ((part, _),) = model.groups(images, [target([]), target([])])
+    assert part is images
 
 
 @torch.no_grad()

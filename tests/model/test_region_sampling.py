@@ -52,6 +52,31 @@ def test_the_objects_themselves_are_regions(target: MakeTarget) -> None:
     assert torch.equal(regions.deltas, torch.zeros(2, 4))
 
 
+@pytest.mark.parametrize("coverage", [0.7, 1.1])
+def test_an_ignored_object_is_no_region_where_it_overlaps_another(
+    coverage: float, target: MakeTarget
+) -> None:
+    # The crowd's IoU with the object is 20 / 24: foreground, if it were a proposal.
+    objects = target([[0, 0, 20, 20], [0, 0, 24, 20]], ignored=[False, True])
+    regions = sampled_regions([], objects, replace(SAMPLING, ignore_coverage=coverage))
+    assert valid_rows(regions) == [([0, 0, 20, 20], 1)]
+    proposal = sampled_regions([[0, 0, 24, 20]], objects)
+    assert ([0, 0, 24, 20], 1) in valid_rows(proposal)
+
+
+def test_draws_depend_on_the_targets_seed_alone(target: MakeTarget) -> None:
+    boxes = scattered(200)
+    objects = target([[0, 0, 20, 20]])
+
+    def drawn(seed: int | None) -> Tensor:
+        torch.rand(1)
+        return sampled_regions(boxes, replace(objects, seed=seed)).sampled.index
+
+    assert torch.equal(drawn(4), drawn(4))
+    assert not torch.equal(drawn(4), drawn(6))
+    assert not torch.equal(drawn(None), drawn(None))
+
+
 @pytest.mark.parametrize("seed", range(5))
 def test_invariants_of_region_sampling(seed: int, target: MakeTarget, device: torch.device) -> None:
     torch.manual_seed(seed)

@@ -12,7 +12,8 @@ import torch
 from torch import Tensor
 
 from detection.model.roi_head import RoIHead
-from detection.model.targets import RegionSampling, RegionTargets, Subsample
+from detection.model.subsample import Subsample
+from detection.model.targets import RegionSampling, RegionTargets
 from detection.structures import Target
 
 MakeTarget = Callable[..., Target]

@@ -10,7 +10,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from torch import Tensor
 
-from detection.model.targets import Subsample, match_to_objects, subsample
+from detection.model.subsample import Subsample, subsample
+from detection.model.targets import match_to_objects
 from detection.structures import Target
 
 MakeTarget = Callable[..., Target]
@@ -106,7 +107,7 @@ def test_invariants_of_subsampling(
     torch.manual_seed(seed)
     positive = torch.tensor([row[0] for row in rows], dtype=torch.bool)
     negative = torch.tensor([row[1] for row in rows], dtype=torch.bool)
-    sampled = subsample(positive, negative, size=size, positive_fraction=fraction)
+    sampled = subsample(positive, negative, size=size, positive_fraction=fraction, generator=None)
     assert_invariants(sampled, positive, negative, size, fraction)
 
 
@@ -147,7 +148,7 @@ def test_numbers_sampled_of_128_at_one_half(
     kinds = torch.full((400,), 2, device=device)
     kinds[:positives], kinds[positives : positives + negatives] = 0, 1
     kinds = kinds[torch.randperm(400, device=device)]
-    sampled = subsample(kinds == 0, kinds == 1, size=128, positive_fraction=0.5)
+    sampled = subsample(kinds == 0, kinds == 1, size=128, positive_fraction=0.5, generator=None)
     assert len(sampled.index) == 128
     assert (int(sampled.positive.sum()), int((sampled.valid & ~sampled.positive).sum())) == expected
 
@@ -159,7 +160,9 @@ def test_every_box_has_the_same_chance() -> None:
     positive = torch.arange(100) % 5 < 2
     counts = torch.zeros(100)
     for _ in range(2000):
-        counts[subsample(positive, ~positive, size=20, positive_fraction=0.5).index] += 1
+        counts[
+            subsample(positive, ~positive, size=20, positive_fraction=0.5, generator=None).index
+        ] += 1
     assert counts.sum() == 2000 * 20
     assert float((counts[positive] - 500).abs().max()) < 5 * 19.4
     assert float((counts[~positive] - 333.3).abs().max()) < 5 * 16.7
