@@ -20,6 +20,7 @@ LAYERS = (
     ("data", "model", "evaluation", "shapes"),
     ("weights",),
     ("inference", "visualization"),
+    ("writers",),
     ("engine",),
     ("classification",),
     ("cli",),
