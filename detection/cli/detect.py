@@ -10,10 +10,13 @@ from __future__ import annotations
 
 import logging
 import time
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+from numpy.typing import NDArray
 from omegaconf import DictConfig
 
 from detection.cli.objects import as_plain
@@ -26,7 +29,9 @@ from detection.engine.output_folder import OutputFolder
 from detection.engine.runtime import set_up_runtime
 from detection.engine.video import Video
 from detection.inference.detector import Detector
+from detection.inference.shrinking import shrinking_line
 from detection.inference.tiles import TiledDetector
+from detection.structures import Detections
 from detection.writers.coco import CocoWriter
 from detection.writers.crops import CropsWriter
 from detection.writers.csv import CsvWriter
@@ -46,6 +51,9 @@ FREE = ("runtime", "batch_size", "resume", "overwrite", "output_dir", "trust", "
 def main(config: DictConfig) -> None:
     settings = as_plain(config)
     chosen = _formats(settings["formats"])
+    for key in ("every", "max_frames"):
+        if settings[key] is not None and settings[key] < 1:
+            raise ValueError(f"{key} must be 1 or more, got {settings[key]}")
     runtime = set_up_runtime(**config.runtime)
     detector = make_detector(config, runtime)
     inputs = find_inputs(settings["images"])
@@ -56,6 +64,11 @@ def main(config: DictConfig) -> None:
     todo = _Todo.of(inputs)
     folder = Path(config.output_dir)
     writers = _writers(chosen, config, detector, todo, folder)
+    tiled = None
+    if config.tile is not None:
+        tiled = TiledDetector(
+            detector, tile=config.tile, overlap=config.tile_overlap, batch_size=config.batch_size
+        )
     output = _output_folder(config, settings, todo, writers)
     began = time.perf_counter()
     with output.taken(resume=config.resume, overwrite=config.overwrite):
@@ -64,7 +77,7 @@ def main(config: DictConfig) -> None:
         if before:
             log.info("%d images are done already", before)
         run = DetectionRun(
-            _detects(config, detector),
+            _saying_once(detector) if tiled is None else tiled,
             classes=Classes(detector.class_names, detector.category_ids),
             lines=lines,
             writers=writers,
@@ -80,6 +93,8 @@ def main(config: DictConfig) -> None:
         "%d detections in %d images, %.2f s per image -> %s",
         count, done, seconds / max(done - before, 1), folder,
     )  # fmt: skip
+    if tiled is not None and tiled.full:
+        log.warning("%d pictures have all the detections that per_image= allows", tiled.full)
     _report(config, run, failed, done)
 
 
@@ -149,12 +164,18 @@ def _output_folder(
     )
 
 
-def _detects(config: DictConfig, detector: Detector) -> Detects:
-    if config.tile is None:
-        return detector
-    return TiledDetector(
-        detector, tile=config.tile, overlap=config.tile_overlap, batch_size=config.batch_size
-    )
+def _saying_once(detector: Detector) -> Detects:
+    """``detector``, which says it when a picture is made so small that objects are lost."""
+    lines: list[str] = []
+
+    def detect(images: Sequence[NDArray[np.uint8]]) -> list[Detections]:
+        for height, width in (image.shape[:2] for image in images):
+            if not lines and (line := shrinking_line((height, width), detector)):
+                lines.append(line)
+                log.info("%s", line)
+        return detector(images)
+
+    return detect
 
 
 def _videos(

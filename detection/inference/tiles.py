@@ -38,6 +38,7 @@ class TiledDetector:
 
     ``tile``: the tiles' side in pixels.  ``overlap``: of neighbours, in parts of it, in [0, 0.5].
     ``batch_size``: tiles that go through the network together.
+    ``full``: how many pictures have had as many detections as ``per_image`` allows.
     Raises ValueError for other numbers, and for a post-processing that cannot be divided.
     """
 
@@ -56,6 +57,7 @@ class TiledDetector:
             )
         self._whole, self._rule, self._batch_size = detector, rule, batch_size
         self._tile, self._overlap = tile, round(tile * overlap)
+        self.full = 0
         # The same models, without NMS.
         self._before_nms = copy.copy(detector)
         step = _Candidates(rule)
@@ -79,6 +81,7 @@ class TiledDetector:
         large = whole[sides > self._overlap]
         seen = list(self._seen(image, grid))
         found = self._rule.best(whole_objects(grid, seen, large, nms_iou=self._rule.nms_iou))
+        self.full += len(found) >= self._rule.per_image
         # Voting rounds: a box may leave its picture by some units in the last place.
         return Detections(box_ops.clip(found.boxes, size), found.scores, found.labels)
 
