@@ -36,4 +36,9 @@ class CsvWriter:
             table.writerow(COLUMNS)
             for record in records:
                 for found in record.detections:
-                    table.writerow([*(found[key] for key in COLUMNS[:5]), *found["bbox"]])
+                    table.writerow(
+                        [
+                            *(found[key] for key in COLUMNS[:5]),
+                            *(round(side, 3) for side in found["bbox"]),
+                        ]
+                    )
