@@ -36,7 +36,7 @@ from detection.writers.coco import CocoWriter
 from detection.writers.crops import CropsWriter
 from detection.writers.csv import CsvWriter
 from detection.writers.drawings import DrawingsWriter
-from detection.writers.video import VideoWriter, drawn_video_name
+from detection.writers.video import VideoWriter, drawn_video_name, partial_name
 from detection.writers.voc import VocWriter
 from detection.writers.writer import Writer
 from detection.writers.yolo import YoloWriter
@@ -156,7 +156,12 @@ def _output_folder(
     return OutputFolder(
         path=Path(config.output_dir),
         command="detect",
-        files=(LINES, *videos, *(name for each in writers for name in each.outputs.files)),
+        files=(
+            LINES,
+            *videos,
+            *map(partial_name, videos),
+            *(name for each in writers for name in each.outputs.files),
+        ),
         patterns=[pattern for each in writers for pattern in each.outputs.patterns],
         own_folders=[name for each in writers for name in each.outputs.folders],
         reads=[*files, *map(Path, checkpoints)],
@@ -214,7 +219,7 @@ def _report(config: DictConfig, run: DetectionRun, failed: int, done: int) -> No
         log.info("%d files hold several pictures; the first was taken (%s)", len(many), many[0])
     problems = []
     if failed:
-        problems.append(f"{failed} of {failed + done} could not be read")
+        problems.append(f"{failed} of {failed + done} images could not be read")
     if run.not_written:
         problems.append(
             f"of {len(run.not_written)} a file could not be written ({run.not_written[0]})"

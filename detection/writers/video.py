@@ -20,6 +20,15 @@ def drawn_video_name(name: str) -> str:
     return f"drawn/{name if path.suffix.lower() == '.mp4' else f'{name}.mp4'}"
 
 
+def partial_name(name: str) -> str:
+    """What a drawn video is called until it is whole.
+
+    OpenCV takes the format from the suffix.  It is the same name each time, so that what a killed
+    run has left is written over.
+    """
+    return PurePosixPath(name).with_name(f".{PurePosixPath(name).stem}.partial.mp4").as_posix()
+
+
 class VideoWriter:
     """Frames in their order -> an MP4 at ``path``, which is there when it is whole.
 
@@ -31,9 +40,7 @@ class VideoWriter:
     ) -> None:
         self._path, self._fps = path, fps
         self._class_names, self._min_score = class_names, min_score
-        # OpenCV takes the format from the suffix.  The same name each time: a killed run's is
-        # written over.
-        self._partial = path.with_name(f".{path.stem}.partial.mp4")
+        self._partial = path.with_name(partial_name(path.name))
         self._sink: cv2.VideoWriter | None = None
         self._size = (0, 0)
 
