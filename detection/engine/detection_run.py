@@ -134,7 +134,10 @@ class DetectionRun:
         for frame, record in batch:
             if (known := earlier.get(record.name)) is not None:
                 if drawn is not None:
-                    self._pool.submit(drawn.add, known, frame.image).result()
+                    for problem in self._pool.submit(
+                        _write, (), known, frame.image, drawn
+                    ).result():
+                        log.warning("not written: %s", problem)
                 continue
             seconds = round(frame.index / (video.fps * video.every), 3)
             more = {"frame": frame.index, "seconds": seconds}

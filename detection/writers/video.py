@@ -43,9 +43,12 @@ class VideoWriter:
         self._partial = path.with_name(partial_name(path.name))
         self._sink: cv2.VideoWriter | None = None
         self._size = (0, 0)
+        self._is_given_up = False
 
     def add(self, record: PictureRecord, image: Image) -> None:
-        """Raises ValueError if OpenCV cannot write videos here."""
+        """Raises ValueError, once, if OpenCV cannot write videos here."""
+        if self._is_given_up:
+            return
         drawn = drawn_picture(record, image, self._class_names, self._min_score)
         if self._sink is None:
             self._size = drawn.shape[1], drawn.shape[0]
@@ -53,6 +56,7 @@ class VideoWriter:
             code = cv2.VideoWriter.fourcc(*"mp4v")
             self._sink = cv2.VideoWriter(str(self._partial), code, self._fps, self._size)
             if not self._sink.isOpened():
+                self._sink, self._is_given_up = None, True
                 raise ValueError(f"{self._path}: OpenCV cannot write MP4 videos on this machine")
         if (drawn.shape[1], drawn.shape[0]) != self._size:
             drawn = np.asarray(cv2.resize(drawn, self._size), dtype=np.uint8)

@@ -237,6 +237,24 @@ def test_frames_of_a_video_are_numbered_behind_the_photos_and_drawn(
     assert (output / "crops/hot_dog/clip.avi/000008_002_0.25.jpg").is_file()
 
 
+def test_a_video_that_cannot_be_written_is_said_once_and_costs_no_results(
+    detector: Levels,
+    clip: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    class Closed(cv2.VideoWriter):
+        def isOpened(self) -> bool:  # noqa: N802
+            return False
+
+    monkeypatch.setattr(cv2, "VideoWriter", Closed)
+    run(clip, tmp_path / "out")
+    assert caplog.text.count("OpenCV cannot write MP4 videos on this machine") == 1
+    assert len(by_picture(tmp_path / "out")) == 10
+    assert files(tmp_path / "out") == ["detections.json", "detections.jsonl"]
+
+
 @pytest.mark.slow
 def test_a_video_goes_on_and_is_drawn_whole(
     detector: Levels, clip: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
