@@ -20,6 +20,7 @@ LAYERS = (
     ("data", "model", "evaluation", "shapes", "visualization"),
     ("weights",),
     ("inference",),
+    ("writers",),
     ("engine",),
     ("classification",),
     ("cli",),

@@ -151,7 +151,7 @@ def _folder_cases(
 
     def to_json() -> str:
         results = []
-        photos = detect_images(detector, paths, batch_size=batch_size, readers=2)
+        photos = detect_images(detector.detect_arrays, paths, batch_size=batch_size, readers=2)
         for number, photo in enumerate(photos):
             results += list(to_results(photo.detections, number, detector.category_ids))
         return json.dumps(results)

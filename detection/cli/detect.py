@@ -1,160 +1,232 @@
-"""Detects objects in photos: python tools/detect.py checkpoint=outputs/train/best.pt images=photos/
+"""Detects objects in pictures, videos and cameras: detection detect best.pt photos/ clip.mp4
 
 Leaves in output_dir: detections.json (a COCO results list with the file name and the class name
-added) and drawn/, the pictures.  While it runs, detections.jsonl gets a line for each photo; a run
-that was interrupted goes on behind them with resume=true.
+added), or what formats= names, and drawn/, the pictures and videos.  While it runs,
+detections.jsonl gets a line for each picture; a run that was interrupted goes on behind them with
+resume=true.  A picture that cannot be read is left out, named and counted.
 """
 
 from __future__ import annotations
 
 import logging
-import os
 import time
-from collections import deque
 from collections.abc import Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import cv2
+import numpy as np
+from numpy.typing import NDArray
 from omegaconf import DictConfig
-from tqdm import tqdm
 
 from detection.cli.objects import as_plain
 from detection.cli.objects import detector as make_detector
-from detection.engine.detect import Photo, detect_images, find_images
-from detection.engine.detections_log import LINES, LIST, DetectionsLog
-from detection.engine.evaluate import to_results
+from detection.engine.detect import Detects
+from detection.engine.detection_run import Classes, DetectionRun
+from detection.engine.detections_log import LINES, DetectionsLog
+from detection.engine.inputs import Inputs, find_inputs, skipped_line
 from detection.engine.output_folder import OutputFolder
 from detection.engine.runtime import set_up_runtime
+from detection.engine.video import Video
 from detection.inference.detector import Detector
-from detection.visualization.draw import draw_detections
+from detection.inference.shrinking import shrinking_line
+from detection.inference.tiles import TiledDetector
+from detection.structures import Detections
+from detection.writers.coco import CocoWriter
+from detection.writers.crops import CropsWriter
+from detection.writers.csv import CsvWriter
+from detection.writers.drawings import DrawingsWriter
+from detection.writers.video import VideoWriter, drawn_video_name, partial_name
+from detection.writers.voc import VocWriter
+from detection.writers.writer import Writer
+from detection.writers.yolo import YoloWriter
 
 log = logging.getLogger("detect")
 
+FORMATS = ("coco", "csv", "yolo", "voc", "crops")
 # A run that is gone on with may change these alone.
-FREE = ("runtime", "batch_size", "resume", "overwrite", "output_dir", "trust")
-# Photos that wait to be drawn, at most: each is in memory until then.
-DRAWN_LATER = 8
+FREE = ("runtime", "batch_size", "resume", "overwrite", "output_dir", "trust", "strict")
 
 
 def main(config: DictConfig) -> None:
+    settings = as_plain(config)
+    chosen = _formats(settings["formats"])
+    for key in ("every", "max_frames"):
+        if settings[key] is not None and settings[key] < 1:
+            raise ValueError(f"{key} must be 1 or more, got {settings[key]}")
     runtime = set_up_runtime(**config.runtime)
     detector = make_detector(config, runtime)
-    names = _names(_find(config.images))
+    inputs = find_inputs(settings["images"])
+    if inputs.skipped:
+        log.info("%s", skipped_line(inputs.skipped))
+    if inputs.cameras and config.resume:
+        raise ValueError("resume=true goes on with files; a camera shows something else now")
+    todo = _Todo.of(inputs)
     folder = Path(config.output_dir)
-    drawn = [f"drawn/{name}" for _, name in names.values()] if config.draw else []
-    output = OutputFolder(
-        path=folder,
-        command="detect",
-        files=(LIST, LINES, *drawn),
-        reads=[*names, *_checkpoints(config)],
-        settings={key: value for key, value in as_plain(config).items() if key not in FREE},
-    )
+    writers = _writers(chosen, config, detector, todo, folder)
+    tiled = None
+    if config.tile is not None:
+        tiled = TiledDetector(
+            detector, tile=config.tile, overlap=config.tile_overlap, batch_size=config.batch_size
+        )
+    output = _output_folder(config, settings, todo, writers)
     began = time.perf_counter()
     with output.taken(resume=config.resume, overwrite=config.overwrite):
-        lines = DetectionsLog(folder, numbers={name: number for number, name in names.values()})
-        left = [path for path, (_, name) in names.items() if name not in lines.done]
-        if len(left) < len(names):
-            log.info("%d of %d images are done already", len(names) - len(left), len(names))
-        run = _Run(config, detector, lines, names)
-        run.go(left, readers=runtime.workers)
-        count = lines.write_list()
-    done, seconds = len(lines.done), time.perf_counter() - began
-    log.info(
-        "%d detections in %d of %d images, %.2f s per image -> %s%s",
-        count,
-        done,
-        len(names),
-        seconds / max(len(left), 1),
-        folder / LIST,
-        f", {folder / 'drawn'}/" if config.draw else "",
-    )
-    missing = [f"{len(names) - done} of {len(names)} images could not be read"]
-    if run.not_drawn:
-        missing.append(f"{run.not_drawn} could not be drawn")
-    if done < len(names) or run.not_drawn:
-        raise ValueError(f"{', '.join(missing)}, see above; all the others are done")
-
-
-class _Run:
-    """Detects and draws; a photo's line is written when it is drawn, so that none stays undrawn."""
-
-    def __init__(
-        self,
-        config: DictConfig,
-        detector: Detector,
-        lines: DetectionsLog,
-        names: dict[Path, tuple[int, str]],
-    ) -> None:
-        self.not_drawn = 0
-        self._config, self._detector, self._lines, self._names = config, detector, lines, names
-        self._waiting: deque[tuple[str, list[dict[str, Any]], Future[None] | None]] = deque()
-
-    def go(self, paths: list[Path], *, readers: int) -> None:
-        photos = detect_images(
-            self._detector, paths, batch_size=self._config.batch_size, readers=readers
+        lines = DetectionsLog(folder, numbers=todo.numbers, videos=todo.videos.values())
+        before = len(lines.done)
+        if before:
+            log.info("%d images are done already", before)
+        run = DetectionRun(
+            _saying_once(detector) if tiled is None else tiled,
+            classes=Classes(detector.class_names, detector.category_ids),
+            lines=lines,
+            writers=writers,
+            batch_size=config.batch_size,
+            readers=runtime.workers,
         )
-        with ThreadPoolExecutor(1) as pool, tqdm(total=len(paths), unit="img") as bar:
-            try:
-                for photo in photos:
-                    self._submit(photo, pool)
-                    while len(self._waiting) > DRAWN_LATER:
-                        self._keep_first()
-                    bar.update()
-            finally:
-                while self._waiting:
-                    self._keep_first()
-
-    def _submit(self, photo: Photo, pool: ThreadPoolExecutor) -> None:
-        config, detector = self._config, self._detector
-        number, name = self._names[photo.path]
-        found = []
-        for entry in to_results(photo.detections, number, detector.category_ids):
-            label = detector.category_ids.index(entry["category_id"])
-            named = {"file_name": name, "class_name": detector.class_names[label]}
-            found.append({**entry, **named})
-        job = None
-        if config.draw:
-            target = Path(config.output_dir) / "drawn" / name
-            job = pool.submit(_draw, photo, target, detector.class_names, config.draw_score)
-        self._waiting.append((name, found, job))
-
-    def _keep_first(self) -> None:
-        name, found, job = self._waiting.popleft()
-        try:
-            if job is not None:
-                job.result()
-        except (cv2.error, OSError, ValueError) as error:
-            self.not_drawn += 1
-            log.warning("not drawn: %s", " ".join(str(error).split()))
-        self._lines.write(name, found)
+        run.pictures(todo.pictures, todo.numbers)
+        failed = _videos(config, detector, run, todo, folder)
+        count = run.finish()
+    done, seconds = len(lines.done), time.perf_counter() - began
+    failed += sum(name not in lines.done for name in todo.numbers)
+    log.info(
+        "%d detections in %d images, %.2f s per image -> %s",
+        count, done, seconds / max(done - before, 1), folder,
+    )  # fmt: skip
+    if tiled is not None and tiled.full:
+        log.warning("%d pictures have all the detections that per_image= allows", tiled.full)
+    _report(config, run, failed, done)
 
 
-def _find(images: str | Sequence[str]) -> list[Path]:
-    """The images that one pattern, or several, stand for, each once."""
-    if isinstance(images, str):
-        return find_images(images)
-    found = [path for pattern in images for path in find_images(pattern)]
-    return list(dict.fromkeys(Path(os.path.abspath(path)) for path in found))
+@dataclass(frozen=True)
+class _Todo:
+    """``pictures``, ``videos``: what is read -> its name.  ``numbers``: name -> image_id."""
+
+    pictures: dict[Path, str]
+    videos: dict[Path | int | str, str]
+    numbers: dict[str, int]
+
+    @classmethod
+    def of(cls, inputs: Inputs) -> _Todo:
+        names = inputs.names()
+        pictures = {path: names[path] for path in inputs.pictures}
+        videos: dict[Path | int | str, str] = {path: names[path] for path in inputs.videos}
+        for number, camera in enumerate(inputs.cameras):
+            videos[camera] = f"camera-{camera if isinstance(camera, int) else number}"
+        numbers = {name: number for number, name in enumerate(pictures.values(), start=1)}
+        return cls(pictures, videos, numbers)
 
 
-def _names(paths: list[Path]) -> dict[Path, tuple[int, str]]:
-    """Each image's number, from 1 on, and its name relative to the folder that holds them all."""
-    common = Path(os.path.commonpath([path.parent for path in paths]))
-    return {
-        path: (number, path.relative_to(common).as_posix())
-        for number, path in enumerate(paths, start=1)
+def _formats(given: Any) -> list[str]:
+    chosen = [given] if isinstance(given, str) else list(given)
+    for name in chosen:
+        if name not in FORMATS:
+            raise ValueError(f"formats: there is no {name!r}; choose from {', '.join(FORMATS)}")
+    return chosen
+
+
+def _writers(
+    chosen: list[str], config: DictConfig, detector: Detector, todo: _Todo, folder: Path
+) -> list[Writer]:
+    names, frames_of = list(todo.numbers), list(todo.videos.values())
+    classes, score = detector.class_names, config.draw_score
+    made: dict[str, Writer] = {
+        "coco": CocoWriter(folder=folder),
+        "csv": CsvWriter(folder=folder),
+        "yolo": YoloWriter(folder=folder, class_names=classes, names=names, frames_of=frames_of),
+        "voc": VocWriter(folder=folder, names=names, frames_of=frames_of),
+        "crops": CropsWriter(
+            folder=folder, class_names=classes, min_score=score, names=names, frames_of=frames_of
+        ),
     }
+    writers = [made[name] for name in dict.fromkeys(chosen)]
+    if config.draw:
+        drawings = DrawingsWriter(folder=folder, class_names=classes, min_score=score, names=names)
+        writers.append(drawings)
+    return writers
 
 
-def _checkpoints(config: DictConfig) -> list[Path]:
+def _output_folder(
+    config: DictConfig, settings: dict[str, Any], todo: _Todo, writers: list[Writer]
+) -> OutputFolder:
+    videos = [drawn_video_name(name) for name in todo.videos.values()] if config.draw else []
     given = config.checkpoint
-    return [Path(given)] if isinstance(given, str) else [Path(path) for path in given]
+    checkpoints = [given] if isinstance(given, str) else list(given)
+    files = [path for path in (*todo.pictures, *todo.videos) if isinstance(path, Path)]
+    return OutputFolder(
+        path=Path(config.output_dir),
+        command="detect",
+        files=(
+            LINES,
+            *videos,
+            *map(partial_name, videos),
+            *(name for each in writers for name in each.outputs.files),
+        ),
+        patterns=[pattern for each in writers for pattern in each.outputs.patterns],
+        own_folders=[name for each in writers for name in each.outputs.folders],
+        reads=[*files, *map(Path, checkpoints)],
+        settings={key: value for key, value in settings.items() if key not in FREE},
+    )
 
 
-def _draw(photo: Photo, target: Path, class_names: tuple[str, ...], min_score: float) -> None:
-    target.parent.mkdir(parents=True, exist_ok=True)
-    drawn = draw_detections(photo.image, photo.detections, class_names, min_score=min_score)
-    if not cv2.imwrite(str(target), drawn):
-        raise ValueError(f"{target}: could not be written")
+def _saying_once(detector: Detector) -> Detects:
+    """``detector``, which says it when a picture is made so small that objects are lost."""
+    lines: list[str] = []
+
+    def detect(images: Sequence[NDArray[np.uint8]]) -> list[Detections]:
+        for height, width in (image.shape[:2] for image in images):
+            if not lines and (line := shrinking_line((height, width), detector)):
+                lines.append(line)
+                log.info("%s", line)
+        return detector.detect_arrays(images)
+
+    return detect
+
+
+def _videos(
+    config: DictConfig, detector: Detector, run: DetectionRun, todo: _Todo, folder: Path
+) -> int:
+    """Detects in all of them; how many could not be read."""
+    failed, number = 0, len(todo.numbers) + 1
+    for source, name in todo.videos.items():
+        try:
+            video = Video(source, every=config.every)
+        except ValueError as error:
+            log.warning("left out: %s", error)
+            failed += 1
+            continue
+        drawn = None
+        if config.draw:
+            drawn = VideoWriter(
+                folder / drawn_video_name(name),
+                fps=video.fps,
+                class_names=detector.class_names,
+                min_score=config.draw_score,
+            )
+        try:
+            number = run.video(video, name, number, drawn, limit=config.max_frames)
+            if drawn is not None:
+                drawn.finish()
+        finally:
+            if drawn is not None:
+                drawn.abandon()
+    return failed
+
+
+def _report(config: DictConfig, run: DetectionRun, failed: int, done: int) -> None:
+    """Says what is missing, and fails if that is all, or if nothing may be."""
+    if many := run.first_of_many:
+        log.info("%d files hold several pictures; the first was taken (%s)", len(many), many[0])
+    problems = []
+    if failed:
+        problems.append(f"{failed} of {failed + done} images could not be read")
+    if run.not_written:
+        problems.append(
+            f"of {len(run.not_written)} a file could not be written ({run.not_written[0]})"
+        )
+    if not problems:
+        return
+    line = f"{', '.join(problems)}: see above"
+    if not done or config.strict:
+        raise ValueError(line)
+    log.warning("%s; all the others are done", line)

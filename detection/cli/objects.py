@@ -16,6 +16,7 @@ from detection.data.formats.format import Format
 from detection.data.formats.open import FORMATS, open_dataset
 from detection.data.transforms import Resize
 from detection.engine.runtime import Runtime
+from detection.inference.class_thresholds import class_thresholds
 from detection.inference.detector import Detector
 
 
@@ -75,6 +76,12 @@ def detector(
     )
     post_processing = detector.inference.post_processing
     changes = _given(config, "score_threshold", "nms_iou", "per_image")
+    if isinstance(by_class := changes.get("score_threshold"), DictConfig):
+        changes["score_threshold"] = class_thresholds(
+            as_plain(by_class),
+            detector.class_names,
+            others=getattr(post_processing, "score_threshold", 0.0),
+        )
     if changes:
         if not (
             is_dataclass(post_processing) and all(hasattr(post_processing, n) for n in changes)

@@ -10,6 +10,8 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, UnidentifiedImageError
 
+from detection.data.image_signature import true_format
+
 SUFFIXES = (".jpg", ".jpeg", ".png", ".bmp", ".webp", ".tif", ".tiff")
 
 _ORIENTATION = 0x0112  # the EXIF tag; the values 5 ... 8 are turned by 90 degrees
@@ -40,8 +42,9 @@ def decode_image(data: bytes, path: Path) -> NDArray[np.uint8]:
     with contextlib.suppress(cv2.error):
         image = cv2.imdecode(np.frombuffer(data, dtype=np.uint8), cv2.IMREAD_COLOR)
     if image is None:
+        found = true_format(data)
         raise ValueError(
-            f"{path}: not a readable image ({len(data)} bytes); "
+            f"{path}: not a readable image ({len(data)} bytes{f', a {found}' if found else ''}); "
             f"images are {', '.join(SUFFIXES)} files that OpenCV can decode"
         )
     return np.asarray(image, dtype=np.uint8)

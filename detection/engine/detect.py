@@ -1,81 +1,146 @@
-"""Detects in a folder of photos; files are read while the network works on earlier ones."""
+"""Detects in pictures; files are read while the network works on earlier ones."""
 
 from __future__ import annotations
 
-import glob
+import io
 import logging
-from collections.abc import Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
+import warnings
+from collections import deque
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
-from itertools import islice
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
+from PIL import Image as PillowImage
 
-from detection.data.image import SUFFIXES, read_image
-from detection.inference.detector import Detector
+from detection.data.image import decode_image, read_size
 from detection.structures import Detections
 
 log = logging.getLogger(__name__)
 
+# Pictures that are read but not yet handed on have at most so many pixels, of 3 bytes each, or
+# there is one alone: ten photos of 12 megapixels, but not two of 20,000 x 20,000.
+PIXELS_AHEAD = 128_000_000
+
+Images = Sequence[NDArray[np.uint8]]
+# A :class:`detection.inference.detector.Detector`, or what does its work.
+Detects = Callable[[Images], list[Detections]]
+
 
 @dataclass(frozen=True)
 class Photo:
-    """A photo, uint8 [H, W, 3] BGR, and what was found in it, in its pixels."""
+    """A photo, uint8 [H, W, 3] BGR, and what was found in it, in its pixels.
+
+    ``more``: whether its file holds further pictures (animations, pages), which nobody looks at.
+    """
 
     path: Path
     image: NDArray[np.uint8]
     detections: Detections
+    more: bool = False
 
 
-def find_images(pattern: str) -> list[Path]:
-    """The images that a file name, a folder (with its subfolders) or a glob stands for, sorted.
-
-    Raises FileNotFoundError if there are none.
-    """
-    path = Path(pattern).expanduser()
-    if path.is_dir():
-        found = [file for file in path.rglob("*") if file.suffix.lower() in SUFFIXES]
-    elif path.is_file():
-        found = [path]
-    else:
-        found = [Path(name) for name in glob.glob(str(path), recursive=True)]
-        found = [file for file in found if file.suffix.lower() in SUFFIXES]
-    if not found:
-        raise FileNotFoundError(
-            f"{pattern}: no images there; give a file, a folder or a glob of "
-            f"{', '.join(SUFFIXES)} files"
-        )
-    return sorted(found)
+@dataclass(frozen=True)
+class _Read:
+    path: Path
+    image: NDArray[np.uint8]
+    more: bool
 
 
 def detect_images(
-    detector: Detector, paths: Sequence[Path], *, batch_size: int, readers: int
+    detector: Detects, paths: Sequence[Path], *, batch_size: int, readers: int
 ) -> Iterator[Photo]:
     """The photos with their detections, in the order of ``paths``.
 
-    ``readers``: threads that read ahead, by two mini-batches, so that memory stays bounded.
+    ``readers``: threads that read ahead, by two mini-batches at most, and by
+    :data:`PIXELS_AHEAD`; a mini-batch has no more pixels either, so that memory stays bounded.
     A file that cannot be read is reported and left out: one bad file must not cost a long run.
     """
     with ThreadPoolExecutor(max(readers, 1)) as pool:
-        ahead = iter(paths)
-        waiting = [pool.submit(_read, path) for path in islice(ahead, 3 * batch_size)]
-        while waiting:
-            batch = [future.result() for future in waiting[:batch_size]]
-            waiting = waiting[batch_size:]
-            waiting += [pool.submit(_read, path) for path in islice(ahead, batch_size)]
-            readable = [(path, image) for path, image in batch if image is not None]
+        ahead = _Ahead(paths, pool, most=3 * batch_size)
+        while batch := ahead.batch(batch_size):
+            readable = [one for future in batch if (one := future.result()) is not None]
+            del batch
             if not readable:
                 continue
-            found = detector.detect_arrays([image for _, image in readable])
-            for (path, image), detections in zip(readable, found, strict=True):
-                yield Photo(path, image, detections)
+            found = detector([one.image for one in readable])
+            for detections in found:
+                one = readable.pop(0)  # its memory is free when the caller has done with it
+                yield Photo(one.path, one.image, detections, one.more)
+                del one
 
 
-def _read(path: Path) -> tuple[Path, NDArray[np.uint8] | None]:
+class _Ahead:
+    """Reads ahead: pictures in the order of ``paths``, as many as the limits allow."""
+
+    def __init__(self, paths: Sequence[Path], pool: ThreadPoolExecutor, *, most: int) -> None:
+        self._left, self._pool, self._most = iter(paths), pool, most
+        self._next: tuple[Path, int] | None = None
+        self._waiting: deque[tuple[Future[_Read | None], int]] = deque()
+        self._handed_on = 0  # pixels
+
+    def batch(self, size: int) -> list[Future[_Read | None]]:
+        """The next mini-batch, of ``size`` pictures at most; while it is read others begin."""
+        self._handed_on = 0
+        self._submit()
+        taken: list[Future[_Read | None]] = []
+        while self._waiting and len(taken) < size:
+            pixels = self._waiting[0][1]
+            if taken and self._handed_on + pixels > PIXELS_AHEAD:
+                break
+            taken.append(self._waiting.popleft()[0])
+            self._handed_on += pixels
+        self._submit()
+        return taken
+
+    def _submit(self) -> None:
+        pixels = self._handed_on + sum(each for _, each in self._waiting)
+        while len(self._waiting) < self._most:
+            if self._next is None:
+                path = next(self._left, None)
+                if path is None:
+                    return
+                self._next = path, _pixels(path)
+            path, more = self._next
+            if pixels and pixels + more > PIXELS_AHEAD:
+                return
+            self._next = None
+            pixels += more
+            self._waiting.append((self._pool.submit(_read, path), more))
+
+
+def _pixels(path: Path) -> int:
+    """How many the file says that it has; from its length where Pillow does not know it."""
     try:
-        return path, read_image(path)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", PillowImage.DecompressionBombWarning)
+            height, width = read_size(path)
+    except PillowImage.DecompressionBombError:
+        return PIXELS_AHEAD  # alone
+    except Exception:  # Pillow raises what it likes; what is wrong the reader will report
+        return path.stat().st_size // 3 if path.is_file() else 0
+    return height * width
+
+
+def _read(path: Path) -> _Read | None:
+    try:
+        data = path.read_bytes()
+        return _Read(path, decode_image(data, path), _has_more(data))
+    except FileNotFoundError:
+        log.warning("left out: %s: no such image", path)
     except (OSError, ValueError) as error:
-        log.error("left out: %s", error)
-        return path, None
+        log.warning("left out: %s", error)
+    return None
+
+
+def _has_more(data: bytes) -> bool:
+    """Whether a file holds more than one picture: GIF, WebP, PNG, AVIF and TIFF may."""
+    if data.startswith(b"\xff\xd8"):  # a JPEG's further pictures are previews
+        return False
+    try:
+        with PillowImage.open(io.BytesIO(data)) as image:
+            return bool(getattr(image, "is_animated", False))
+    except Exception:  # Pillow raises what it likes, and the picture has been read without it
+        return False

@@ -1,63 +1,79 @@
-"""detections.jsonl: what has been found so far, a line for each photo; and the list at the end."""
+"""detections.jsonl: what has been found so far, a line for each picture, as it comes."""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Collection, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from detection.atomic_write import write_text
+from detection.atomic_write import atomic_write
+from detection.writers.writer import PictureRecord
 
-LINES, LIST = "detections.jsonl", "detections.json"
+LINES = "detections.jsonl"
 
 
 class DetectionsLog:
-    """The detections of a run over photos, in ``folder``.
+    """The detections of a run over pictures, in ``folder``.
 
-    ``numbers``: each photo's name -> its number, the ``image_id``.
-    ``done``: the names of the photos whose lines are there, also those of an earlier run.
-    Raises ValueError if an earlier run has numbered the photos otherwise.
+    ``numbers``: each picture's name -> its number, the ``image_id``.
+    ``videos``: names of videos, whose frames are called ``name/index``.
+    ``done``: name -> number of the pictures and frames whose lines are there, also those of an
+    earlier run.
+    Raises ValueError if an earlier run has numbered the pictures otherwise.
     """
 
-    def __init__(self, folder: Path, *, numbers: Mapping[str, int]) -> None:
-        self._path, self._list = folder / LINES, folder / LIST
-        self._numbers = numbers
-        lines = _read(self._path)
-        for line in lines:
-            if numbers.get(line["file_name"]) != line["image_id"]:
-                raise ValueError(
-                    f"{self._path}: {line['file_name']} is number {line['image_id']} there, now "
-                    f"{numbers.get(line['file_name'])}; photos have been added or removed: replace "
-                    "the results with overwrite=true, or choose another output_dir"
-                )
-        self.done = {line["file_name"] for line in lines}
+    def __init__(
+        self, folder: Path, *, numbers: Mapping[str, int], videos: Collection[str] = ()
+    ) -> None:
+        self._path = folder / LINES
+        self.done: dict[str, int] = {}
         # Whole lines alone: the next one must not be written behind a half of one.
-        write_text(self._path, "".join(json.dumps(line) + "\n" for line in lines))
+        with atomic_write(self._path) as partial, partial.open("w", encoding="utf-8") as file:
+            for _, line in _whole_lines(self._path):
+                name, number = line["file_name"], line["image_id"]
+                if name not in numbers and name.rpartition("/")[0] in videos:
+                    pass
+                elif numbers.get(name) != number:
+                    raise ValueError(
+                        f"{self._path}: {name} is number {number} there, now {numbers.get(name)}; "
+                        "photos have been added or removed: replace the results with "
+                        "overwrite=true, or choose another output_dir"
+                    )
+                if name not in self.done:
+                    file.write(json.dumps(line) + "\n")
+                self.done[name] = number
 
-    def write(self, name: str, detections: list[dict[str, Any]]) -> None:
-        """Keeps the detections in photo ``name``; a kill after this does not lose them."""
-        line = {"image_id": self._numbers[name], "file_name": name, "detections": detections}
+    def write(self, record: PictureRecord) -> None:
+        """Keeps a picture's detections; a kill after this does not lose them."""
+        line = {
+            "image_id": record.number, "file_name": record.name, "detections": record.detections,
+        }  # fmt: skip
         with self._path.open("a", encoding="utf-8") as file:
             file.write(json.dumps(line) + "\n")
-        self.done.add(name)
+        self.done[record.name] = record.number
 
-    def write_list(self) -> int:
-        """Writes the COCO results list, in the order of the numbers; how many detections."""
-        lines = sorted(_read(self._path), key=lambda line: int(line["image_id"]))
-        found = [detection for line in lines for detection in line["detections"]]
-        write_text(self._list, json.dumps(found) + "\n")
-        return len(found)
+    def records(self) -> Iterator[PictureRecord]:
+        """All of them in the order of their numbers, one in memory at a time."""
+        order = [(int(line["image_id"]), offset) for offset, line in _whole_lines(self._path)]
+        with self._path.open("rb") as file:
+            for _, offset in sorted(order):
+                file.seek(offset)
+                line = json.loads(file.readline())
+                yield PictureRecord(line["image_id"], line["file_name"], line["detections"])
 
 
-def _read(path: Path) -> list[dict[str, Any]]:
-    """The whole lines; a half-written last one (a killed run) is left out."""
-    lines = []
-    for text in path.read_text(encoding="utf-8").splitlines() if path.is_file() else []:
-        try:
-            line = json.loads(text)
-        except ValueError:
-            continue
-        if isinstance(line, dict) and {"image_id", "file_name", "detections"} <= line.keys():
-            lines.append(line)
-    return lines
+def _whole_lines(path: Path) -> Iterator[tuple[int, dict[str, Any]]]:
+    """Where each whole line begins, and what it says; a half-written last one is left out."""
+    if not path.is_file():
+        return
+    offset = 0
+    with path.open("rb") as file:
+        for text in file:
+            try:
+                line = json.loads(text)
+            except ValueError:
+                line = None
+            if isinstance(line, dict) and {"image_id", "file_name", "detections"} <= line.keys():
+                yield offset, line
+            offset += len(text)

@@ -17,10 +17,11 @@ from detection.evaluation.coco_arrays import (
     detection_arrays,
     object_arrays,
 )
+from detection.evaluation.matching_names import matched_by_name
 
 
 def read_coco_results(path: Path, ground_truth: GroundTruth) -> list[dict[str, Any]]:
-    """The records of a COCO results file, further keys included.
+    """The records of a COCO results file, further keys included, matched by `matched_by_name`.
 
     Raises ValueError, naming the file and the entry, for what is not JSON or not a list, a missing
     key, an unknown image or category, an impossible box and a score that is not a finite number.
@@ -34,7 +35,9 @@ def read_coco_results(path: Path, ground_truth: GroundTruth) -> list[dict[str, A
             f"{path}: a COCO results file is a list of detections, this is a "
             f"{type(detections).__name__}; give the results, not the annotations"
         )
-    detection_arrays(detections, object_arrays(ground_truth), where=str(path))
+    objects = object_arrays(ground_truth)
+    detections = matched_by_name(detections, ground_truth, where=str(path))
+    detection_arrays(detections, objects, where=str(path))
     return detections
 
 

@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from detection.data.image import SUFFIXES
 from detection.data.image_input import ImageInput, is_image_input, to_image
+from detection.data.picture_files import find_pictures
 
 log = logging.getLogger(__name__)
 
@@ -40,8 +41,7 @@ def each(given: ImageInput | Iterable[ImageInput]) -> Iterable[ImageInput]:
     """
     if isinstance(given, (str, Path)) and is_folder(given):
         folder = Path(given).expanduser()
-        inside = (f for f in folder.rglob("*") if _is_picture(f.relative_to(folder)))
-        files = sorted(f for f in inside if f.is_file())
+        files = find_pictures(folder)
         if not files:
             raise FileNotFoundError(f"{folder}: no images there ({', '.join(SUFFIXES)})")
         return files
@@ -53,11 +53,6 @@ def each(given: ImageInput | Iterable[ImageInput]) -> Iterable[ImageInput]:
         "a photo is a path, a PIL image, a numpy array or a torch tensor, or there is a list or "
         f"an iterator of them; got {type(given).__name__}"
     )
-
-
-def _is_picture(inside: Path) -> bool:
-    is_hidden = any(part.startswith(".") for part in inside.parts)
-    return inside.suffix.lower() in SUFFIXES and not is_hidden
 
 
 def read_photo(given: ImageInput, *, bgr: bool) -> Photo:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import is_dataclass, replace
 
 from detection.inference.steps import PostProcessingStep
@@ -21,10 +22,12 @@ def reaching(step: PostProcessingStep, threshold: float) -> PostProcessingStep:
     Raises ValueError for a step whose own threshold is higher and cannot be changed.
     """
     own = getattr(step, "score_threshold", None)
-    if own is None or own <= threshold:
+    of_classes = isinstance(own, Sequence)
+    if own is None or (max(own) if of_classes else own) <= threshold:
         return step
     if not is_dataclass(step) or isinstance(step, type):
         raise ValueError(
             f"threshold={threshold}: the detector's {type(step).__name__} drops scores below {own}"
         )
-    return replace(step, score_threshold=threshold)
+    lowered = [min(each, threshold) for each in own] if of_classes else threshold
+    return replace(step, score_threshold=lowered)

@@ -168,7 +168,7 @@ def test_detecting_in_a_folder(
     error = run(
         "detect.py", f"checkpoint={trained / 'last.pt'}", f"images={folder}", "batch_size=3",
         f"output_dir={tmp_path / 'out'}", "score_threshold=0.0", "per_image=5", "runtime=exact",
-        fails=True,
+        "strict=true", fails=True,
     )  # fmt: skip
     assert "1 of 5 images could not be read" in error
     assert "broken.jpg" in caplog.text  # ... and nothing else was lost:

@@ -9,8 +9,11 @@ import cv2
 import numpy as np
 import pytest
 import torch
+from PIL import Image
 
-from detection.engine.detect import detect_images, find_images
+from detection.engine import detect
+from detection.engine.detect import detect_images
+from detection.engine.inputs import find_inputs
 from detection.structures import Detections
 
 
@@ -39,24 +42,11 @@ class FakeDetector:
         ]
 
 
-def test_a_folder_a_file_and_a_glob(photos: Path) -> None:
-    names = [path.name for path in find_images(str(photos))]
-    assert names == ["a.png", "b.jpg", "c.JPG", "d.png", "e.png"]
-    assert find_images(str(photos / "a.png")) == [photos / "a.png"]
-    assert find_images(str(photos / "*.png")) == [photos / "a.png", photos / "d.png"]
-
-
-@pytest.mark.parametrize("pattern", ["missing", "*.gif", "more/*.jpg"])
-def test_nothing_found_is_an_error(photos: Path, pattern: str) -> None:
-    with pytest.raises(FileNotFoundError, match="no images there"):
-        find_images(str(photos / pattern))
-
-
 @pytest.mark.parametrize("batch_size", [1, 2, 8])
 def test_each_photo_gets_its_own_detections_in_order(photos: Path, batch_size: int) -> None:
     detector = FakeDetector()
-    paths = find_images(str(photos))
-    found = list(detect_images(detector, paths, batch_size=batch_size, readers=2))  # type: ignore[arg-type]
+    paths = find_inputs(str(photos)).pictures
+    found = list(detect_images(detector.detect_arrays, paths, batch_size=batch_size, readers=2))
     assert [photo.path for photo in found] == paths
     levels = [float(photo.detections.scores[0]) for photo in found]
     assert levels == pytest.approx([0, 10, 20, 30, 40], abs=1)
@@ -68,9 +58,53 @@ def test_an_unreadable_photo_is_left_out_and_named(
 ) -> None:
     whole = (photos / "b.jpg").read_bytes()
     (photos / "b.jpg").write_bytes(whole[: len(whole) // 2])
-    paths = find_images(str(photos))
-    with caplog.at_level(logging.ERROR):
-        found = list(detect_images(FakeDetector(), paths, batch_size=2, readers=1))  # type: ignore[arg-type]
+    paths = find_inputs(str(photos)).pictures
+    with caplog.at_level(logging.WARNING):
+        found = list(detect_images(FakeDetector().detect_arrays, paths, batch_size=2, readers=1))
     assert [photo.path.name for photo in found] == ["a.png", "c.JPG", "d.png", "e.png"]
     assert "b.jpg" in caplog.text
     assert "truncated" in caplog.text
+
+
+def test_a_missing_photo_is_left_out(photos: Path, caplog: pytest.LogCaptureFixture) -> None:
+    paths = [photos / "none.png", photos / "a.png"]
+    found = list(detect_images(FakeDetector().detect_arrays, paths, batch_size=2, readers=1))
+    assert [photo.path.name for photo in found] == ["a.png"]
+    assert f"left out: {photos / 'none.png'}: no such image" in caplog.text
+
+
+def test_no_more_pixels_are_read_ahead_than_the_limit(
+    photos: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(detect, "PIXELS_AHEAD", 1300)  # two of the photos, of 600 to 720 each
+    reading: list[str] = []
+    original = detect._read
+
+    def read(path: Path) -> object:
+        reading.append(path.name)
+        return original(path)
+
+    monkeypatch.setattr(detect, "_read", read)
+    detector, paths = FakeDetector(), find_inputs(str(photos)).pictures
+    found = detect_images(detector.detect_arrays, paths, batch_size=4, readers=2)
+    assert next(found).path.name == "a.png"
+    assert len(reading) <= 2
+    assert [photo.path.name for photo in found] == ["b.jpg", "c.JPG", "d.png", "e.png"]
+    assert max(detector.batches) == 2
+    # One that is larger than the limit is alone.
+    monkeypatch.setattr(detect, "PIXELS_AHEAD", 100)
+    detector = FakeDetector()
+    assert len(list(detect_images(detector.detect_arrays, paths, batch_size=4, readers=2))) == 5
+    assert detector.batches == [1] * 5
+
+
+def test_a_file_of_several_pictures_is_told_apart(tmp_path: Path) -> None:
+    one, two = (Image.new("RGB", (30, 20), colour) for colour in ("red", "blue"))
+    for suffix in ("gif", "webp", "png", "tif"):
+        one.save(tmp_path / f"one.{suffix}")
+        one.save(tmp_path / f"several.{suffix}", save_all=True, append_images=[two])
+    paths = find_inputs(str(tmp_path)).pictures
+    assert len(paths) == 8
+    found = list(detect_images(FakeDetector().detect_arrays, paths, batch_size=8, readers=1))
+    assert [photo.more for photo in found] == [path.stem == "several" for path in paths]
+    assert all(photo.image[0, 0, 2] > 200 for photo in found)  # the first one, the red

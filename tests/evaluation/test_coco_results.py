@@ -28,7 +28,7 @@ DETECTIONS: list[dict[str, Any]] = [
 
 def test_coco_round_trip(tmp_path: Path):
     path = tmp_path / "results.json"
-    detections = [{**d, "class_name": "further keys stay"} for d in DETECTIONS]
+    detections = [{**d, "note": "further keys stay"} for d in DETECTIONS]
     write_coco_results(detections, path)
     assert read_detections(path, TRUTH) == detections
 

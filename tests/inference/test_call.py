@@ -98,6 +98,7 @@ def test_many_photos_are_an_iterator_that_reads_as_it_is_asked(
 def test_batches_are_of_the_size_that_is_asked_for(
     make: Callable[..., Detector], tiny: Callable[..., FasterRCNN], files: Path, batch_size: int
 ) -> None:
+    Image.open(files / "a.png").save(files / "b.png")  # of one size: they go together
     model = tiny()
     found = list(make(model)(files, batch_size=batch_size))
     assert [result.path.name for result in found if result.path] == ["a.png", "b.png", "c.png"]

@@ -1,0 +1,31 @@
+"""Score thresholds by the names of classes."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Mapping, Sequence
+
+
+def class_thresholds(
+    given: Mapping[str, float], class_names: Sequence[str], *, others: float | Sequence[float]
+) -> tuple[float, ...]:
+    """One threshold for each class: that of ``given``, or else that of ``others``.
+
+    Raises ValueError for a name that is no class, naming the nearest one, and for what is not a
+    number in [0, 1].
+    """
+    for name, value in given.items():
+        if name not in class_names:
+            folded = {known.casefold(): known for known in class_names}
+            near = difflib.get_close_matches(name.casefold(), folded, n=1, cutoff=0.5)
+            hint = f"; did you mean {folded[near[0]]!r}?" if near else f": {_some(class_names)}"
+            raise ValueError(f"score_threshold: {name!r} is none of the detector's classes{hint}")
+        is_number = isinstance(value, (int, float)) and not isinstance(value, bool)
+        if not is_number or not 0 <= value <= 1:
+            raise ValueError(f"score_threshold: {name} must lie in [0, 1], got {value!r}")
+    rest = list(others) if isinstance(others, Sequence) else [others] * len(class_names)
+    return tuple(given.get(n, other) for n, other in zip(class_names, rest, strict=True))
+
+
+def _some(class_names: Sequence[str]) -> str:
+    return ", ".join(class_names[:10]) + (" ..." if len(class_names) > 10 else "")
