@@ -155,5 +155,11 @@ COMMANDS = {
             "plain and residual networks of two depths: the degradation problem",
             (DATA,),
         ),
+        Command(
+            "benchmark",
+            "detection.benchmarks.benchmark",
+            "benchmark",
+            "times against peers",
+        ),
     )
 }

@@ -15,12 +15,19 @@ import torch
 from hydra.utils import instantiate
 from torch import Tensor
 
-from benchmarks.arithmetic import gflop
-from benchmarks.measurement import Case
-from benchmarks.networks import Peer, autocast, build_model, our_stages, peers, training_config
-from benchmarks.peers.torchvision_c4 import TorchvisionC4
-from benchmarks.pictures import objects, pictures
-from benchmarks.stages import Stages
+from detection.benchmarks.arithmetic import gflop
+from detection.benchmarks.measurement import Case
+from detection.benchmarks.networks import (
+    Peer,
+    autocast,
+    build_model,
+    our_stages,
+    peers,
+    training_config,
+)
+from detection.benchmarks.peers.torchvision_c4 import TorchvisionC4
+from detection.benchmarks.pictures import objects, pictures
+from detection.benchmarks.stages import Stages
 from detection.engine.optimizers import set_rate
 from detection.inference.post_processing import PostProcessing
 from detection.model.faster_rcnn import FasterRCNN

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from benchmarks.measurement import Row
+from detection.benchmarks.measurement import Row
 
 
 def as_markdown(rows: Sequence[Row]) -> str:
