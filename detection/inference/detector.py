@@ -8,7 +8,7 @@ class-wise NMS -> the best few -> voting -> pixels of the original image, clippe
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -94,7 +94,7 @@ class Detector:
         *,
         device: torch.device | str = "cpu",
         precision: Precision = "fp32",
-        winograd: bool = True,
+        winograd: bool | Collection[int] = True,
         inference: Inference | None = None,
         resize: Resize | None = None,
         networks: Sequence[str] = NETWORKS,
