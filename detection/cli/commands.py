@@ -161,6 +161,13 @@ COMMANDS = {
             (DATA,),
         ),
         Command(
+            "env",
+            "detection.cli.env",
+            "env",
+            "prints the machine, the versions and what is fastest here",
+            output=None,
+        ),
+        Command(
             "benchmark",
             "detection.benchmarks.benchmark",
             "benchmark",

@@ -26,6 +26,10 @@ from detection.precision import Precision
 log = logging.getLogger(__name__)
 
 
+# On a busy machine times vary; Winograd's third of the multiplications is the likelier winner.
+CLEARLY = 1.1
+
+
 @dataclass(frozen=True)
 class Choices:
     """``winograd``: the channels of the 3x3 convolutions for which it is faster, on a CPU in fp32.
@@ -41,12 +45,14 @@ class Choices:
 
 
 def decide(seconds: Mapping[str, float]) -> Choices:
-    """The fastest of what was measured; fp32 and direct convolutions where nothing is faster."""
+    """The fastest of what was measured: fp32 unless bf16 is faster, Winograd unless it is clearly
+    slower.
+    """
     winograd = tuple(
         channels
         for channels in SHAPES
         if f"winograd {channels}" in seconds
-        and seconds[f"winograd {channels}"] < seconds[f"direct {channels}"]
+        and seconds[f"winograd {channels}"] < CLEARLY * seconds[f"direct {channels}"]
     )
     if "bf16" not in seconds:
         return Choices("fp32", winograd, dict(seconds), "no bf16 instructions")
@@ -79,12 +85,15 @@ def computes_in_bf16(device: torch.device) -> bool:
 
 
 def choices(
-    device: torch.device, *, timed: Callable[[torch.device], Mapping[str, float]] = measure
+    device: torch.device,
+    *,
+    timed: Callable[[torch.device], Mapping[str, float]] = measure,
+    again: bool = False,
 ) -> Choices:
-    """Those of the cache, or else of a measurement, which is then kept there."""
+    """Those of the cache, or else (and ``again``) of a measurement, which is then kept there."""
     key = key_of(device)
-    found = _read(cache_file()).get(key)
-    if (kept := _from_cache(found)) is not None:
+    kept = None if again else _from_cache(_read(cache_file()).get(key))
+    if kept is not None:
         return kept
     log.info("measuring once what is fastest on this machine, a second or two")
     measured = decide(timed(device))
