@@ -172,6 +172,7 @@ COMMANDS = {
             "detection.benchmarks.benchmark",
             "benchmark",
             "times against peers",
+            computes=False,  # its threads are what the peers' are
         ),
     )
 }
