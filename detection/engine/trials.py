@@ -24,8 +24,8 @@ ENOUGH_SECONDS = 0.7  # after which a second round is the last
 HOPELESS = 4.0
 
 # The 3x3 convolutions of conv3, conv4 and conv5: channels -> the shape of their input in a photo of
-# 400 x 544, and for the 32 regions that fill conv5's matrix products.
-SHAPES = {128: (1, 50, 68), 256: (1, 25, 34), 512: (32, 7, 7)}
+# 600 x 800, and for the 32 regions that fill conv5's matrix products.
+SHAPES = {128: (1, 75, 100), 256: (1, 38, 50), 512: (32, 7, 7)}
 
 
 def fastest(
