@@ -3,7 +3,7 @@ PYTHON ?= python3
 VENV ?= .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
-SOURCES := detection tools benchmarks examples docs tests datasets setup.py
+SOURCES := detection tools examples docs tests datasets setup.py
 
 .DEFAULT_GOAL := help
 .PHONY: help install demo test quick lint format gpu abi clean

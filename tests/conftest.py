@@ -88,6 +88,13 @@ def _seeded() -> None:
 
 
 @pytest.fixture(scope="session", autouse=True)
+def _nothing_is_kept_at_home(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("XDG_CACHE_HOME", str(tmp_path_factory.mktemp("cache")))
+        yield
+
+
+@pytest.fixture(scope="session", autouse=True)
 def _files_are_composed_once() -> Iterator[None]:
     """Of each tool without overrides, with which every call compares: half of the time it takes."""
     read = compose.compose

@@ -67,6 +67,9 @@ def test_it_installs_the_command(wheel: Path) -> None:
 def test_the_command_runs_in_another_folder(wheel: Path, tmp_path: Path) -> None:
     shown = run("-m", "detection", "--help", folder=tmp_path, PYTHONPATH=str(wheel))
     assert "usage: detection COMMAND" in shown
+    shown = run("-m", "detection", "benchmark", "--help", folder=tmp_path, PYTHONPATH=str(wheel))
+    assert "Times this project's parts against their peers" in shown
+    assert (wheel / "detection" / "benchmarks" / "suites" / "neighbours.py").is_file()
     shown = run("-m", "detection", "detect", "--help", folder=tmp_path, PYTHONPATH=str(wheel))
     assert "usage: detection detect CHECKPOINT IMAGES..." in shown
     assert "Detects objects in photos" in shown

@@ -12,7 +12,8 @@ from torch.utils.data import DataLoader, Dataset
 
 from detection.classification.crops import Image, RandomCrop, Views
 from detection.classification.images import LabelledImages
-from detection.data.loader import BatchPlan, Key, single_threaded
+from detection.data.loader import BatchPlan, Key
+from detection.data.workers import Loader, shared, single_threaded, that_fit, timeout
 
 
 @dataclass(frozen=True)
@@ -62,22 +63,30 @@ class TrainingCrops(Dataset[LabelledBatch]):
             random = np.random.default_rng((self.seed, epoch, index))
             images[row] = self.crop(self.dataset.images[index], random)
         classes = self.dataset.classes[[index for _, index in keys]]
-        return LabelledBatch(torch.from_numpy(images), torch.from_numpy(classes))
+        return LabelledBatch(shared(torch.from_numpy(images)), torch.from_numpy(classes))
 
 
 def crop_loader(
     crops: TrainingCrops, plan: BatchPlan, *, workers: int, pin_memory: bool
-) -> DataLoader[LabelledBatch]:
-    """Mini-batches in the order of ``plan``, read by ``workers`` processes (0: by this one)."""
-    return DataLoader(
-        crops,
-        batch_sampler=plan,
-        num_workers=workers,
-        collate_fn=_unchanged,
-        pin_memory=pin_memory,
-        worker_init_fn=single_threaded,
-        prefetch_factor=4 if workers else None,
-        persistent_workers=workers > 0,
+) -> Loader[LabelledBatch]:
+    """Mini-batches in the order of ``plan``, read by ``workers`` processes (0: by this one).
+
+    Fewer where the shared memory has no room: see :func:`detection.data.workers.that_fit`.
+    """
+    size = 3 * crops.crop.side**2 * plan.batch_size // plan.world_size
+    fitting, ahead = that_fit(workers, batch_bytes=size)
+    return Loader(
+        DataLoader(
+            crops,
+            batch_sampler=plan,
+            num_workers=fitting,
+            collate_fn=_unchanged,
+            pin_memory=pin_memory,
+            worker_init_fn=single_threaded,
+            prefetch_factor=ahead or None,
+            persistent_workers=fitting > 0,
+            timeout=timeout(fitting),
+        )
     )
 
 
@@ -95,14 +104,17 @@ class _TestViews(Dataset[list[Image]]):
 
 def view_loader(
     dataset: LabelledImages, views: Views, *, batch_size: int, workers: int
-) -> DataLoader[list[list[Image]]]:
+) -> Loader[list[list[Image]]]:
     """The views of ``batch_size`` images at a time, in order."""
-    return DataLoader(
-        _TestViews(dataset, views),  # type: ignore[arg-type]
-        batch_size=batch_size,
-        num_workers=workers,
-        collate_fn=_unchanged,
-        worker_init_fn=single_threaded,
+    return Loader(
+        DataLoader(
+            _TestViews(dataset, views),  # type: ignore[arg-type]
+            batch_size=batch_size,
+            num_workers=workers,
+            collate_fn=_unchanged,
+            worker_init_fn=single_threaded,
+            timeout=timeout(workers),
+        )
     )
 
 
@@ -110,7 +122,7 @@ def view_loader(
 class ViewBatches:
     """Mini-batches uint8 [N, h, w, 3] of all views of a data set; can be iterated over again."""
 
-    loader: DataLoader[list[list[Image]]]
+    loader: Loader[list[list[Image]]]
 
     def __iter__(self) -> Iterator[Tensor]:
         for images in self.loader:

@@ -28,6 +28,7 @@ class Command:
     """``module`` is imported after the configuration stands: torch takes seconds to load.
 
     ``config``: the file of configs/.  ``output``: the key that ``-o`` sets, if there is one.
+    ``computes``: whether it runs a network, whose threads are chosen before torch is imported.
     """
 
     name: str
@@ -36,6 +37,7 @@ class Command:
     help: str
     positionals: tuple[Positional, ...] = ()
     output: str | None = "output_dir"
+    computes: bool = True
 
     @property
     def usage(self) -> str:
@@ -82,6 +84,7 @@ COMMANDS = {
             "lists what is wrong with a data set",
             (DATA,),
             output=None,
+            computes=False,
         ),
         Command(
             "import",
@@ -90,6 +93,7 @@ COMMANDS = {
             "imports the weights of others",
             (Positional("SOURCE", "source"), Positional("OUTPUT", "output")),
             output="output",
+            computes=False,
         ),
         Command(
             "propose",
@@ -141,6 +145,7 @@ COMMANDS = {
             "draws the errors of several trainings in one figure",
             (Positional("RUNS", "runs", several=True),),
             output="output",
+            computes=False,
         ),
         Command(
             "demo",
@@ -154,6 +159,20 @@ COMMANDS = {
             "degradation",
             "plain and residual networks of two depths: the degradation problem",
             (DATA,),
+        ),
+        Command(
+            "env",
+            "detection.cli.env",
+            "env",
+            "prints the machine, the versions and what is fastest here",
+            output=None,
+        ),
+        Command(
+            "benchmark",
+            "detection.benchmarks.benchmark",
+            "benchmark",
+            "times against peers",
+            computes=False,  # its threads are what the peers' are
         ),
     )
 }

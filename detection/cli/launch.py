@@ -21,6 +21,7 @@ from detection.cli.arguments import parse
 from detection.cli.commands import Command
 from detection.cli.compose import compose_config
 from detection.cli.config_folders import groups_of, searched_first
+from detection.cli.door import choose_threads
 
 
 def launch(command: Command, argv: list[str]) -> None:
@@ -43,6 +44,8 @@ def launch(command: Command, argv: list[str]) -> None:
                 return
             for key in sorted(OmegaConf.missing_keys(composed)):
                 raise ValueError(_is_needed(command, key))
+            if command.computes:
+                choose_threads()
             importlib.import_module(command.module).main(composed)
     except KeyboardInterrupt:
         sys.exit("interrupted")

@@ -5,12 +5,18 @@ from __future__ import annotations
 import logging
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
 
-import torch
-from omegaconf import DictConfig
+from omegaconf import DictConfig, OmegaConf
 
 from detection.engine.distributed import Processes, join_processes
 from detection.engine.runtime import Runtime, set_up_runtime
+
+log = logging.getLogger(__name__)
+
+# What a run that is gone on with keeps: another precision or algorithm rounds otherwise.
+KEPT = ("precision", "winograd")
 
 
 @contextmanager
@@ -19,16 +25,38 @@ def runtime_and_processes(
 ) -> Iterator[tuple[Runtime, Processes]]:
     """Joins the processes and applies ``config.runtime``; the others log warnings only.
 
-    ``one_size``: whether all mini-batches have the same shape.
+    Where that says auto, ``config`` says afterwards what was chosen, and a resumed run goes on with
+    what it began with.  ``one_size``: whether all mini-batches have the same shape.
     """
-    automatic = "cuda" if torch.cuda.is_available() else "cpu"
-    device = config.runtime.device
-    device_type = automatic if device == "auto" else device.split(":")[0]
-    with join_processes(device_type) as processes:
+    with join_processes(config.runtime.device) as processes:
         if not processes.is_first:
             logging.getLogger().setLevel(logging.WARNING)
-        local_rank = processes.local_rank
-        yield (
-            set_up_runtime(**config.runtime, local_rank=local_rank, one_size=one_size),
-            processes,
-        )
+        settings = dict(config.runtime) | _kept(config)
+        runtime = set_up_runtime(**settings, processes=processes, one_size=one_size)
+        config.runtime.precision = runtime.precision
+        config.runtime.winograd = runtime.winograd
+        yield runtime, processes
+
+
+def _kept(config: DictConfig) -> dict[str, Any]:
+    """Those of KEPT that the run in ``config.output_dir`` began with, in the place of auto."""
+    if not config.get("resume"):
+        return {}
+    folder = Path(config.output_dir)
+    files = [folder / "config.yaml", *sorted(folder.glob("*/config.yaml"))]
+    before = next((OmegaConf.load(file) for file in files if file.is_file()), OmegaConf.create())
+    kept = {}
+    for key in KEPT:
+        began_with = OmegaConf.select(before, f"runtime.{key}")
+        if began_with in (None, "auto") or began_with == config.runtime[key]:
+            continue
+        if config.runtime[key] == "auto":
+            kept[key] = began_with
+        else:
+            log.warning(
+                "this run began with runtime.%s=%s and goes on with %s: numbers round otherwise",
+                key,
+                began_with,
+                config.runtime[key],
+            )
+    return kept

@@ -10,7 +10,6 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
-import cv2
 import numpy as np
 import torch
 from torch.utils.data import DataLoader, Dataset, Sampler
@@ -19,6 +18,7 @@ from detection.data.dataset import DetectionDataset, Example
 from detection.data.image import read_image
 from detection.data.proposals_file import ProposalsFile
 from detection.data.transforms import Augmentation, to_batch_pixels
+from detection.data.workers import Loader, shared, single_threaded, that_fit, timeout
 from detection.structures import ImageBatch, Target
 
 
@@ -190,25 +190,41 @@ def check_size(image: np.ndarray, example: Example) -> None:
 
 def training_loader(
     images: TrainingImages, plan: BatchPlan, *, workers: int, pin_memory: bool
-) -> DataLoader[Batch]:
-    """Mini-batches in the order of ``plan``, read by ``workers`` processes (0: by this one)."""
-    return DataLoader(
-        images,  # type: ignore[arg-type]
-        batch_sampler=plan,
-        num_workers=workers,
-        collate_fn=_collate,
-        pin_memory=pin_memory,
-        worker_init_fn=single_threaded,
-        prefetch_factor=4 if workers else None,
+) -> Loader[Batch]:
+    """Mini-batches in the order of ``plan``, read by ``workers`` processes (0: by this one).
+
+    Fewer workers read where the shared memory has no room: see
+    :func:`detection.data.workers.that_fit`.
+    """
+    fitting, ahead = that_fit(workers, batch_bytes=_bytes(images, plan))
+    return Loader(
+        DataLoader(
+            images,  # type: ignore[arg-type]
+            batch_sampler=plan,
+            num_workers=fitting,
+            collate_fn=_collate,
+            pin_memory=pin_memory,
+            worker_init_fn=single_threaded,
+            prefetch_factor=ahead or None,
+            timeout=timeout(fitting),
+        )
     )
 
 
-def single_threaded(worker: int) -> None:
-    """For a worker process: OpenCV's threads would compete with the network for the cores."""
-    cv2.setNumThreads(0)
+def _bytes(images: TrainingImages, plan: BatchPlan) -> int:
+    """Of the largest mini-batch that one process gets of images of one orientation."""
+    sizes = np.array([example.size for example in images.dataset.examples], dtype=np.float64)
+    resize = images.augmentation.resize
+    shorter, longer = sizes.min(axis=1), sizes.max(axis=1)
+    scale = np.minimum(max(resize.shorter_sides) / shorter, resize.longest / longer)
+    scaled = sizes * scale[:, None]
+    groups = [scaled[plan.landscape], scaled[~plan.landscape]]
+    area = max(group.max(axis=0).prod() for group in groups if len(group))
+    return int(3 * area * plan.batch_size / plan.world_size)
 
 
 def _collate(items: list[tuple[np.ndarray, Target]]) -> Batch:
     images = [image for image, _ in items]
     sizes = [(image.shape[0], image.shape[1]) for image in images]
-    return Batch(ImageBatch(to_batch_pixels(images), sizes), [target for _, target in items])
+    pixels = shared(to_batch_pixels(images))
+    return Batch(ImageBatch(pixels, sizes), [target for _, target in items])

@@ -59,14 +59,18 @@ class Processes:
 
 
 @contextmanager
-def join_processes(device_type: str) -> Iterator[Processes]:
-    """Joins the processes that torchrun started, if it did; leaves them at the end."""
+def join_processes(device: str) -> Iterator[Processes]:
+    """Joins the processes that torchrun started, if it did; leaves them at the end.
+
+    ``device``: what they compute on, see :func:`resolve_device`.
+    """
     world_size = int(os.environ.get("WORLD_SIZE", "1"))
     rank, local_rank = int(os.environ.get("RANK", "0")), int(os.environ.get("LOCAL_RANK", "0"))
     if world_size == 1:
         yield Processes(rank, world_size, local_rank)
         return
-    dist.init_process_group("nccl" if device_type == "cuda" else "gloo")
+    on_gpu = resolve_device(device, local_rank).type == "cuda"
+    dist.init_process_group("nccl" if on_gpu else "gloo")
     # The others wait while the first one validates: on a large data set for hours.  They wait on
     # the CPU, so that their GPUs stay idle.
     messages = dist.new_group(backend="gloo", timeout=timedelta(days=7))

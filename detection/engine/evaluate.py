@@ -15,8 +15,9 @@ from tqdm import tqdm
 from detection.data.dataset import DetectionDataset, Example
 from detection.data.formats.open import FORMATS, open_dataset
 from detection.data.image import read_image
-from detection.data.loader import check_size, single_threaded
+from detection.data.loader import check_size
 from detection.data.proposals_file import ProposalsFile
+from detection.data.workers import Loader, single_threaded, timeout
 from detection.evaluation.coco_ap import CocoAP, evaluate_coco
 from detection.evaluation.coco_arrays import Detection, GroundTruth
 from detection.evaluation.table import per_class_table
@@ -122,12 +123,16 @@ def image_batches(
     """The images of ``dataset``, each out of ``prepare``, under a progress bar called ``what``."""
     # Images of similar shapes form a mini-batch, so that little padding is needed.
     examples = sorted(dataset.examples, key=lambda example: example.size[0] / example.size[1])
-    loader = DataLoader(
-        _TestImages(examples, prepare),
-        batch_size=batch_size,
-        num_workers=workers,
-        collate_fn=list,
-        worker_init_fn=single_threaded,
+    # Arrays of numpy come through pipes, and take no shared memory.
+    loader: Loader[list[Prepared]] = Loader(
+        DataLoader(
+            _TestImages(examples, prepare),  # type: ignore[arg-type]
+            batch_size=batch_size,
+            num_workers=workers,
+            collate_fn=list,
+            worker_init_fn=single_threaded,
+            timeout=timeout(workers),
+        )
     )
     remaining = iter(examples)
     with tqdm(total=len(examples), unit="img", desc=what, leave=False) as bar:

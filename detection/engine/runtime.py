@@ -1,16 +1,25 @@
-"""The device and the precision that a command computes with."""
+"""The device, the precision and the processes that a command computes with."""
 
 from __future__ import annotations
 
 import ctypes
+import logging
+import os
 import platform
+from collections.abc import Collection
 from dataclasses import dataclass
 from typing import Literal
 
 import torch
 
-from detection.engine.distributed import resolve_device
+from detection.engine.choices import Choices, choices_of_process
+from detection.engine.distributed import Processes, resolve_device
+from detection.machine.cores import find_cores, local_processes, share_of
 from detection.precision import Precision
+
+log = logging.getLogger(__name__)
+
+ALONE = Processes(rank=0, world_size=1, local_rank=0)
 
 
 @dataclass(frozen=True)
@@ -23,7 +32,7 @@ class Runtime:
     device: torch.device
     precision: Precision
     workers: int
-    winograd: bool
+    winograd: bool | tuple[int, ...]
 
 
 def set_up_runtime(
@@ -31,20 +40,21 @@ def set_up_runtime(
     device: str,
     precision: Literal["auto", "fp32", "bf16"],
     deterministic: bool,
-    workers: int,
-    winograd: bool,
-    local_rank: int = 0,
+    workers: int | Literal["auto"],
+    winograd: bool | Literal["auto"] | Collection[int],
+    processes: Processes = ALONE,
     one_size: bool = False,
 ) -> Runtime:
     """Checks and applies the ``runtime`` configuration; ValueError says what is not available.
 
+    ``precision``, ``winograd``: auto is what is fastest here (:mod:`detection.engine.choices`): the
+    first of the ``processes`` says what, for all.  With ``deterministic`` nothing is measured, and
+    auto is fp32 and direct convolution.
+    ``workers``: auto is the rule of :func:`detection.machine.cores.share_of`.
     ``one_size``: whether all mini-batches have the same shape, as a classifier's crops do.
     """
-    if precision not in ("auto", "fp32", "bf16"):
-        raise ValueError(f"runtime.precision must be auto, fp32 or bf16, got {precision!r}")
-    if workers < 0:
-        raise ValueError(f"runtime.workers must be 0 or more, got {workers}")
-    chosen = resolve_device(device, local_rank)
+    _check(precision, workers, winograd)
+    chosen = resolve_device(device, processes.local_rank)
     if chosen.type == "cuda":
         torch.cuda.set_device(chosen)
         # torch's default for fp32 convolutions is TF32, which has 10 bits of mantissa and not 23.
@@ -54,9 +64,56 @@ def set_up_runtime(
     # The search for the best algorithm is per input size: with many sizes it would never end.
     torch.backends.cudnn.benchmark = one_size and not deterministic
     torch.use_deterministic_algorithms(deterministic)
-    if precision == "auto":
-        precision = "bf16" if _computes_in_bf16(chosen) else "fp32"
-    return Runtime(chosen, precision, workers, winograd)
+    reason = ""
+    if "auto" in (precision, winograd):
+        fastest = _fastest(chosen, deterministic, processes)
+        if precision == "auto":
+            precision, reason = fastest.precision, f" ({fastest.why})"
+        if winograd == "auto":
+            winograd = fastest.winograd
+    if workers == "auto":
+        local = local_processes(os.environ)
+        workers = share_of(find_cores(), processes=local, on_gpu=chosen.type == "cuda").workers
+    assert precision != "auto"
+    assert not isinstance(winograd, str)
+    wanted = winograd if isinstance(winograd, bool) else tuple(winograd)
+    runtime = Runtime(chosen, precision, workers, wanted)
+    log.info("%s", _in_words(runtime, reason))
+    return runtime
+
+
+def _check(precision: str, workers: object, winograd: object) -> None:
+    if precision not in ("auto", "fp32", "bf16"):
+        raise ValueError(f"runtime.precision must be auto, fp32 or bf16, got {precision!r}")
+    if workers != "auto" and (not isinstance(workers, int) or workers < 0):
+        raise ValueError(f"runtime.workers must be auto, or 0 or more, got {workers!r}")
+    if isinstance(winograd, str) and winograd != "auto":
+        raise ValueError(
+            f"runtime.winograd must be auto, true, false or a list of channels, got {winograd!r}"
+        )
+
+
+def _fastest(device: torch.device, deterministic: bool, processes: Processes) -> Choices:
+    if deterministic:
+        return Choices("fp32", (), {}, "deterministic")
+    measured = choices_of_process(device, torch.get_num_threads()) if processes.is_first else None
+    agreed = processes.from_first(measured)
+    assert isinstance(agreed, Choices)
+    return agreed
+
+
+def _in_words(runtime: Runtime, reason: str) -> str:
+    """One line; ``reason``: of the precision."""
+    parts = [f"{runtime.device} in {runtime.precision}{reason}"]
+    if runtime.device.type == "cpu" and runtime.precision == "fp32":
+        if isinstance(runtime.winograd, tuple) and runtime.winograd:
+            channels = ", ".join(map(str, runtime.winograd))
+            parts.append(f"Winograd's 3x3 convolutions of {channels} channels")
+        elif runtime.winograd:
+            parts.append("Winograd's 3x3 convolutions")
+    readers = {0: "no process", 1: "1 process"}.get(runtime.workers, f"{runtime.workers} processes")
+    parts.append(f"{readers} beside it to read images")
+    return ", ".join(parts)
 
 
 def _keep_freed_memory() -> None:
@@ -70,10 +127,3 @@ def _keep_freed_memory() -> None:
         trim_threshold, mmap_max = -1, -4  # M_TRIM_THRESHOLD, M_MMAP_MAX in malloc.h
         mallopt(trim_threshold, -1)
         mallopt(mmap_max, 0)
-
-
-def _computes_in_bf16(device: torch.device) -> bool:
-    """Whether the hardware has bf16 instructions; emulated bf16 is much slower than fp32."""
-    if device.type == "cuda":
-        return torch.cuda.get_device_capability(device) >= (8, 0)
-    return bool(torch.cpu._is_avx512_bf16_supported() or torch.cpu._is_amx_tile_supported())

@@ -6,7 +6,7 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Literal, overload
@@ -61,7 +61,7 @@ class Detector(Pipeline):
         *,
         device: torch.device | str = "auto",
         precision: Precision = "fp32",
-        winograd: bool = True,
+        winograd: bool | Collection[int] = True,
         inference: Inference | None = None,
         resize: Resize | None = None,
         networks: Sequence[str] = NETWORKS,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from pathlib import Path
 
 from detection.build import build
@@ -41,7 +41,9 @@ def load_checkpoints(
     return checkpoints
 
 
-def load_model(checkpoint: Checkpoint, *, winograd: bool, trust: Sequence[str]) -> FasterRCNN:
+def load_model(
+    checkpoint: Checkpoint, *, winograd: bool | Collection[int], trust: Sequence[str]
+) -> FasterRCNN:
     """The model for inference: BN folded into the convolutions, on the CPU.
 
     ``winograd``: see :func:`detection.model.frozen_bn.use_winograd`.

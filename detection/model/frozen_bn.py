@@ -11,6 +11,7 @@ On CPUs the 3x3 convolutions can use :mod:`detection.ops.winograd`.
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from typing import Literal
 
 import torch
@@ -118,8 +119,10 @@ class _WinogradConv2d(nn.Conv2d):
         return winograd.convolution(x, self.kernel, self.bias)
 
 
-def use_winograd(module: nn.Module, wanted: bool) -> None:
+def use_winograd(module: nn.Module, wanted: bool | Collection[int]) -> None:
     """Switches Winograd's algorithm on or off in the 3x3 convolutions before a frozen BN.
+
+    ``wanted``: in all of them, in none, or in those that read as many channels as one of these.
 
     It is used where it is faster: with stride 1, on a CPU, in float32.  The outputs are equal up to
     rounding.  Call this before :func:`fold`, which keeps the choice.
@@ -127,7 +130,9 @@ def use_winograd(module: nn.Module, wanted: bool) -> None:
     for layer in module.modules():
         if isinstance(layer, ConvBN) and isinstance(layer.bn, FrozenBN):
             shape = layer.conv.kernel_size, layer.conv.stride, layer.conv.padding
-            layer.winograd = wanted and shape == ((3, 3), (1, 1), (1, 1))
+            fits = shape == ((3, 3), (1, 1), (1, 1))
+            chosen = wanted if isinstance(wanted, bool) else layer.conv.in_channels in wanted
+            layer.winograd = fits and chosen
 
 
 def fold(module: nn.Module) -> nn.Module:

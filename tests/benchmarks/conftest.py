@@ -8,7 +8,7 @@ from collections.abc import Iterator, Sequence
 import pytest
 import torch
 
-from benchmarks import arithmetic, benchmark, memory
+from detection.benchmarks import arithmetic, benchmark, memory
 
 
 @pytest.fixture(scope="session", autouse=True)

@@ -11,9 +11,9 @@ from pathlib import Path
 import pytest
 import torch
 
-from benchmarks.benchmark import main
-from benchmarks.measurement import Case, Row, measure
-from benchmarks.table import as_markdown
+from detection.benchmarks.benchmark import main
+from detection.benchmarks.measurement import Case, Row, measure
+from detection.benchmarks.table import as_markdown
 from detection.cli.compose import compose_config
 
 CPU = torch.device("cpu")
@@ -70,7 +70,7 @@ def test_rehearsed_cases_run_once_more_before_each_timed_run() -> None:
 def test_peak_memory() -> None:
     # In a process of its own: here it may find a place among what was freed.
     code = (
-        "import torch; from benchmarks.memory import peak_megabytes; "
+        "import torch; from detection.benchmarks.memory import peak_megabytes; "
         "print(peak_megabytes(lambda: torch.ones(128 << 20), torch.device('cpu')))"
     )
     done = subprocess.run(

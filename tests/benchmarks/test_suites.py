@@ -13,17 +13,17 @@ import pytest
 import torch
 from torch import nn
 
-from benchmarks.agreement import agreement
-from benchmarks.arithmetic import gflop
-from benchmarks.benchmark import main
-from benchmarks.measurement import Case, measure
-from benchmarks.networks import spread_logits
-from benchmarks.peers.torchvision_c4 import TorchvisionC4
-from benchmarks.pictures import objects, pictures
-from benchmarks.stages import timed_stages
-from benchmarks.suites import inference, train
-from benchmarks.suites.evaluation import made_up
-from benchmarks.table import as_markdown
+from detection.benchmarks.agreement import agreement
+from detection.benchmarks.arithmetic import gflop
+from detection.benchmarks.benchmark import main
+from detection.benchmarks.measurement import Case, measure
+from detection.benchmarks.networks import spread_logits
+from detection.benchmarks.peers.torchvision_c4 import TorchvisionC4
+from detection.benchmarks.pictures import objects, pictures
+from detection.benchmarks.stages import timed_stages
+from detection.benchmarks.suites import inference, train
+from detection.benchmarks.suites.evaluation import made_up
+from detection.benchmarks.table import as_markdown
 from detection.cli.compose import compose_config
 from detection.inference.post_processing import PostProcessing
 from detection.model.faster_rcnn import FasterRCNN

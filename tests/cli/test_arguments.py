@@ -129,4 +129,4 @@ def test_ones_own_files_come_first(tmp_path: Path) -> None:
         assert {"mine", "single"} < set(groups_of("test")["inference"])
         with pytest.raises(ValueError, match="did you mean 'mine'"):
             compose_config("test", ["inference=mien"])
-    assert compose_config("test", []).runtime.workers == 2
+    assert compose_config("test", []).runtime.workers == "auto"

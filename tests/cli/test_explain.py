@@ -25,7 +25,7 @@ def said(config: str, *overrides: str) -> str:
         ("train", "imgsz=640", "data.shorter_sides", "[600]"),
         ("detect", "imgsz=640", "shorter_side", "null"),
         ("train", "device=cpu", "runtime.device", "auto"),
-        ("detect", "workers=8", "runtime.workers", "2"),
+        ("detect", "workers=8", "runtime.workers", "auto"),
         ("test", "classes=[cat]", "data.classes", "null"),
         ("detect", "threshold=0.5", "score_threshold", "null"),
         ("train", "threshold=0.5", "inference.post_processing.score_threshold", "0.05"),

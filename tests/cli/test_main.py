@@ -44,12 +44,12 @@ def test_an_unknown_command_names_the_nearest(
 @pytest.mark.parametrize("name", COMMANDS)
 def test_the_script_of_the_same_module_runs_the_same_command(name: str) -> None:
     module = COMMANDS[name].module.rpartition(".")[2]
-    assert (ROOT / "detection" / "cli" / f"{module}.py").is_file()
+    assert (ROOT / COMMANDS[name].module.replace(".", "/")).with_suffix(".py").is_file()
     assert f'launch(COMMANDS["{name}"], sys.argv)' in (ROOT / "tools" / f"{module}.py").read_text()
 
 
 def test_every_script_is_a_command() -> None:
-    scripts = {path.stem for path in (ROOT / "tools").glob("*.py")} - {"__init__", "benchmark"}
+    scripts = {path.stem for path in (ROOT / "tools").glob("*.py")} - {"__init__"}
     assert scripts == {command.module.rpartition(".")[2] for command in COMMANDS.values()}
 
 

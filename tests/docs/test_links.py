@@ -43,7 +43,7 @@ def test_links_lead_somewhere(page: Path) -> None:
 def test_files_that_a_page_names_are_there(page: Path) -> None:
     if page.name == "CHANGELOG.md":  # names what was there once
         return
-    places = r"`((?:detection|tools|configs|tests|docs|examples|benchmarks|datasets)/[\w./*-]+)`"
+    places = r"`((?:detection|tools|configs|tests|docs|examples|datasets)/[\w./*-]+)`"
     for name in re.findall(places, without_blocks(page)):
         assert list(ROOT.glob(name.rstrip("/"))), f"{name}: no such file"
 

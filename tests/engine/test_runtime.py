@@ -7,8 +7,11 @@ import sys
 import pytest
 import torch
 
-from detection.engine.distributed import resolve_device
+from detection.engine import runtime
+from detection.engine.choices import Choices
+from detection.engine.distributed import Processes, resolve_device
 from detection.engine.runtime import set_up_runtime
+from detection.machine.cores import Cores
 
 
 def test_auto_is_cuda_where_there_is_one() -> None:
@@ -22,7 +25,9 @@ def test_a_device_that_is_not_there_is_named(name: str) -> None:
         resolve_device(name)
 
 
-@pytest.mark.parametrize(("key", "value"), [("precision", "fp8"), ("workers", -1)])
+@pytest.mark.parametrize(
+    ("key", "value"), [("precision", "fp8"), ("workers", -1), ("workers", "x"), ("winograd", "on")]
+)
 def test_wrong_values_are_named(key: str, value: object) -> None:
     settings = {
         "device": "cpu",
@@ -42,6 +47,55 @@ def test_exact_runtime_asks_for_deterministic_algorithms() -> None:
         assert torch.are_deterministic_algorithms_enabled()
     finally:
         set_up_runtime(**settings, deterministic=False)  # type: ignore[arg-type]
+
+
+SETTINGS = {
+    "device": "cpu",
+    "precision": "auto",
+    "deterministic": False,
+    "workers": "auto",
+    "winograd": "auto",
+}
+
+
+def test_auto_is_what_was_measured(monkeypatch: pytest.MonkeyPatch) -> None:
+    measured = Choices("bf16", (512,), {}, "measured")
+    monkeypatch.setattr(runtime, "choices_of_process", lambda device, threads: measured)
+    monkeypatch.setattr(runtime, "find_cores", lambda: Cores(frozenset(range(16)), 16, None))
+    found = set_up_runtime(**SETTINGS)  # type: ignore[arg-type]
+    assert (found.precision, found.winograd, found.workers) == ("bf16", (512,), 2)
+    given = {"precision": "fp32", "winograd": [128], "workers": 5}
+    found = set_up_runtime(**(SETTINGS | given))  # type: ignore[arg-type]
+    assert (found.precision, found.winograd, found.workers) == ("fp32", (128,), 5)
+
+
+def test_the_first_process_chooses_for_all(monkeypatch: pytest.MonkeyPatch) -> None:
+    class Second(Processes):
+        def from_first(self, value: object) -> object:
+            assert value is None
+            return Choices("bf16", (256,), {}, "measured")
+
+    monkeypatch.delattr(runtime, "choices_of_process")  # calling it would raise
+    processes = Second(rank=1, world_size=2, local_rank=1)
+    found = set_up_runtime(**SETTINGS, processes=processes)  # type: ignore[arg-type]
+    assert (found.precision, found.winograd) == ("bf16", (256,))
+
+
+@pytest.mark.parametrize(
+    "given",
+    [{"deterministic": True}, {"precision": "fp32", "winograd": False}],
+    ids=lambda given: ",".join(given),
+)
+def test_exact_runs_measure_nothing(
+    given: dict[str, object], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delattr(runtime, "choices_of_process")
+    try:
+        found = set_up_runtime(**(SETTINGS | given))  # type: ignore[arg-type]
+        assert found.precision == "fp32"
+        assert not found.winograd
+    finally:
+        torch.use_deterministic_algorithms(False)
 
 
 FAULTS = """

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from benchmarks.measurement import Row
+from detection.benchmarks.measurement import Row
 
 
 def as_markdown(rows: Sequence[Row]) -> str:
-    """A table of the rows, and a second one of their stages, if there are any.
+    """A table of the rows, and others of their stages and of their neighbours, if there are any.
 
     "of the limit": the fraction of the ceiling of arithmetic, or else of the memory bandwidth.
     """
@@ -33,6 +33,16 @@ def as_markdown(rows: Sequence[Row]) -> str:
         times = [_milliseconds(row.stages_s[n]) if n in row.stages_s else "" for n in names]
         rest = _milliseconds(max(0.0, row.median_s - sum(row.stages_s.values())))
         lines.append("| " + " | ".join([row.name, row.dtype, *times, rest]) + " |")
+    noted = [row for row in rows if "times_quiet" in row.facts]
+    if noted:
+        lines += ["", "| | times quiet | of the better precision | chosen |", "|---|--:|--:|---|"]
+    for row in noted:
+        chosen = [f"{k}={row.facts[k]}" for k in ("precision", "OMP_WAIT_POLICY", "threads")
+                  if k in row.facts]  # fmt: skip
+        better = row.facts.get("of_better")
+        of_better = "" if better is None else f"{better:.2f}"
+        cells = [row.name, f"{row.facts['times_quiet']:.2f}", of_better, ", ".join(chosen)]
+        lines.append("| " + " | ".join(cells) + " |")
     return "\n".join(lines)
 
 

@@ -10,7 +10,7 @@ import torch
 import torchvision
 from torch import Tensor
 
-from benchmarks.measurement import Case
+from detection.benchmarks.measurement import Case
 from detection.ops.roi_pool import roi_align, roi_pool
 
 

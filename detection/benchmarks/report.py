@@ -13,8 +13,8 @@ from typing import Any
 import torch
 import torchvision
 
-from benchmarks.measurement import Row
 from detection.atomic_write import write_text
+from detection.benchmarks.measurement import Row
 from detection.ops import extension
 
 

@@ -17,8 +17,8 @@ from numpy.typing import NDArray
 from PIL import Image, ImageOps
 from torchvision.transforms import functional
 
-from benchmarks.measurement import Case
-from benchmarks.pictures import write_pictures
+from detection.benchmarks.measurement import Case
+from detection.benchmarks.pictures import write_pictures
 from detection.data.image import SUFFIXES, read_image
 from detection.data.transforms import Resize
 

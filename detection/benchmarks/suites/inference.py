@@ -18,10 +18,10 @@ from hydra.utils import instantiate
 from omegaconf import DictConfig
 from torch import Tensor
 
-from benchmarks.agreement import agreement, relative_difference
-from benchmarks.arithmetic import gflop
-from benchmarks.measurement import Case
-from benchmarks.networks import (
+from detection.benchmarks.agreement import agreement, relative_difference
+from detection.benchmarks.arithmetic import gflop
+from detection.benchmarks.measurement import Case
+from detection.benchmarks.networks import (
     Peer,
     build_model,
     inference,
@@ -30,7 +30,7 @@ from benchmarks.networks import (
     peers,
     training_config,
 )
-from benchmarks.pictures import pictures, write_pictures
+from detection.benchmarks.pictures import pictures, write_pictures
 from detection.data.image import read_image
 from detection.data.transforms import Resize
 from detection.engine.detect import detect_images

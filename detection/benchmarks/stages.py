@@ -9,7 +9,7 @@ from typing import Any
 
 import torch
 
-from benchmarks.clock import synchronize
+from detection.benchmarks.clock import synchronize
 
 # The methods that make up each stage, as (object, name).
 Stages = Mapping[str, Sequence[tuple[object, str]]]

@@ -10,9 +10,9 @@ from typing import Any
 
 import torch
 
-from benchmarks.clock import elapsed
-from benchmarks.memory import peak_megabytes
-from benchmarks.stages import Stages, timed_stages
+from detection.benchmarks.clock import elapsed
+from detection.benchmarks.memory import peak_megabytes
+from detection.benchmarks.stages import Stages, timed_stages
 
 
 @dataclass(frozen=True)

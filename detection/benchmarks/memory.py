@@ -7,7 +7,7 @@ from pathlib import Path
 
 import torch
 
-from benchmarks.clock import elapsed
+from detection.benchmarks.clock import elapsed
 
 MEGABYTE = 1 << 20
 

@@ -15,12 +15,19 @@ import torch
 from hydra.utils import instantiate
 from torch import Tensor
 
-from benchmarks.arithmetic import gflop
-from benchmarks.measurement import Case
-from benchmarks.networks import Peer, autocast, build_model, our_stages, peers, training_config
-from benchmarks.peers.torchvision_c4 import TorchvisionC4
-from benchmarks.pictures import objects, pictures
-from benchmarks.stages import Stages
+from detection.benchmarks.arithmetic import gflop
+from detection.benchmarks.measurement import Case
+from detection.benchmarks.networks import (
+    Peer,
+    autocast,
+    build_model,
+    our_stages,
+    peers,
+    training_config,
+)
+from detection.benchmarks.peers.torchvision_c4 import TorchvisionC4
+from detection.benchmarks.pictures import objects, pictures
+from detection.benchmarks.stages import Stages
 from detection.engine.optimizers import set_rate
 from detection.inference.post_processing import PostProcessing
 from detection.model.faster_rcnn import FasterRCNN
@@ -102,7 +109,7 @@ def cases(
     for dtype in dtypes:
         optimizer = instantiate(config.schedule.optimizer)
         steps = {
-            name: _peer_step(peer, batch, targets, dtype, config.schedule.optimizer)
+            name: peer_step(peer, batch, targets, dtype, config.schedule.optimizer)
             for name, peer in others.items()
         }
         operations = gflop(steps["torchvision as C4"])
@@ -116,7 +123,7 @@ def cases(
         for name, network in networks.items():
             if dtype != "float32" and name == "this, winograd":
                 continue
-            step = _our_step(network, batch, targets, dtype, optimizer(network))
+            step = our_step(network, batch, targets, dtype, optimizer(network))
             stages = step.stages(our_stages(network))
             result.append(
                 Case(name, dtype, step, gflop=operations, items=len(batch), stages=stages)
@@ -124,7 +131,7 @@ def cases(
     yield result
 
 
-def _our_step(
+def our_step(
     model: FasterRCNN,
     batch: ImageBatch,
     targets: list[Target],
@@ -135,9 +142,7 @@ def _our_step(
     return _Step(lambda: model(batch, targets).total(), optimizer, batch.pixels.device, dtype)
 
 
-def _peer_step(
-    peer: Peer, batch: ImageBatch, targets: list[Target], dtype: str, rule: Any
-) -> _Step:
+def peer_step(peer: Peer, batch: ImageBatch, targets: list[Target], dtype: str, rule: Any) -> _Step:
     optimizer = torch.optim.SGD(
         [p for p in peer.parameters() if p.requires_grad],
         lr=0.0,

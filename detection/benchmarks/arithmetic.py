@@ -8,7 +8,7 @@ import torch
 import torch.nn.functional as F
 from torch.utils.flop_counter import FlopCounterMode
 
-from benchmarks.clock import elapsed
+from detection.benchmarks.clock import elapsed
 
 
 def gflop(run: Callable[[], object]) -> float:

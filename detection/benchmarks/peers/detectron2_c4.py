@@ -11,8 +11,8 @@ from typing import Any
 
 from torch import Tensor, nn
 
-from benchmarks.stages import Stages
 from detection import boxes as box_ops
+from detection.benchmarks.stages import Stages
 from detection.inference.post_processing import PostProcessing
 from detection.model.faster_rcnn import FasterRCNN
 from detection.model.resnet import BLOCKS, STAGES, Bottleneck, ResNet

@@ -1,7 +1,7 @@
 """Times this project's parts against their peers, and against what the machine could do.
 
 python tools/benchmark.py suite=ops [device=cuda] [ops.rois=128]
-python tools/benchmark.py suite=inference     (each suite is a file of benchmarks/suites/)
+detection benchmark suite=inference           (each suite is a file of detection/benchmarks/suites/)
 
 All rows of a group run in turn, round after round, so that a busy moment of the machine slows all
 of them.  Outputs are compared before anything is timed.  Prints a table and writes
@@ -18,15 +18,15 @@ from pathlib import Path
 import torch
 from omegaconf import DictConfig
 
-from benchmarks.arithmetic import ceilings
-from benchmarks.measurement import Row, measure
-from benchmarks.memory import copy_bandwidth
-from benchmarks.report import machine_name, write_report
-from benchmarks.table import as_markdown
+from detection.benchmarks.arithmetic import ceilings
+from detection.benchmarks.measurement import Row, measure
+from detection.benchmarks.memory import copy_bandwidth
+from detection.benchmarks.report import machine_name, write_report
+from detection.benchmarks.table import as_markdown
 from detection.cli.objects import as_plain
 
-SUITES = ("ops", "inference", "train", "data", "evaluation", "growth")
-CPU_SUITES = ("data", "evaluation")
+SUITES = ("ops", "inference", "train", "data", "evaluation", "growth", "neighbours")
+CPU_SUITES = ("data", "evaluation", "neighbours")
 
 
 def main(config: DictConfig) -> None:
@@ -40,7 +40,7 @@ def main(config: DictConfig) -> None:
     if config.threads is not None:
         torch.set_num_threads(config.threads)
     settings = as_plain(config[config.suite])
-    suite = importlib.import_module(f"benchmarks.suites.{config.suite}")
+    suite = importlib.import_module(f"detection.benchmarks.suites.{config.suite}")
     gflops = ceilings(device, settings.get("dtypes", []))
     bandwidth = copy_bandwidth(device)
     rows: list[Row] = []

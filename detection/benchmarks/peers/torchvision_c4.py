@@ -17,9 +17,9 @@ from torchvision.models.detection.image_list import ImageList
 from torchvision.models.detection.roi_heads import RoIHeads
 from torchvision.ops import roi_align, roi_pool
 
-from benchmarks.peers import torchvision_resnet, torchvision_rpn
-from benchmarks.stages import Stages
 from detection import boxes as box_ops
+from detection.benchmarks.peers import torchvision_resnet, torchvision_rpn
+from detection.benchmarks.stages import Stages
 from detection.inference.post_processing import PostProcessing
 from detection.model.faster_rcnn import FasterRCNN
 from detection.model.pixels import PixelFormat

@@ -6,17 +6,18 @@ scale of the signal through all layers, and the class logits vary as much as a t
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable, Sequence
 
 import torch
 from hydra.utils import instantiate
 from omegaconf import DictConfig, OmegaConf
 
-from benchmarks.peers import detectron2_c4
-from benchmarks.peers.detectron2_c4 import Detectron2C4
-from benchmarks.peers.torchvision_c4 import TorchvisionC4
-from benchmarks.pictures import pictures
-from benchmarks.stages import Stages
+from detection.benchmarks.peers import detectron2_c4
+from detection.benchmarks.peers.detectron2_c4 import Detectron2C4
+from detection.benchmarks.peers.torchvision_c4 import TorchvisionC4
+from detection.benchmarks.pictures import pictures
+from detection.benchmarks.stages import Stages
 from detection.cli.compose import compose_config
 from detection.cli.objects import as_plain
 from detection.inference.post_processing import PostProcessing
@@ -24,6 +25,8 @@ from detection.model.faster_rcnn import FasterRCNN
 from detection.model.frozen_bn import FrozenBN
 from detection.model.roi_head import RoIHead
 from detection.structures import Detections, ImageBatch
+
+log = logging.getLogger(__name__)
 
 Peer = TorchvisionC4 | Detectron2C4
 
@@ -62,6 +65,8 @@ def peers(model: FasterRCNN, rule: PostProcessing) -> dict[str, Peer]:
     found: dict[str, Peer] = {"torchvision as C4": TorchvisionC4(model, rule)}
     if detectron2_c4.is_installed():
         found["detectron2"] = Detectron2C4(model, rule)
+    else:
+        log.info("detectron2 is not installed: it is left out of the comparison")
     return found
 
 

@@ -12,9 +12,9 @@ from typing import Any
 import torch
 from hydra.utils import instantiate
 
-from benchmarks.measurement import Case
-from benchmarks.networks import build_model, inference, training_config
-from benchmarks.pictures import objects, pictures
+from detection.benchmarks.measurement import Case
+from detection.benchmarks.networks import build_model, inference, training_config
+from detection.benchmarks.pictures import objects, pictures
 from detection.inference.post_processing import PostProcessing
 from detection.model.faster_rcnn import FasterRCNN
 from detection.model.frozen_bn import fold, use_winograd

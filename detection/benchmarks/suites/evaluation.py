@@ -15,7 +15,7 @@ import pycocotools.coco
 import pycocotools.cocoeval
 import torch
 
-from benchmarks.measurement import Case
+from detection.benchmarks.measurement import Case
 from detection.evaluation.coco_ap import evaluate_coco
 from detection.evaluation.voc_ap import evaluate_voc
 

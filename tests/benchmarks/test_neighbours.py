@@ -1,0 +1,85 @@
+"""Suite `neighbours`, with steps of given length in the place of processes."""
+
+from __future__ import annotations
+
+import subprocess
+import time
+from typing import Any
+
+import pytest
+import torch
+
+from detection.benchmarks.measurement import measure
+from detection.benchmarks.suites import neighbours as suite
+from detection.benchmarks.table import as_markdown
+
+SETTINGS: dict[str, Any] = {
+    "kinds": ["train"],
+    "overrides": [],
+    "height": 1,
+    "width": 1,
+    "classes": 1,
+    "seed": 0,
+    "objects_per_image": 1,
+    "neighbours": [0, 2],
+}
+CPU = torch.device("cpu")
+
+
+class Process:
+    """Sleeps twice as long beside busy processes; in bf16 half as long as else."""
+
+    beside = 0
+
+    def __init__(self, **settings: Any) -> None:
+        seconds = {"bf16": 0.01, "fp32": 0.02, "auto": 0.02}[settings["precision"]]
+        self.seconds = seconds * (2 if Process.beside else 1)
+        self.facts = {"precision": settings["precision"]}
+
+    def __call__(self) -> None:
+        time.sleep(self.seconds)
+
+    def close(self) -> None:
+        pass
+
+
+class Busy:
+    def __init__(self, program: list[str], *, start_new_session: bool) -> None:
+        assert start_new_session  # of another login, as far as the kernel's groups go
+        Process.beside += 1
+
+    def kill(self) -> None:
+        Process.beside -= 1
+
+    def wait(self) -> None:
+        pass
+
+
+def test_facts_compare_with_the_quiet_machine_and_with_the_better_precision(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(suite, "StepProcess", Process)
+    monkeypatch.setattr(subprocess, "Popen", Busy)
+    monkeypatch.setattr(suite, "computes_in_bf16", lambda _: True)
+    rows = []
+    for group in suite.cases(device=CPU, **SETTINGS):
+        rows += measure(group, device=CPU, repeats=3, warmup=0, ceilings={}, bandwidth=1e9)
+    assert Process.beside == 0
+    assert [row.name for row in rows[:4]] == [
+        *("train, torchvision as C4, beside 0", "train, this, beside 0"),
+        *("train, this, fp32, beside 0", "train, this, bf16, beside 0"),
+    ]
+    for row in rows:
+        expected = 2 if row.facts["neighbours"] else 1
+        assert row.facts["times_quiet"] == pytest.approx(expected, rel=0.5)
+    assert rows[1].facts["of_better"] == pytest.approx(2, rel=0.5)
+    assert "| of the better precision |" in as_markdown(rows)
+
+
+@pytest.mark.parametrize(
+    ("device", "changed", "message"),
+    [("cpu", [1, 2], "must begin with 0"), ("cpu", [], "must begin"), ("meta", [0], "for CPUs")],
+)
+def test_what_cannot_be_compared_is_refused(device: str, changed: list[int], message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        next(suite.cases(device=torch.device(device), **(SETTINGS | {"neighbours": changed})))

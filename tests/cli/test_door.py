@@ -1,0 +1,69 @@
+"""The door: threads are chosen for a command that computes, before torch is loaded."""
+
+from __future__ import annotations
+
+import sys
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from detection.cli import door, launch
+from detection.cli.commands import COMMANDS
+
+
+@pytest.fixture
+def opened(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """What happens, in order, when the commands' module is one that tells."""
+    happened: list[str] = []
+    (tmp_path / "telling.py").write_text(
+        '"""Tells."""\nimport sys\nsys.happened.append("import")\n\n\ndef main(config):\n'
+        '    sys.happened.append("main")\n'
+    )
+    monkeypatch.syspath_prepend(tmp_path)
+    monkeypatch.setattr(sys, "happened", happened, raising=False)
+    monkeypatch.delitem(sys.modules, "telling", raising=False)
+    monkeypatch.setattr(launch, "choose_threads", lambda: happened.append("threads"))
+    return happened
+
+
+@pytest.mark.parametrize(
+    ("words", "expected"),
+    [
+        (["train", "data.root=x"], ["threads", "import", "main"]),
+        (["check", "x"], ["import", "main"]),
+        (["train", "--help"], []),
+    ],
+    ids=lambda value: " ".join(value),
+)
+def test_threads_are_chosen_before_a_command_that_computes_is_imported(
+    words: list[str], expected: list[str], opened: list[str]
+) -> None:
+    launch.launch(replace(COMMANDS[words[0]], module="telling"), words)
+    assert opened == expected
+    sys.modules.pop("telling", None)
+
+
+def test_where_torch_is_loaded_it_is_too_late(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert "torch" in sys.modules
+    monkeypatch.delattr(door, "find_cores")  # calling it would raise
+    door.choose_threads()
+
+
+def test_the_first_process_alone_says_it(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level("INFO")
+    for name in ("OMP_WAIT_POLICY", "GOMP_SPINCOUNT"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("OMP_NUM_THREADS", "2")
+    monkeypatch.setattr(door, "free_cores", lambda cores: 0.0)
+    monkeypatch.delitem(sys.modules, "torch")
+    for rank in ("0", "1"):
+        with monkeypatch.context() as patch:
+            patch.setenv("RANK", rank)
+            patch.setattr(door.os, "environ", dict(door.os.environ))
+            door.choose_threads()
+            assert door.os.environ["OMP_WAIT_POLICY"] == "passive"
+    assert len(caplog.messages) == 1
+    assert "2 threads compute" in caplog.text
