@@ -13,6 +13,7 @@ from typing import Any
 
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import load_file, save_file
+from torch import Tensor
 
 SUFFIX = ".safetensors"
 # The key of the metadata that shows that a file is a checkpoint.
@@ -32,10 +33,18 @@ def write(content: Mapping[str, Any], path: Path) -> None:
             f"a {SUFFIX} file holds weights and plain values alone ({error}): what resuming needs "
             "is kept in a .pt file"
         ) from None
-    tensors = {
-        name: value.detach().cpu().contiguous() for name, value in content["weights"].items()
-    }
-    save_file(tensors, path, metadata={_KEY: text})
+    write_tensors(content["weights"], path, metadata={_KEY: text})
+
+
+def write_tensors(
+    tensors: Mapping[str, Tensor], path: Path, *, metadata: Mapping[str, str]
+) -> None:
+    """``save_file`` for tensors of any layout, and with the permissions of any other new file."""
+    path.touch()
+    permissions = path.stat().st_mode
+    plain = {name: value.detach().cpu().contiguous() for name, value in tensors.items()}
+    save_file(plain, path, metadata=dict(metadata))
+    path.chmod(permissions)  # it gives its own to the owner alone
 
 
 def read(path: Path) -> dict[str, Any]:

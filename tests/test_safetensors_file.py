@@ -48,6 +48,12 @@ def test_what_is_saved_comes_back(tmp_path: Path) -> None:
         assert again.weights[name].dtype == value.dtype
 
 
+def test_others_may_read_it_as_they_may_a_pt_file(tmp_path: Path) -> None:
+    for name in ("m.pt", "m.safetensors"):
+        checkpoint().save(tmp_path / name)
+    assert (tmp_path / "m.pt").stat().st_mode == (tmp_path / "m.safetensors").stat().st_mode
+
+
 def test_a_classifier_is_recognised(tmp_path: Path) -> None:
     given = ClassifierCheckpoint(
         weights={"fc.bias": torch.ones(2)}, model_config={}, class_names=[], views={"side": 224}

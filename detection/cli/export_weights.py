@@ -14,7 +14,6 @@ from pathlib import Path
 
 import torch
 from omegaconf import DictConfig
-from safetensors.torch import save_file
 
 from detection.atomic_write import atomic_write
 from detection.checkpoint import (
@@ -24,7 +23,7 @@ from detection.checkpoint import (
     is_classifier,
     load_plain,
 )
-from detection.safetensors_file import SUFFIX
+from detection.safetensors_file import SUFFIX, write_tensors
 from detection.weights.by_name import weights_file
 from detection.weights.export import as_detectron2, as_torchvision
 from detection.weights.input_format import InputFormat
@@ -73,8 +72,7 @@ def _to_torchvision(
     found = InputFormat.of_model(checkpoint.model_config, checkpoint.weights)
     with atomic_write(output) as partial:
         if output.suffix == SUFFIX:
-            tensors = {name: value.contiguous() for name, value in weights.items()}
-            save_file(tensors, partial, metadata=found.description())
+            write_tensors(weights, partial, metadata=found.description())
         else:
             torch.save(weights, partial)
     log.info("%d tensors under torchvision's names -> %s", len(weights), output)

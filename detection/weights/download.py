@@ -13,6 +13,7 @@ import urllib.request
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from urllib.error import HTTPError, URLError
 
 from detection.weights.cache import hub_folder
 from detection.weights.published import Published, PublishedFile
@@ -101,7 +102,9 @@ def _time_out(seconds: float) -> Iterator[None]:
 
 
 def _reason(error: Exception) -> str:
-    if isinstance(getattr(error, "reason", error), TimeoutError):
+    if isinstance(error, URLError) and not isinstance(error, HTTPError):
+        error = error.reason if isinstance(error.reason, Exception) else error
+    if isinstance(error, TimeoutError):
         return f"the server says nothing for {SECONDS_OF_SILENCE:g} s"
     return " ".join(str(error).split()) or type(error).__name__
 

@@ -11,6 +11,7 @@ import time
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -52,7 +53,10 @@ def resnet18(tmp_path_factory: pytest.TempPathFactory) -> tuple[dict[str, Tensor
 
 @pytest.fixture
 def published(
-    server, resnet18: tuple[dict[str, Tensor], bytes], cache: Path, monkeypatch: pytest.MonkeyPatch
+    server: Any,
+    resnet18: tuple[dict[str, Tensor], bytes],
+    cache: Path,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> PublishedFile:
     """The row of NAME points at the server."""
     server.files["resnet18-x.pth"] = resnet18[1]
@@ -66,7 +70,7 @@ def test_it_is_downloaded_once_and_kept_as_a_checkpoint(
     published: PublishedFile,
     resnet18: tuple[dict[str, Tensor], bytes],
     cache: Path,
-    server,
+    server: Any,
     capsys: pytest.CaptureFixture[str],
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
@@ -110,7 +114,7 @@ def test_it_goes_into_a_detector_with_its_input_checked(
 
 def test_a_file_of_that_name_wins(
     published: PublishedFile,
-    server,
+    server: Any,
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
     caplog: pytest.LogCaptureFixture,
@@ -159,7 +163,7 @@ def test_another_network_than_the_name_says_is_not_kept(
 
 
 def test_a_cut_file_without_a_hash_or_a_length_is_not_kept(
-    published: PublishedFile, cache: Path, server, monkeypatch: pytest.MonkeyPatch
+    published: PublishedFile, cache: Path, server: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     server.with_length, server.cut_after = False, 1_000_000
     unhashed = PublishedFile(published.address, None, None)
@@ -190,7 +194,7 @@ def test_a_cache_that_cannot_be_written_to_is_one_line(
 
 @pytest.mark.slow
 def test_of_two_processes_one_downloads(
-    published: PublishedFile, cache: Path, server, tmp_path: Path
+    published: PublishedFile, cache: Path, server: Any, tmp_path: Path
 ) -> None:
     server.released.clear()
     command = [sys.executable, "-c", OTHER_PROCESS, NAME, published.address, published.digest]

@@ -7,6 +7,7 @@ import socket
 import sys
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch.hub
@@ -20,7 +21,7 @@ CONTENT = bytes(range(256)) * 1000
 
 
 @pytest.fixture
-def row(server) -> Published:
+def row(server: Any) -> Published:
     server.files["model_final_x.pkl"] = CONTENT
     digest = hashlib.md5(CONTENT).hexdigest()[:6]
     file = PublishedFile(f"{server.address}/model_final_x.pkl", "md5", digest)
@@ -68,7 +69,7 @@ def test_a_whole_download_is_yielded_and_removed(
 
 
 def test_without_a_length_the_hash_is_enough(
-    row: Published, cache: Path, server, tmp_path: Path
+    row: Published, cache: Path, server: Any, tmp_path: Path
 ) -> None:
     server.with_length = False
     assert fetched(row, tmp_path) == CONTENT
@@ -79,7 +80,7 @@ def test_without_a_length_the_hash_is_enough(
 
 @pytest.mark.parametrize("has_hash", [True, False])
 def test_a_cut_download_is_no_file(
-    row: Published, cache: Path, server, tmp_path: Path, has_hash: bool
+    row: Published, cache: Path, server: Any, tmp_path: Path, has_hash: bool
 ) -> None:
     server.cut_after = 1000
     if not has_hash:
@@ -95,7 +96,7 @@ def test_a_cut_download_is_no_file(
 
 
 def test_another_file_is_refused_by_its_hash(
-    row: Published, cache: Path, server, tmp_path: Path
+    row: Published, cache: Path, server: Any, tmp_path: Path
 ) -> None:
     server.files["model_final_x.pkl"] = CONTENT[:-1] + b"x"
     with pytest.raises(ValueError, match=r"model_final_x\.pkl is not the published file: its md5"):
@@ -107,7 +108,7 @@ def test_another_file_is_refused_by_its_hash(
 def test_a_silent_server_is_left_after_a_while(
     row: Published,
     cache: Path,
-    server,
+    server: Any,
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
     sent: int,
@@ -125,7 +126,7 @@ def test_without_a_network_one_line_says_what_to_fetch(
 ) -> None:
     address = "http://127.0.0.1:9"  # where nobody listens
     row = replace(row, location=PublishedFile(f"{address}/r.pkl", "md5", "0"))
-    with pytest.raises(ValueError, match="refused") as error:
+    with pytest.raises(ValueError, match=r"\(\[Errno \d+\] Connection refused\)") as error:
         fetched(row, tmp_path)
     assert f"{address}/r.pkl cannot be downloaded" in str(error.value)
     assert f"put it at {cache / 'r.pkl'}" in str(error.value)
@@ -134,7 +135,7 @@ def test_without_a_network_one_line_says_what_to_fetch(
 
 
 def test_a_file_that_was_put_there_by_hand_is_taken_and_stays(
-    row: Published, cache: Path, server, tmp_path: Path
+    row: Published, cache: Path, server: Any, tmp_path: Path
 ) -> None:
     cache.mkdir(parents=True)
     here = cache / "model_final_x.pkl"
@@ -148,7 +149,7 @@ def test_a_file_that_was_put_there_by_hand_is_taken_and_stays(
 
 
 def test_a_folder_is_a_mirror(
-    row: Published, cache: Path, server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    row: Published, cache: Path, server: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("DETECTION_WEIGHTS", str(tmp_path))
     with pytest.raises(ValueError, match=r"has no model_final_x\.pkl; it is published at http"):
@@ -160,7 +161,7 @@ def test_a_folder_is_a_mirror(
 
 
 def test_an_address_is_a_mirror(
-    row: Published, cache: Path, server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    row: Published, cache: Path, server: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     published_elsewhere = PublishedFile(
         "http://no.such.host.invalid/a/model_final_x.pkl", "md5", row.file().digest
