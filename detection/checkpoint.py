@@ -18,6 +18,7 @@ from typing import Any, TypeVar
 import torch
 from torch import Tensor, nn
 
+from detection import safetensors_file
 from detection.atomic_write import atomic_write
 from detection.build import build
 from detection.earlier_versions import current_content
@@ -43,9 +44,13 @@ class _File:
     version: str = __version__
 
     def save(self, path: Path) -> None:
-        """An interrupted save leaves the old file whole."""
+        """An interrupted save leaves the old file whole.
+
+        ``path``: .pt, or .safetensors, which holds nothing that resuming needs: ValueError.
+        """
+        write = safetensors_file.write if path.suffix == safetensors_file.SUFFIX else torch.save
         with atomic_write(path) as partial:
-            torch.save(dict(vars(self)), partial)
+            write(dict(vars(self)), partial)
 
     @classmethod
     def load(cls: type[Kind], path: Path) -> Kind:
@@ -160,10 +165,12 @@ def backbone_of_classifier(content: Any) -> Any:
 
 
 def load_plain(path: Path) -> Any:
-    """``torch.load`` of tensors and plain values onto the CPU; the file's code is never run.
+    """Tensors and plain values on the CPU, by ``torch.load`` or out of a .safetensors file.
 
-    Raises ValueError for everything that cannot be read so.
+    The file's code is never run.  Raises ValueError for everything that cannot be read so.
     """
+    if path.suffix == safetensors_file.SUFFIX:
+        return safetensors_file.read(path)
     try:
         return torch.load(path, map_location="cpu", weights_only=True)
     except OSError:
@@ -180,8 +187,12 @@ def load_plain(path: Path) -> Any:
 
 
 def is_checkpoint(path: Path) -> bool:
-    """Whether ``path`` is one of ours; ValueError for a torch file that may not be read."""
-    if not path.is_file() or not zipfile.is_zipfile(path):
+    """Whether ``path`` is one of ours; ValueError for a file that may not be read."""
+    if not path.is_file():
+        return False
+    if path.suffix == safetensors_file.SUFFIX:
+        return safetensors_file.is_checkpoint_file(path)
+    if not zipfile.is_zipfile(path):
         return False
     content = load_plain(path)
     return is_classifier(content) or is_detector(content)

@@ -2,19 +2,29 @@
 
 python docs/generate_configuration.py
 
+It also writes detection/weights/presets.json: what files of others do not hold, out of configs/.
+
 Reads the files as text: a comment belongs to the key on its line, or to the key below it.  The
 comment above the first key describes the file.
 """
 
 from __future__ import annotations
 
+import json
 import re
+import sys
 from dataclasses import dataclass, field
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
+sys.path.insert(0, str(ROOT))
+
+from detection.cli.compose import compose_config  # noqa: E402
+from detection.cli.objects import as_plain  # noqa: E402
+
 CONFIGS = ROOT / "configs"
 PAGE = ROOT / "docs" / "configuration.md"
+PRESETS = ROOT / "detection" / "weights" / "presets.json"
 
 INTRODUCTION = """\
 # Configuration
@@ -172,5 +182,24 @@ def page() -> str:
     return "\n".join([*lines, *experiments()]).rstrip() + "\n"
 
 
+def presets() -> str:
+    """The detectors of detectron2, which ``modern_c4`` is, and the classifiers of ImageNet."""
+    config = compose_config("train", ["experiment=modern_c4", "data.root=none"])
+    data = config.data
+    detector = {
+        "model": as_plain(config.model),
+        "resize": {
+            "_target_": "detection.data.transforms.Resize",
+            "shorter_sides": [data.test_shorter_side],
+            "longest": data.longest,
+        },
+        "inference": as_plain(config.inference),
+    }
+    config = compose_config("classifier", ["data.root=none"])
+    classifier = {"target": config.model._target_, "views": as_plain(config.data.views)}
+    return json.dumps({"detector": detector, "classifier": classifier}, indent=2) + "\n"
+
+
 if __name__ == "__main__":
     PAGE.write_text(page())
+    PRESETS.write_text(presets())

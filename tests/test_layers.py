@@ -13,7 +13,7 @@ ROOT = Path(__file__).resolve().parent.parent
 # From the bottom up; packages on one line are siblings that do not know each other.
 LAYERS = (
     ("version",),
-    ("boxes", "atomic_write", "precision", "earlier_versions", "machine"),
+    ("boxes", "atomic_write", "precision", "earlier_versions", "machine", "safetensors_file"),
     ("build",),
     ("structures", "checkpoint"),
     ("ops",),

@@ -28,6 +28,7 @@ from detection.engine.distributed import Processes
 from detection.engine.metrics_file import write_metrics
 from detection.engine.output_folder import OutputFolder
 from detection.engine.runtime import Runtime
+from detection.weights.by_name import weights_file
 
 log = logging.getLogger("bn_statistics")
 
@@ -50,7 +51,7 @@ def main(config: DictConfig) -> None:
 
 def _run(config: DictConfig, runtime: Runtime, processes: Processes, began: float) -> None:
     folder = Path(config.output_dir)
-    checkpoint = ClassifierCheckpoint.load(Path(config.checkpoint))
+    checkpoint = ClassifierCheckpoint.load(weights_file(config.checkpoint, kind="backbone"))
     classifier = checkpoint.build_model(trust=list(config.trust)).to(runtime.device)
     assert isinstance(classifier, Classifier)
     data = config.data

@@ -14,13 +14,19 @@ class Positional:
     """A plain argument: a path, which becomes the value of ``key`` as it stands.
 
     ``several``: all that follow belong to it, as a list.  ``unless``: a key that makes this
-    argument needless, as saved detections do with a checkpoint.
+    argument needless, as saved detections do with a checkpoint.  ``optional``: whether the
+    command does without it.
     """
 
     name: str
     key: str
     several: bool = False
     unless: str | None = None
+    optional: bool = False
+
+    def __str__(self) -> str:
+        shown = f"{self.name}..." if self.several else self.name
+        return f"[{shown}]" if self.optional else shown
 
 
 @dataclass(frozen=True)
@@ -42,10 +48,7 @@ class Command:
     @property
     def usage(self) -> str:
         """What follows the command's name."""
-        names = [
-            f"{positional.name}..." if positional.several else positional.name
-            for positional in self.positionals
-        ]
+        names = [str(positional) for positional in self.positionals]
         output = ["[-o OUTPUT]"] if self.output else []
         return " ".join([*names, *output, "[--config-dir DIR] [key=value ...]"])
 
@@ -94,6 +97,22 @@ COMMANDS = {
             (Positional("SOURCE", "source"), Positional("OUTPUT", "output")),
             output="output",
             computes=False,
+        ),
+        Command(
+            "export-weights",
+            "detection.cli.export_weights",
+            "export_weights",
+            "exports weights to detectron2, torchvision or safetensors",
+            (CHECKPOINT, Positional("OUTPUT", "output")),
+            output="output",
+        ),
+        Command(
+            "weights",
+            "detection.cli.weights",
+            "weights",
+            "lists the published weights that can be called by name",
+            (Positional("NAME", "names", several=True, optional=True),),
+            output=None,
         ),
         Command(
             "propose",

@@ -16,12 +16,19 @@ from omegaconf import DictConfig, OmegaConf, open_dict
 
 from detection.cli.config_folders import CONFIGS, is_group
 from detection.cli.explain import check_choices, check_keys, explain
+from detection.cli.follow_weights import following_overrides
 
 log = logging.getLogger("configuration")
 
 
 def compose_config(config: str, overrides: list[str]) -> DictConfig:
     """The configuration; ValueError names the nearest key or file if an override fits none."""
+    composed = _compose(config, overrides)
+    following = following_overrides(composed, overrides)
+    return _compose(config, [*overrides, *following]) if following else composed
+
+
+def _compose(config: str, overrides: list[str]) -> DictConfig:
     replaced = _replaced_classes(overrides)
     check_choices(config, overrides)
     with initialize_config_dir(str(CONFIGS), version_base="1.3"):

@@ -15,7 +15,6 @@ from collections.abc import Iterator
 import torch
 from omegaconf import DictConfig
 
-import detection
 from detection.data.workers import SHARED_MEMORY
 from detection.engine.choices import Choices, cache_file, choices
 from detection.engine.distributed import resolve_device
@@ -24,6 +23,7 @@ from detection.machine.cores import find_cores, share_of
 from detection.machine.processor import instruction_sets, memory, processor_name
 from detection.machine.threads import POLICY, SPINS, THREADS
 from detection.ops import extension
+from detection.version import __version__
 
 PACKAGES = (
     *("torchvision", "numpy", "opencv-python", "opencv-python-headless", "pillow", "pycocotools"),
@@ -57,7 +57,7 @@ def _machine(device: torch.device) -> Iterator[tuple[str, str]]:
 
 
 def _software() -> Iterator[tuple[str, str]]:
-    yield "detection", f"{detection.__version__}, Python {platform.python_version()}"
+    yield "detection", f"{__version__}, Python {platform.python_version()}"
     capability = torch.backends.cpu.get_cpu_capability()
     yield "torch", f"{torch.__version__}, its CPU kernels for {capability}"
     versions = ((name, _version(name)) for name in PACKAGES)

@@ -21,26 +21,24 @@ from omegaconf import DictConfig
 from detection.atomic_write import atomic_write
 from detection.cli.compose import compose_config
 from detection.cli.objects import as_plain
-from detection.data.transforms import Resize
-from detection.weights.architecture import full_name
+from detection.weights.by_name import weights_file
 from detection.weights.export import as_detectron2
-from detection.weights.import_backbone import ClassifierPreset
-from detection.weights.import_detector import DetectorPreset
 from detection.weights.import_weights import import_weights
+from detection.weights.presets import classifier_preset, detector_preset
 
 log = logging.getLogger(__name__)
 
 
 def main(config: DictConfig) -> None:
-    source, output = Path(config.source), Path(config.output)
+    source, output = weights_file(config.source), Path(config.output)
     if source.resolve() == output.resolve():
         raise ValueError(f"output={output} is the source itself; choose another file")
     if config.to not in ("ours", "detectron2"):
         raise ValueError(f"to must be ours or detectron2, got {config.to!r}")
     checkpoint = import_weights(
         source,
-        detector=_detector_preset,
-        classifier=_classifier_preset,
+        detector=detector_preset,
+        classifier=classifier_preset,
         pixels=None if config.pixels is None else _pixels(config.pixels),
         stride_in_1x1=None if config.stride_in_1x1 is None else bool(config.stride_in_1x1),
         class_names=None if config.class_names is None else list(config.class_names),
@@ -54,25 +52,6 @@ def main(config: DictConfig) -> None:
     checkpoint.build_model()  # raises if its weights do not fit
     checkpoint.without_training().save(output)
     log.info("%s -> %s", source, output)
-
-
-def _detector_preset() -> DetectorPreset:
-    """``modern_c4``: the configuration of detectron2's C4 detectors."""
-    config = compose_config("train", ["experiment=modern_c4", "data.root=none"])
-    return DetectorPreset(
-        model=as_plain(config.model),
-        resize={
-            "_target_": full_name(Resize),
-            "shorter_sides": [config.data.test_shorter_side],
-            "longest": config.data.longest,
-        },
-        inference=as_plain(config.inference),
-    )
-
-
-def _classifier_preset() -> ClassifierPreset:
-    config = compose_config("classifier", ["data.root=none"])
-    return ClassifierPreset(target=config.model._target_, views=as_plain(config.data.views))
 
 
 def _pixels(name: str) -> dict[str, Any]:

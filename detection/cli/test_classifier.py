@@ -20,6 +20,7 @@ from detection.cli.objects import as_plain
 from detection.engine.metrics_file import write_metrics
 from detection.engine.output_folder import OutputFolder
 from detection.engine.runtime import set_up_runtime
+from detection.weights.by_name import weights_file
 
 log = logging.getLogger("test")
 
@@ -38,7 +39,7 @@ def main(config: DictConfig) -> None:
 
 def _run(config: DictConfig) -> None:
     runtime = set_up_runtime(**config.runtime)
-    checkpoint = ClassifierCheckpoint.load(Path(config.checkpoint))
+    checkpoint = ClassifierCheckpoint.load(weights_file(config.checkpoint, kind="backbone"))
     classifier = checkpoint.build_model(trust=list(config.trust))
     assert isinstance(classifier, Classifier)
     dataset = open_labelled(

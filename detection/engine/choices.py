@@ -17,11 +17,11 @@ from typing import Any
 
 import torch
 
-import detection
 from detection.atomic_write import write_text
 from detection.engine.trials import SHAPES, time_convolutions, time_precisions
 from detection.machine.processor import COMPUTES_BF16, instruction_sets, processor_name
 from detection.precision import Precision
+from detection.version import __version__
 
 log = logging.getLogger(__name__)
 
@@ -114,9 +114,7 @@ def key_of(device: torch.device) -> str:
     else:
         threads = f"{torch.get_num_threads()} threads"
         hardware = [processor_name(), " ".join(instruction_sets()), threads]
-    return " | ".join(
-        [*hardware, f"torch {torch.__version__}", f"detection {detection.__version__}"]
-    )
+    return " | ".join([*hardware, f"torch {torch.__version__}", f"detection {__version__}"])
 
 
 def cache_file() -> Path:

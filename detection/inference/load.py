@@ -9,6 +9,7 @@ from detection.build import build
 from detection.checkpoint import Checkpoint
 from detection.model.faster_rcnn import FasterRCNN
 from detection.model.frozen_bn import fold, use_winograd
+from detection.weights.by_name import weights_file
 
 
 def load_checkpoints(
@@ -21,13 +22,15 @@ def load_checkpoints(
 ) -> list[Checkpoint]:
     """Reads one checkpoint, or those of an ensemble.
 
+    ``paths``: files, or names as :func:`detection.weights.by_name.weights_file` takes them.
     ``networks``: which of a detector's two must have been trained, "rpn" or "fast_rcnn".
     ``same_inference``, ``same_resize``: whether all must agree on these.
     ``trust``: other packages that their classes may come from.
     Raises ValueError if one of the files has not trained ``networks``, or if they do not agree on
     the classes or on what they must.
     """
-    files = [Path(path) for path in ([paths] if isinstance(paths, (str, Path)) else paths)]
+    given = [paths] if isinstance(paths, (str, Path)) else paths
+    files = [weights_file(path, kind="detector") for path in given]
     if not files:
         raise ValueError("no checkpoint given: name one, or several for an ensemble")
     checkpoints = [Checkpoint.load(file) for file in files]

@@ -1,13 +1,18 @@
-"""A detector of this package -> the contents of a detectron2 file."""
+"""Checkpoints of this package -> the contents of other packages' files."""
 
 from __future__ import annotations
 
 from pathlib import Path
 from typing import Any
 
+from torch import Tensor
+
 from detection.checkpoint import NETWORKS, Checkpoint, ClassifierCheckpoint
 from detection.model.faster_rcnn import FasterRCNN
+from detection.weights.architecture import resnet_depth
 from detection.weights.detectron2 import to_detectron2
+from detection.weights.parameter import Parameter
+from detection.weights.torchvision import torchvision_name
 
 
 def as_detectron2(checkpoint: Checkpoint | ClassifierCheckpoint, *, source: Path) -> dict[str, Any]:
@@ -28,3 +33,29 @@ def as_detectron2(checkpoint: Checkpoint | ClassifierCheckpoint, *, source: Path
         checkpoint.weights, sizes=len(anchors["sizes"]), ratios=len(anchors["aspect_ratios"])
     )
     return {"model": weights, "__author__": "detection"}
+
+
+def as_torchvision(
+    checkpoint: Checkpoint | ClassifierCheckpoint, *, source: Path
+) -> tuple[dict[str, Tensor], list[str]]:
+    """The ResNet under torchvision's names, and ``fc`` of a classifier -> (it, the names left out).
+
+    Left out are a detector's heads, and the BN that MoCo's protocol adds behind conv5_x.
+    ``source``: the file of ``checkpoint``, for errors.  Raises ValueError for another backbone.
+    """
+    weights, left_out = {}, []
+    ours = {
+        name: value
+        for name, value in checkpoint.weights.items()
+        if name.startswith("backbone.") and Parameter.parse(name.removeprefix("backbone."))
+    }
+    resnet_depth(ours, path=source)
+    for name, value in checkpoint.weights.items():
+        parameter = Parameter.parse(name.removeprefix("backbone.")) if name in ours else None
+        if parameter is not None:
+            weights[torchvision_name(parameter)] = value
+        elif name in ("fc.weight", "fc.bias"):
+            weights[name] = value
+        else:
+            left_out.append(name)
+    return weights, left_out

@@ -7,10 +7,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from safetensors import SafetensorError, safe_open
-from safetensors.torch import load_file
 from torch import Tensor, nn
 
+from detection import safetensors_file
 from detection.checkpoint import (
     Checkpoint,
     backbone_of_classifier,
@@ -19,6 +18,7 @@ from detection.checkpoint import (
     load_weights,
 )
 from detection.model.faster_rcnn import FasterRCNN
+from detection.weights.by_name import weights_file
 from detection.weights.input_format import (
     InputFormat,
     Pixels,
@@ -36,7 +36,7 @@ class InitialWeights:
     """Where the first weights of a detector come from.
 
     ``backbone``: a file of an ImageNet network.  ``detector``: a checkpoint of a whole detector.
-    Neither: random weights.
+    Neither: random weights.  Both may be names, see :func:`detection.weights.by_name.weights_file`.
     ``new_classes``: whether ``detector`` may know other classes; the head's layers that depend on
     them keep their random weights then.
     Raises ValueError if both are given.
@@ -57,14 +57,16 @@ class InitialWeights:
         or the pixels that it is configured for.
         """
         if self.detector:
-            return self._load_detector(model, class_names, self.detector)
+            path = weights_file(self.detector, kind="detector")
+            return self._load_detector(model, class_names, path)
         if self.backbone:
+            path = weights_file(self.backbone, kind="backbone")
             check_backbone_input(
-                self.backbone,
+                path,
                 pixels=model.pixels,
                 backbone=model.backbone,  # type: ignore[arg-type]
             )
-            initialise_backbone(model.backbone, self.backbone)  # type: ignore[arg-type]
+            initialise_backbone(model.backbone, path)  # type: ignore[arg-type]
         else:
             log.warning("no weights= given: training starts from random weights")
         return ()
@@ -104,11 +106,6 @@ def read_weights(path: Path) -> dict[str, Tensor]:
     Of a classifier's checkpoint it is the backbone's part.
     """
     _check_is_file(path)
-    if path.suffix == ".safetensors":
-        try:
-            return load_file(path)
-        except SafetensorError as error:
-            raise ValueError(f"{path}: not a readable file of weights: {error}") from None
     weights = backbone_of_classifier(load_plain(path))
     if not isinstance(weights, dict) or not all(isinstance(v, Tensor) for v in weights.values()):
         raise ValueError(
@@ -132,14 +129,10 @@ def check_backbone_input(path: Path, *, pixels: Pixels, backbone: nn.Module) -> 
     """
     _check_is_file(path)
     described = None
-    if path.suffix == ".safetensors":
-        try:
-            with safe_open(path, framework="pt") as file:
-                described = from_description(file.metadata() or {})
-        except SafetensorError as error:
-            raise ValueError(f"{path}: not a readable file of weights: {error}") from None
-    elif is_classifier(content := load_plain(path)):
+    if is_classifier(content := load_plain(path)):
         described = InputFormat.of_model(content["model_config"], content["weights"])
+    elif path.suffix == safetensors_file.SUFFIX:
+        described = from_description(safetensors_file.metadata(path))
     if described:
         check_input_format(described, pixels=pixels, backbone=backbone, source=str(path))
     else:

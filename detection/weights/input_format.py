@@ -61,6 +61,14 @@ class InputFormat:
             "std": list(self.std),
         }
 
+    def description(self) -> dict[str, str]:
+        """The metadata of a safetensors file; :func:`from_description` is the inverse."""
+        mean, std = (" ".join(f"{x:.7g}" for x in values) for values in (self.mean, self.std))
+        described = {"input": f"{self.order}, mean {mean}, std {std}"}
+        if self.stride_in_1x1 is not None:
+            described["stride_2"] = f"{'1x1' if self.stride_in_1x1 else '3x3'} convolution"
+        return described
+
     def __str__(self) -> str:
         """As overrides of the configuration."""
         lists = {"mean": self.mean, "std": self.std}

@@ -171,8 +171,9 @@ def known(words: list[str]) -> bool:
         command = COMMANDS[arguments[0]]
         given = parse(command, arguments[1:])
         compose_config(command.config, given.overrides)
-        keys = {positional.key for positional in command.positionals}
-        return {*given.paths} == {command.output, *keys}
+        needed = {p.key for p in command.positionals if not p.optional}
+        taken = {p.key for p in command.positionals} | {command.output}
+        return needed <= {*given.paths} <= taken
     if program == "pre-commit":
         return arguments == ["install"] and (ROOT / ".pre-commit-config.yaml").is_file()
     if program == "wget":  # an address

@@ -20,6 +20,12 @@ def test_the_page_is_up_to_date() -> None:
     assert SCRIPT.PAGE.read_text() == SCRIPT.page(), "run python docs/generate_configuration.py"
 
 
+def test_the_presets_of_imported_weights_are_up_to_date() -> None:
+    assert SCRIPT.PRESETS.read_text() == SCRIPT.presets(), (
+        "run python docs/generate_configuration.py"
+    )
+
+
 def keys(node: DictConfig, prefix: str = "") -> list[str]:
     """Of a file's mapping, as they are written on the command line."""
     found = []
