@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import io
-import pickle
 import zipfile
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import SimpleNamespace
@@ -81,6 +80,18 @@ def _is_old_torch(start: bytes) -> bool:
         return False
 
 
+def _rebuilds(name: str) -> Callable[..., Any]:
+    """torch's function of this name; tensors of kinds that are not read are skipped."""
+    function = getattr(torch._utils, name)
+
+    def rebuild(*arguments: Any) -> Any:
+        if any(isinstance(argument, Skipped) for argument in arguments):
+            return Skipped()
+        return function(*arguments)
+
+    return rebuild
+
+
 def _rebuild_subclass(function: Any, _kind: Any, arguments: Any, _state: Any) -> Any:
     """A tensor of a subclass is read as a plain one."""
     return function(*arguments)
@@ -89,7 +100,7 @@ def _rebuild_subclass(function: Any, _kind: Any, arguments: Any, _state: Any) ->
 _TORCH: dict[str, Any] = {
     **ALLOWED,
     **{
-        f"torch._utils.{name}": getattr(torch._utils, name)
+        f"torch._utils.{name}": _rebuilds(name)
         for name in (
             "_rebuild_tensor",
             "_rebuild_tensor_v2",
@@ -148,7 +159,9 @@ def _read_torch(path: Path) -> Any:
 
 
 def mapping_of(value: Any) -> Mapping[Any, Any] | None:
-    """``value`` as a mapping, if it is one, also of a class that is not read."""
+    """``value`` as a mapping, if it is one, of a class that is not read, or a list of mappings."""
     if isinstance(value, Skipped):
         return value.items or None
+    if isinstance(value, (list, tuple)) and any(isinstance(item, Mapping) for item in value):
+        return dict(enumerate(value))
     return value if isinstance(value, Mapping) else None

@@ -15,8 +15,8 @@ from collections.abc import Mapping
 
 from torch import Tensor
 
-from detection.weights.torchvision import from_torchvision, torchvision_name
 from detection.weights.parameter import Parameter
+from detection.weights.torchvision import from_torchvision, torchvision_name
 
 _HEADS = {
     "rpn_head.rpn_conv.": "rpn.conv.",
@@ -59,6 +59,11 @@ def _our_name(name: str) -> str:
     for theirs, ours in _HEADS.items():
         if name.startswith(theirs):
             return ours + name.removeprefix(theirs)
+    if name.startswith(("bbox_head.", "shared_head.")):
+        raise ValueError(
+            f"{name!r} is of mmdetection 1, which has the background first and draws its boxes a "
+            "pixel wider: its own tools/model_converters upgrade the file to version 2"
+        )
     prefix = next((p for p in ("backbone.", _CONV5) if name.startswith(p)), None)
     rest = name.removeprefix(prefix or "")
     if prefix is None or rest.startswith("layer4.") != (prefix == _CONV5):

@@ -1,4 +1,4 @@
-"""What OpenMMLab's checkpoints say of themselves: the configuration and classes in their ``meta``."""
+"""What OpenMMLab's checkpoints say of themselves in ``meta``: their configuration and classes."""
 
 from __future__ import annotations
 

@@ -147,17 +147,17 @@ ALLOWED: dict[str, Any] = {
 
 # Nothing of them would be imported either; but who asks for them has no weights in mind.
 _HOSTILE = frozenset(
-    "os posix nt sys subprocess commands shutil socket runpy importlib imp ctypes code codeop pty "
-    "webbrowser pickle _pickle cPickle marshal types inspect pdb bdb timeit pip operator io _io "
-    "builtins __builtin__ numpy.load numpy.fromfile numpy.loadtxt numpy.genfromtxt torch.load "
-    "torch.hub torch.jit torch.serialization.load".split()
+    """os posix nt sys subprocess commands shutil socket runpy importlib imp ctypes code codeop pty
+    webbrowser pickle _pickle cPickle marshal types inspect pdb bdb timeit pip operator io _io
+    builtins __builtin__ numpy.load numpy.fromfile numpy.loadtxt numpy.genfromtxt
+    torch.load torch.hub torch.jit torch.serialization.load""".split()  # noqa: SIM905
 )
-_HARMLESS = frozenset(
-    f"{module}.{name}"
+_HARMLESS = frozenset(("types.SimpleNamespace", "io.BytesIO", "_io.BytesIO")) | {
+    f"{module}.{kind}"
     for module in ("builtins", "__builtin__")
-    for name in "set frozenset list dict tuple object int float complex str bool slice range "
-    "bytes bytearray unicode long".split()
-) | {"types.SimpleNamespace", "io.BytesIO", "_io.BytesIO"}
+    for kind in """set frozenset list dict tuple object int long float complex str unicode bool
+    slice range bytes bytearray""".split()  # noqa: SIM905
+}
 
 
 class Refused(Exception):

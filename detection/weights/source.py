@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -33,7 +33,7 @@ _WRAPPERS = frozenset(("", "module", "_orig_mod", "model", "net", "network", "re
 # Where the classifier of such a backbone is.
 _CLASSIFIERS = (("backbone.", "head.fc."), ("resnet.", "classifier.1."))
 
-_PYRAMID = re.compile(r"(^|\.)(bottom_up|fpn_(lateral|output)\d|fpn\.\w+_blocks|neck\.\w*convs)\.")
+_PYRAMID = re.compile(r"(^|\.)(fpn_(lateral|output)\d|fpn\.\w+_blocks|neck\.\w*convs)\.")
 _HEADS = re.compile(r"(^|\.)(rpn|rpn_head|roi_heads?|bbox_head|proposal_generator|head)\.")
 
 

@@ -1,4 +1,4 @@
-"""The ResNets of Hugging Face's transformers (microsoft/resnet-50): their names <-> torchvision's."""
+"""The ResNets of transformers (microsoft/resnet-50): their names <-> torchvision's."""
 
 from __future__ import annotations
 

@@ -27,8 +27,9 @@ from detection.data.image import read_image
 from detection.inference.detector import Detector
 from detection.model.frozen_bn import fold
 from detection.model.resnet import ResNet
+from detection.weights.backbone_file import read_backbone
 from detection.weights.detectron2 import to_detectron2
-from detection.weights.initialise import check_backbone_input, initialise_backbone, read_weights
+from detection.weights.initialise import check_backbone_input, initialise_backbone
 
 pytestmark = pytest.mark.slow
 
@@ -84,14 +85,15 @@ def test_an_imported_backbone_goes_into_weights_and_brings_its_pixels(
     given = torch.load(resnet18, weights_only=True)
     for norm in ("frozen", "trained_extra"):
         own = backbone(norm=norm)
-        initialise_backbone(own, path)
+        initialise_backbone(own, read_backbone(path, own))
         assert torch.equal(own.conv1.conv.weight, given["conv1.weight"])
         assert torch.equal(own.conv5[1].conv_b.bn.bias, given["layer4.1.bn2.bias"])
     model = ClassifierCheckpoint.load(path).build_model()
-    check_backbone_input(path, pixels=model.pixels, backbone=own)  # type: ignore[arg-type]
+    file = read_backbone(path, own)
+    check_backbone_input(file, pixels=model.pixels, backbone=own)  # type: ignore[arg-type]
     model.pixels.order = "BGR"
     with pytest.raises(ValueError, match=r"model\.pt was trained on other input") as error:
-        check_backbone_input(path, pixels=model.pixels, backbone=own)  # type: ignore[arg-type]
+        check_backbone_input(file, pixels=model.pixels, backbone=own)  # type: ignore[arg-type]
     assert "model.pixels.order=RGB model.pixels.mean=[123.675,116.28,103.53]" in str(error.value)
 
 
@@ -156,7 +158,7 @@ def test_msras_pickle_is_recognised_with_depth_pixels_and_stride(
     assert config["pixels"]["mean"] == [103.53, 116.28, 123.675]
     assert config["pixels"]["std"] == [1, 1, 1]
     assert checkpoint.class_names == ResNet50_Weights.IMAGENET1K_V1.meta["categories"]
-    own = read_weights(tmp_path / "r50.pt")
+    own = read_backbone(tmp_path / "r50.pt", backbone(50)).weights
     assert float(own["conv4.5.conv_b.bn.bias"][0]) == 3
     # All but conv1's bias: 53 convolutions and their scales and shifts, and fc.
     assert len(weights) == 3 * 53 + 1 + 2

@@ -60,7 +60,7 @@ def resnet50_names() -> list[str]:
         ("torchvision", "conv2.1.conv_c.conv.weight", "layer1.1.conv3.weight"),
         (T, "conv1.bn.bias", "embedder.embedder.normalization.bias"),
         (T, "conv2.1.conv_c.bn.bias", "encoder.stages.0.layers.1.layer.2.normalization.bias"),
-        (T, "conv5.0.shortcut.conv.weight", "encoder.stages.3.layers.0.shortcut.convolution.weight"),
+        (T, "conv5.0.shortcut.bn.bias", "encoder.stages.3.layers.0.shortcut.normalization.bias"),
         (N, "conv1.conv.weight", "0.weight"),
         (N, "conv1.bn.bias", "1.bias"),
         (N, "conv2.1.conv_c.bn.bias", "4.1.bn3.bias"),
