@@ -149,15 +149,15 @@ ALLOWED: dict[str, Any] = {
 _HOSTILE = frozenset(
     """os posix nt sys subprocess commands shutil socket runpy importlib imp ctypes code codeop pty
     webbrowser pickle _pickle cPickle marshal types inspect pdb bdb timeit pip operator io _io
-    builtins __builtin__ numpy.load numpy.fromfile numpy.loadtxt numpy.genfromtxt
+    numpy.load numpy.fromfile numpy.loadtxt numpy.genfromtxt
     torch.load torch.hub torch.jit torch.serialization.load""".split()  # noqa: SIM905
-)
-_HARMLESS = frozenset(("types.SimpleNamespace", "io.BytesIO", "_io.BytesIO")) | {
-    f"{module}.{kind}"
+) | {
+    f"{module}.{function}"
     for module in ("builtins", "__builtin__")
-    for kind in """set frozenset list dict tuple object int long float complex str unicode bool
-    slice range bytes bytearray""".split()  # noqa: SIM905
+    for function in """eval exec execfile compile open file getattr setattr delattr globals locals
+    vars input breakpoint apply reload memoryview""".split()  # noqa: SIM905
 }
+_HARMLESS = frozenset(("types.SimpleNamespace", "io.BytesIO", "_io.BytesIO"))
 
 
 class Refused(Exception):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import argparse
 import logging
 import pickle
 from pathlib import Path
@@ -30,8 +31,12 @@ from detection.model.resnet import ResNet
 from detection.weights.backbone_file import read_backbone
 from detection.weights.detectron2 import to_detectron2
 from detection.weights.initialise import check_backbone_input, initialise_backbone
+from detection.weights.mmdetection import mmdetection_name
 
 pytestmark = pytest.mark.slow
+
+ONE = torch.tensor(1)
+MODULE_LOG = argparse.Namespace(history=[1])
 
 
 def run(source: Path, output: Path, *overrides: str) -> None:
@@ -234,6 +239,39 @@ def test_a_detector_goes_in_and_out_and_comes_back_the_same(
     first, again = (Checkpoint.load(tmp_path / f"{name}.pt") for name in ("model", "again"))
     assert first.model_config == again.model_config
     assert all(torch.equal(again.weights[name], v) for name, v in first.weights.items())
+
+
+@pytest.mark.parametrize("agnostic", [False, True])
+def test_mmdetections_detector_is_the_same_network_under_other_names(
+    detector_file: tuple[Path, dict[str, Tensor]], tmp_path: Path, agnostic: bool
+) -> None:
+    run(detector_file[0], tmp_path / "ours.pt", "class_names=[dog,cat]")
+    expected = Checkpoint.load(tmp_path / "ours.pt").weights
+    theirs = {}
+    for name, value in expected.items():
+        # The background is first here, and last there; anchors have one order in both.
+        moved = value.roll(-1, dims=0) if name.startswith("roi_head.logits.") else value
+        theirs[mmdetection_name(name)] = moved
+        if name.endswith("running_var"):  # a fixed BN counts as well
+            theirs[mmdetection_name(name).replace("running_var", "num_batches_tracked")] = ONE
+    assert "roi_head.shared_head.layer4.2.bn3.bias" in theirs
+    regressed = "roi_head.bbox_head.fc_reg."
+    if agnostic:
+        theirs |= {n: v[:4] for n, v in theirs.items() if n.startswith(regressed)}
+        for kind in ("weight", "bias"):
+            every = torch.cat([expected[f"roi_head.deltas.{kind}"][:4]] * 2)
+            expected = expected | {f"roi_head.deltas.{kind}": every}
+    config = "mean=[103.53, 116.28, 123.675], std=[1.0, 1.0, 1.0], bgr_to_rgb=False, style='caffe'"
+    meta = {"cfg": config, "dataset_meta": {"classes": ("dog", "cat")}, "log": MODULE_LOG}
+    torch.save({"meta": meta, "state_dict": theirs, "message_hub": {}}, tmp_path / "mmdet.pth")
+    run(tmp_path / "mmdet.pth", tmp_path / "model.pt")
+    found = Checkpoint.load(tmp_path / "model.pt")
+    assert found.class_names == ["dog", "cat"]
+    assert found.model_config["backbone"]["norm"] == "frozen"
+    assert found.model_config["backbone"]["stride_in_1x1"] is True
+    assert found.model_config["pixels"]["order"] == "BGR"
+    assert found.weights.keys() == expected.keys()
+    assert all(torch.equal(found.weights[name], value) for name, value in expected.items())
 
 
 @pytest.mark.parametrize(
