@@ -82,10 +82,10 @@ def _weights(source: Source, preset: DetectorPreset) -> tuple[dict[str, Tensor],
         if name not in weights:
             shown = source.prefix + parameter_name(source.kind, name)
             raise ValueError(f"{source.path}: {shown} is missing")
-    return _class_specific(weights), left_out
+    return class_specific(weights), left_out
 
 
-def _class_specific(weights: dict[str, Tensor]) -> dict[str, Tensor]:
+def class_specific(weights: dict[str, Tensor]) -> dict[str, Tensor]:
     """Boxes that are regressed for all classes alike are regressed so for each of them."""
     classes = len(weights["roi_head.logits.weight"]) - 1
     for name in ("roi_head.deltas.weight", "roi_head.deltas.bias"):
