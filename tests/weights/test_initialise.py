@@ -13,10 +13,12 @@ import torchvision
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
+from detection.model.pixels import PixelFormat
 from detection.model.resnet import ResNet
 from detection.model.vgg import VGG16
 from detection.weights.backbone_file import read_backbone
-from detection.weights.initialise import initialise_backbone
+from detection.weights.initialise import check_backbone_input, initialise_backbone
+from detection.weights.input_format import MSRA, TORCHVISION
 
 
 def resnet18() -> ResNet:
@@ -75,6 +77,23 @@ def test_weights_of_another_depth_are_refused(tmp_path: Path, given: dict[str, T
         deeper = ResNet(depth=34, stride_in_1x1=False, norm="frozen", frozen_stages=[], bin_step=1)
     with pytest.raises(ValueError, match=r"resnet18\.pth does not fit the model"):
         fill(deeper, tmp_path / "resnet18.pth")
+
+
+def test_all_keys_that_a_file_needs_are_said_at_once(
+    tmp_path: Path, given: dict[str, Tensor]
+) -> None:
+    shown = {"bn1.running_mean": torch.ones(64), "bn1.running_var": torch.ones(64)}
+    torch.save(given | shown, tmp_path / "resnet18.pth")
+    with torch.device("meta"):
+        deeper = ResNet(depth=34, stride_in_1x1=False, norm="frozen", frozen_stages=[], bin_step=1)
+    file = read_backbone(tmp_path / "resnet18.pth", deeper)
+    for pixels, message in (
+        (MSRA, r"choose model/pixels=torchvision.* model\.backbone\.depth=18"),
+        (TORCHVISION, r"a ResNet-18, and the model is a ResNet-34: set model\.backbone\.depth=18"),
+    ):
+        configured = PixelFormat(order=pixels.order, mean=pixels.mean, std=pixels.std)  # type: ignore[arg-type]
+        with pytest.raises(ValueError, match=message):
+            check_backbone_input(file, pixels=configured, backbone=deeper)
 
 
 def test_a_missing_weight_is_named(tmp_path: Path, given: dict[str, Tensor]) -> None:

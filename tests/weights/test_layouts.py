@@ -315,6 +315,7 @@ def in_kind(value: Tensor, kind: torch.dtype) -> Tensor:
     return torch.tensor(float(value.flatten()[0]), dtype=kind).expand(value.shape)
 
 
+@pytest.mark.slow
 def test_the_files_of_other_precisions_and_formats(tmp_path: Path) -> None:
     for kind in (torch.float16, torch.bfloat16):
         given = {n: v.to(kind) if any(v.stride()) else in_kind(v, kind) for n, v in BODY.items()}
