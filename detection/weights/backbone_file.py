@@ -42,7 +42,7 @@ def read_backbone(path: Path, backbone: nn.Module) -> BackboneFile:
     """
     content = read_content(path)
     if is_detector(content.tree):
-        raise ValueError(f"{path}: a detector of this package, which goes into init=, not weights=")
+        raise ValueError(f"{path}: a detector of this package goes into init=, not weights=")
     if is_classifier(content.tree):
         config = content.tree["model_config"]
         return _file(
