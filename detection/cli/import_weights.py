@@ -1,8 +1,9 @@
 """Imports weights: python tools/import_weights.py source=R-50.pkl output=r50.pt
 
-source may be an ImageNet ResNet of MSRA (.pkl), torchvision (.pth, .safetensors), detectron2 (.pkl)
-or MoCo (.pth.tar, or its converted .pkl); a Faster R-CNN C4 of detectron2 (.pkl, .pth); or a
-checkpoint of ours.  Which of them is found out from its contents; nothing in the file is run.
+source may be an ImageNet ResNet in one of the layouts of docs/weights.md (MSRA, torchvision, timm,
+detectron2, MoCo, DINO ...); a Faster R-CNN C4 of detectron2 or mmdetection; or a checkpoint of
+ours.  Which of them is found out from its contents; nothing in the file is run.  Where it holds
+several networks, the log says which is taken, and entry= chooses another.
 
 output is a checkpoint: of a detector for test_net.py checkpoint=, detect.py and train_net.py init=;
 of a backbone for train_net.py weights=.  It carries the pixel format and the stride.  With
@@ -42,6 +43,7 @@ def main(config: DictConfig) -> None:
         pixels=None if config.pixels is None else _pixels(config.pixels),
         stride_in_1x1=None if config.stride_in_1x1 is None else bool(config.stride_in_1x1),
         class_names=None if config.class_names is None else list(config.class_names),
+        entry=None if config.entry is None else str(config.entry),
     )
     if config.to == "detectron2":
         content = as_detectron2(checkpoint, source=source)

@@ -46,7 +46,7 @@ def check_architecture(
         model,
         weights,
         source=str(source.path),
-        show=lambda ours: f"{parameter_name(source.kind, ours)} ({ours})",
+        show=lambda ours: f"{source.prefix}{parameter_name(source.kind, ours)} ({ours})",
     )
 
 

@@ -19,6 +19,7 @@ from detection.weights.input_format import (
     GivenInput,
     InputFormat,
     from_description,
+    of_pixel_buffers,
     reads_large_pixels,
 )
 from detection.weights.parameter_names import classifier_weights
@@ -45,6 +46,11 @@ def import_backbone(
     Raises ValueError, naming the file and the parameter, if the file is no ResNet of the paper, or
     if the input of the network cannot be told.
     """
+    if source.kind == "torchvision's VGG":
+        raise ValueError(
+            f"{source.path}: VGG's convolutions, which go into weights= as they are; only ResNets "
+            "are imported"
+        )
     weights, left_out = classifier_weights(source)
     found = given.completed(lambda: input_format(source, weights))
     num_classes = len(weights["fc.weight"]) if "fc.weight" in weights else None
@@ -79,19 +85,19 @@ def input_format(source: Source, weights: Mapping[str, Tensor]) -> InputFormat:
     """
     if source.kind == "msra":
         return MSRA
-    described = from_description(source.described)
+    described = from_description(source.described) or of_pixel_buffers(source.weights)
     if described:
         return described
     backbone = {name.removeprefix("backbone."): value for name, value in weights.items()}
     large = reads_large_pixels(backbone)
-    if large is None and source.kind != "moco":
+    if large is None and "encoder_q." not in source.prefix:  # MoCo's are known
         raise ValueError(
             f"{source.path}: its BN was never trained, or is folded, so nothing in it tells "
             "what its pixels were: give pixels= (torchvision, msra, detectron2) and stride_in_1x1="
         )
     if not large:
         return TORCHVISION
-    if source.kind == "detectron2 backbone":
+    if source.kind in ("detectron2 backbone", "detectron2 detector", "mmdetection detector"):
         return MSRA
     raise ValueError(
         f"{source.path}: has {source.kind}'s names, but its conv1 was trained on pixels of 0 ... "

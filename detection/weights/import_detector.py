@@ -1,4 +1,4 @@
-"""A file with detectron2's Faster R-CNN C4 -> the checkpoint of a detector."""
+"""A file with a Faster R-CNN C4 of detectron2 or mmdetection -> the checkpoint of a detector."""
 
 from __future__ import annotations
 
@@ -15,9 +15,12 @@ from detection.build import build
 from detection.checkpoint import Checkpoint
 from detection.data.formats.voc import VOC_CLASSES
 from detection.weights.architecture import check_architecture, resnet_depth
-from detection.weights.detectron2 import detectron2_name, from_detectron2
+from detection.weights.detectron2 import from_detectron2
+from detection.weights.import_backbone import input_format
 from detection.weights.import_log import log_import
-from detection.weights.input_format import GivenInput, InputFormat
+from detection.weights.input_format import GivenInput, InputFormat, of_pixel_buffers
+from detection.weights.mmdetection import from_mmdetection
+from detection.weights.parameter_names import parameter_name
 from detection.weights.source import Source
 
 
@@ -43,11 +46,11 @@ def import_detector(
 ) -> Checkpoint:
     """The detector with its classes, pixels and stride.
 
-    ``class_names``: in the file's order; None if the classes are COCO's 80 or VOC's 20.
+    ``class_names``: in the file's order; None if the file says them, or they are COCO's or VOC's.
     Raises ValueError, naming the file and the parameter, if the file is no such detector.
     """
     weights, left_out = _weights(source, preset)
-    found = given.completed(lambda: _input_format(source, preset))
+    found = given.completed(lambda: _input_format(source, preset, weights))
     model_config = _model_config(source, preset, weights, found)
     _check_anchors(source, model_config)
     check_architecture(model_config, weights, source=source)
@@ -67,15 +70,28 @@ def _weights(source: Source, preset: DetectorPreset) -> tuple[dict[str, Tensor],
     """(weights under our names, the names left out)."""
     anchors = preset.model["rpn"]["anchors"]
     try:
-        weights, left_out = from_detectron2(
-            source.weights, sizes=len(anchors["sizes"]), ratios=len(anchors["aspect_ratios"])
-        )
+        if source.kind == "mmdetection detector":
+            weights, left_out = from_mmdetection(source.weights)
+        else:
+            weights, left_out = from_detectron2(
+                source.weights, sizes=len(anchors["sizes"]), ratios=len(anchors["aspect_ratios"])
+            )
     except ValueError as error:
         raise ValueError(f"{source.path}: {error}") from None
     for name in ("roi_head.logits.weight", "rpn.conv.weight"):
         if name not in weights:
-            raise ValueError(f"{source.path}: {detectron2_name(name)} is missing")
-    return weights, left_out
+            shown = source.prefix + parameter_name(source.kind, name)
+            raise ValueError(f"{source.path}: {shown} is missing")
+    return class_specific(weights), left_out
+
+
+def class_specific(weights: dict[str, Tensor]) -> dict[str, Tensor]:
+    """Boxes that are regressed for all classes alike are regressed so for each of them."""
+    classes = len(weights["roi_head.logits.weight"]) - 1
+    for name in ("roi_head.deltas.weight", "roi_head.deltas.bias"):
+        if name in weights and len(weights[name]) == 4 < 4 * classes:
+            weights[name] = torch.cat([weights[name]] * classes)
+    return weights
 
 
 def _model_config(
@@ -101,18 +117,17 @@ def _model_config(
     return config
 
 
-def _input_format(source: Source, preset: DetectorPreset) -> InputFormat:
-    """The pixels of the file, or else of the preset.  The stride follows from them."""
+def _input_format(
+    source: Source, preset: DetectorPreset, weights: dict[str, Tensor]
+) -> InputFormat:
+    """The pixels of the file, or else what its numbers say, or else those of the preset."""
+    if source.kind == "mmdetection detector":
+        return input_format(source, weights)
     pixels = preset.model["pixels"]
-    mean = source.weights.get("pixel_mean", torch.tensor(pixels["mean"])).flatten().tolist()
-    std = source.weights.get("pixel_std", torch.tensor(pixels["std"])).flatten().tolist()
-    mean, std = ([round(float(value), 4) for value in values] for values in (mean, std))
-    # ImageNet's mean has more red than blue, which shows the order.
-    blue_first = mean[0] <= mean[2]
-    normalised = min(std) > 2
-    return InputFormat(
-        order="BGR" if blue_first else "RGB", mean=mean, std=std, stride_in_1x1=not normalised
-    )
+    buffers = {f"pixel_{name}": torch.tensor(pixels[name]) for name in ("mean", "std")}
+    found = of_pixel_buffers(buffers | source.weights)
+    assert found is not None
+    return found
 
 
 def _check_anchors(source: Source, model_config: Mapping[str, Any]) -> None:
@@ -143,8 +158,11 @@ def _classes(
         if len(names) != number:
             raise ValueError(f"class_names has {len(names)} names, the file {number} classes")
         return names, list(range(1, number + 1))
-    if number == len(coco_ids):
+    said = source.class_names
+    if number == len(coco_ids) and said in (None, tuple(coco[i] for i in coco_ids)):
         return [coco[i] for i in coco_ids], coco_ids
+    if said is not None and len(said) == number:
+        return list(said), list(range(1, number + 1))
     if number == len(VOC_CLASSES):
         return list(VOC_CLASSES), list(range(1, number + 1))
     raise ValueError(

@@ -10,14 +10,14 @@ from typing import Any
 from detection.checkpoint import (
     Checkpoint,
     ClassifierCheckpoint,
-    is_checkpoint,
     is_classifier,
-    load_plain,
+    is_detector,
 )
+from detection.weights.file_content import read_content
 from detection.weights.import_backbone import ClassifierPreset, import_backbone
 from detection.weights.import_detector import DetectorPreset, import_detector
 from detection.weights.input_format import GivenInput
-from detection.weights.source import open_source
+from detection.weights.source import recognise
 
 log = logging.getLogger(__name__)
 
@@ -30,26 +30,31 @@ def import_weights(
     pixels: Mapping[str, Any] | None,
     stride_in_1x1: bool | None,
     class_names: Sequence[str] | None,
+    entry: str | None = None,
 ) -> Checkpoint | ClassifierCheckpoint:
     """Recognises a file by its contents, and never runs code in it.
 
-    ``path``: an ImageNet ResNet of MSRA, torchvision, detectron2 or MoCo; a Faster R-CNN C4 of
-    detectron2; or a checkpoint of this package, which is returned unchanged.
+    ``path``: an ImageNet ResNet in one of the layouts of docs/weights.md; a Faster R-CNN C4 of
+    detectron2 or mmdetection; or a checkpoint of this package, which is returned unchanged.
     ``detector``, ``classifier``: return what the file does not hold; only the one that is needed
     is called.
     ``pixels``: "order", "mean" and "std" as in PixelFormat.  None: as in the file.
     ``stride_in_1x1``: as in ResNet.  None: as in the file.
-    ``class_names``: a detector's, in the file's order.  None: COCO's 80 or VOC's 20, by number.
+    ``class_names``: a detector's, in the file's order.  None: the file's own, COCO's or VOC's.
+    ``entry``: which network of the file, by its name or a part of it.  None: see
+    :func:`detection.weights.layouts.choose`.
 
     The log says what was found and left out.  Raises FileNotFoundError, or ValueError that names
     the file and what is missing, unknown or misshapen in it.
     """
-    if is_checkpoint(path):
-        kind = ClassifierCheckpoint if is_classifier(load_plain(path)) else Checkpoint
-        return kind.load(path)
-    source = open_source(path)
+    content = read_content(path)
+    if is_detector(content.tree):
+        return Checkpoint.load(path)
+    if is_classifier(content.tree):
+        return ClassifierCheckpoint.load(path)
+    source = recognise(content, entry=entry)
     log.info("%s: %s, %d tensors", path, source.kind, len(source.weights))
     given = GivenInput(pixels=pixels, stride_in_1x1=stride_in_1x1)
-    if source.kind == "detectron2 detector":
+    if source.kind.endswith("detector"):
         return import_detector(source, preset=detector(), given=given, class_names=class_names)
     return import_backbone(source, preset=classifier(), given=given)

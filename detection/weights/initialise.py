@@ -7,26 +7,21 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from torch import Tensor, nn
+from torch import nn
 
-from detection import safetensors_file
-from detection.checkpoint import (
-    Checkpoint,
-    backbone_of_classifier,
-    is_classifier,
-    load_plain,
-    load_weights,
-)
+from detection.checkpoint import Checkpoint, load_weights
 from detection.model.faster_rcnn import FasterRCNN
+from detection.weights.architecture import resnet_depth
+from detection.weights.backbone_file import BackboneFile, read_backbone
 from detection.weights.by_name import weights_file
+from detection.weights.class_rows import match_classes, move_rows
+from detection.weights.import_log import listed
 from detection.weights.input_format import (
     InputFormat,
     Pixels,
     check_input_format,
     check_pixel_scale,
-    from_description,
 )
-from detection.weights.torchvision import from_torchvision
 
 log = logging.getLogger(__name__)
 
@@ -37,9 +32,8 @@ class InitialWeights:
 
     ``backbone``: a file of an ImageNet network.  ``detector``: a checkpoint of a whole detector.
     Neither: random weights.  Both may be names, see :func:`detection.weights.by_name.weights_file`.
-    ``new_classes``: whether ``detector`` may know other classes; the head's layers that depend on
-    them keep their random weights then.
-    Raises ValueError if both are given.
+    ``new_classes``: whether ``detector`` may know none of the data set's classes.
+    Raises ValueError if both are given, or ``new_classes`` without ``detector``.
     """
 
     backbone: Path | None
@@ -49,6 +43,11 @@ class InitialWeights:
     def __post_init__(self) -> None:
         if self.backbone and self.detector:
             raise ValueError("weights= (a backbone) and init= (a detector) exclude each other")
+        if self.new_classes and not self.detector:
+            raise ValueError(
+                "init_new_classes=true says that the detector of init= may know none of the data "
+                "set's classes, and no init= is given: give it, or leave init_new_classes out"
+            )
 
     def load_into(self, model: FasterRCNN, class_names: Sequence[str]) -> tuple[str, ...]:
         """Fills ``model``, a detector of ``class_names``; returns which networks were trained.
@@ -57,16 +56,13 @@ class InitialWeights:
         or the pixels that it is configured for.
         """
         if self.detector:
-            path = weights_file(self.detector, kind="detector")
-            return self._load_detector(model, class_names, path)
+            detector = weights_file(self.detector, kind="detector")
+            return self._load_detector(model, class_names, detector)
         if self.backbone:
             path = weights_file(self.backbone, kind="backbone")
-            check_backbone_input(
-                path,
-                pixels=model.pixels,
-                backbone=model.backbone,  # type: ignore[arg-type]
-            )
-            initialise_backbone(model.backbone, path)  # type: ignore[arg-type]
+            file = read_backbone(path, model.backbone)  # type: ignore[arg-type]
+            check_backbone_input(file, pixels=model.pixels, backbone=model.backbone)  # type: ignore[arg-type]
+            initialise_backbone(model.backbone, file)  # type: ignore[arg-type]
         else:
             log.warning("no weights= given: training starts from random weights")
         return ()
@@ -75,20 +71,16 @@ class InitialWeights:
         self, model: FasterRCNN, class_names: Sequence[str], path: Path
     ) -> tuple[str, ...]:
         given = Checkpoint.load(path)
-        weights = given.weights
-        if self.new_classes:
-            of_classes = tuple(f"roi_head.{layer}." for layer in model.roi_head.class_layers)
-            random = model.state_dict()
-            weights = {
-                name: random[name] if name.startswith(of_classes) else value
-                for name, value in weights.items()
-            }
-        elif list(given.class_names) != list(class_names):
+        match = match_classes(given.class_names, class_names)
+        if not match.known and not self.new_classes:
             raise ValueError(
-                f"{path} knows the classes {', '.join(given.class_names)}; the data set has "
-                f"{', '.join(class_names)}: to learn these on the other's layers, set "
-                "init_new_classes=true"
+                f"{path} knows none of the data set's classes ({', '.join(class_names)}), but "
+                f"{', '.join(given.class_names)}: if that is meant, set init_new_classes=true; "
+                "their layers start anew then"
             )
+        if list(given.class_names) != list(class_names):
+            log.info("%s: %s", path, match)
+        weights = move_rows(given, model, match, source=path)
         load_weights(model, weights, source=str(path))
         check_input_format(
             InputFormat.of_model(given.model_config, given.weights),
@@ -96,84 +88,60 @@ class InitialWeights:
             backbone=model.backbone,
             source=str(path),
         )
-        untrained = ("fast_rcnn",) if self.new_classes else ()
+        untrained = ("fast_rcnn",) if match.new else ()
         return tuple(network for network in given.trained if network not in untrained)
 
 
-def read_weights(path: Path) -> dict[str, Tensor]:
-    """A state dict out of a .safetensors or .pth/.pt file; nothing in the file is executed.
+def check_backbone_input(file: BackboneFile, *, pixels: Pixels, backbone: nn.Module) -> None:
+    """Raises ValueError if a model reads other input than the weights in ``file`` were trained on.
 
-    Of a classifier's checkpoint it is the backbone's part.
+    An imported file says what that was, others may; else the numbers tell the scale of the pixels.
+    The error has all the keys that the file needs, the depth of a ResNet as well.
     """
-    _check_is_file(path)
-    weights = backbone_of_classifier(load_plain(path))
-    if not isinstance(weights, dict) or not all(isinstance(v, Tensor) for v in weights.values()):
-        raise ValueError(
-            f"{path}: weights= takes a state dict, names -> tensors, of an ImageNet network, or "
-            "what tools/import_weights.py makes of one; a detector of this package goes into init="
-        )
-    return weights
-
-
-def _check_is_file(path: Path) -> None:
-    if not path.is_file():
-        kind = "a folder" if path.is_dir() else "no such file of weights"
-        raise FileNotFoundError(f"{path}: {kind}; weights= takes a .safetensors, .pth or .pt file")
-
-
-def check_backbone_input(path: Path, *, pixels: Pixels, backbone: nn.Module) -> None:
-    """Raises ValueError if a model reads other input than the weights in ``path`` were trained on.
-
-    An imported file says what that was, a safetensors file may; of others the numbers tell the
-    scale of the pixels, if their names are torchvision's or ours.
-    """
-    _check_is_file(path)
-    described = None
-    if is_classifier(content := load_plain(path)):
-        described = InputFormat.of_model(content["model_config"], content["weights"])
-    elif path.suffix == safetensors_file.SUFFIX:
-        described = from_description(safetensors_file.metadata(path))
-    if described:
-        check_input_format(described, pixels=pixels, backbone=backbone, source=str(path))
-    else:
-        weights = _in_our_names(read_weights(path), backbone, path)[0]
-        check_pixel_scale(weights, pixels=pixels, source=str(path))
-
-
-def _in_our_names(
-    weights: dict[str, Tensor], backbone: nn.Module, path: Path
-) -> tuple[dict[str, Tensor], list[str]]:
-    """(our names, the names left out); torchvision's names are translated."""
-    if weights.keys() <= backbone.state_dict().keys():
-        return weights, []
+    source = str(file.path)
+    depth = _depth_of(backbone)
+    deeper = (
+        f"model.backbone.depth={file.depth}" if depth and file.depth not in (None, depth) else ""
+    )
     try:
-        return from_torchvision(weights)
+        check_pixel_scale(file.weights, pixels=pixels, source=source)
+        if file.input:
+            check_input_format(file.input, pixels=pixels, backbone=backbone, source=source)
     except ValueError as error:
-        raise ValueError(f"{path}: {error}") from None
+        raise ValueError(f"{error} {deeper}".rstrip()) from None
+    if deeper:
+        raise ValueError(
+            f"{source}: a ResNet-{file.depth}, and the model is a ResNet-{depth}: set {deeper}"
+        )
 
 
-def initialise_backbone(backbone: nn.Module, path: Path) -> None:
-    """Loads ``path`` into ``backbone``: our own names, or torchvision's.
+def _depth_of(backbone: nn.Module) -> int | None:
+    try:
+        return resnet_depth(backbone.state_dict(), path=Path("the model"))
+    except ValueError:
+        return None
+
+
+def initialise_backbone(backbone: nn.Module, file: BackboneFile) -> None:
+    """Loads ``file`` into ``backbone``.
 
     Every parameter must be there, but for those that pre-training does not know: VGG-16's fc6 and
     fc7 (files of its convolutions alone are common), a BN behind conv5, and BN's batch counters.
     They keep their initialisation (said in the log).
     """
-    weights = {name: value.float() for name, value in read_weights(path).items()}
-    weights, left_out = _in_our_names(weights, backbone, path)
+    own = backbone.state_dict()
     fresh = [
         name
-        for name in backbone.state_dict()
-        if name not in weights
+        for name in own
+        if name not in file.weights
         and (name.startswith(("fc6.", "fc7.", "conv5_bn.")) or name.endswith("num_batches_tracked"))
     ]
-    for name in fresh:
-        weights[name] = backbone.state_dict()[name]
-    load_weights(backbone, weights, source=str(path))
+    weights = file.weights | {name: own[name] for name in fresh}
+    load_weights(backbone, weights, source=str(file.path))
     log.info(
         "%s: %d tensors into the backbone%s%s",
-        path,
-        len(weights) - len(fresh),
-        f"; left out: {', '.join(left_out)}" if left_out else "",
-        f"; not in the file: {', '.join(fresh)}" if fresh else "",
+        file.path,
+        len(file.weights),
+        f"; left out: {listed(file.left_out)}" if file.left_out else "",
+        f"; not in the file: {listed(fresh)}" if fresh else "",
     )

@@ -200,6 +200,26 @@ def from_description(described: Mapping[str, str]) -> InputFormat | None:
     )
 
 
+def of_pixel_buffers(weights: Mapping[str, Tensor]) -> InputFormat | None:
+    """From ``pixel_mean`` and ``pixel_std`` of a detectron2 detector; None if they are not there.
+
+    ImageNet's mean has more red than blue, which shows the order.  The stride follows: detectron2's
+    networks stride in the 1x1 convolution where the pixels are not divided by their deviation.
+    """
+    if not {"pixel_mean", "pixel_std"} <= weights.keys():
+        return None
+    mean, std = (
+        [round(float(value), 4) for value in weights[name].flatten().tolist()]
+        for name in ("pixel_mean", "pixel_std")
+    )
+    return InputFormat(
+        order="BGR" if mean[0] <= mean[2] else "RGB",
+        mean=mean,
+        std=std,
+        stride_in_1x1=min(std) <= 2,
+    )
+
+
 def _numbers(text: str, word: str) -> list[float]:
     """The numbers that follow ``word``: "mean subtracted 1 2 3" -> 1, 2, 3."""
     found = re.search(rf"\b{word}\b[a-z: ]*((?:\d+(?:\.\d+)?[ /]*)+)", text)

@@ -16,6 +16,7 @@ from detection.classification.bn_statistics import freeze_statistics
 from detection.classification.classifier import Classifier
 from detection.model.pixels import PerPixelMean, PixelFormat
 from detection.model.resnet import ResNet
+from detection.weights.backbone_file import read_backbone
 from detection.weights.initialise import check_backbone_input, initialise_backbone
 
 
@@ -92,7 +93,7 @@ def test_the_frozen_backbone_of_a_detector_is_the_same_function(
     classifier = build_classifier(shortcut).eval()
     with_random_bn(classifier)
     frozen = build_resnet("frozen", shortcut)
-    initialise_backbone(frozen, save(classifier, tmp_path / "best.pt"))
+    initialise_backbone(frozen, read_backbone(save(classifier, tmp_path / "best.pt"), frozen))
     x = torch.randn(2, 3, 64, 64)
     with torch.no_grad():
         torch.testing.assert_close(frozen(x), classifier.backbone(x), rtol=1e-4, atol=1e-4)
@@ -102,7 +103,7 @@ def test_exact_statistics_reach_the_detector(images: Tensor, tmp_path: Path) -> 
     classifier = build_classifier()
     freeze_statistics(classifier, [images], forward=classifier.logits)
     frozen = build_resnet("frozen")
-    initialise_backbone(frozen, save(classifier, tmp_path / "best.pt"))
+    initialise_backbone(frozen, read_backbone(save(classifier, tmp_path / "best.pt"), frozen))
     expected = classifier.pixels.normalise(images)
     mean = F.conv2d(expected, frozen.conv1.conv.weight, stride=2, padding=3).mean((0, 2, 3))
     torch.testing.assert_close(frozen.conv1.bn.running_mean, mean.detach(), rtol=1e-4, atol=1e-5)
@@ -110,8 +111,10 @@ def test_exact_statistics_reach_the_detector(images: Tensor, tmp_path: Path) -> 
 
 def test_another_architecture_is_refused(tmp_path: Path) -> None:
     path = save(build_classifier("none"), tmp_path / "plain.pt")
+    frozen = build_resnet("frozen")
+    file = read_backbone(path, frozen)
     with pytest.raises(ValueError, match="another architecture"):
-        initialise_backbone(build_resnet("frozen"), path)
+        initialise_backbone(frozen, file)
 
 
 def test_of_a_mean_image_the_detector_must_subtract_the_mean_colour(tmp_path: Path) -> None:
@@ -125,10 +128,11 @@ def test_of_a_mean_image_the_detector_must_subtract_the_mean_colour(tmp_path: Pa
     ).save(path)
     backbone = build_resnet("frozen")
     same = PixelFormat(order="BGR", mean=mean.tolist(), std=[1.0] * 3)
-    check_backbone_input(path, pixels=same, backbone=backbone)
+    file = read_backbone(path, backbone)
+    check_backbone_input(file, pixels=same, backbone=backbone)
     other = PixelFormat(order="BGR", mean=[100.0, 110.0, 125.0], std=[1.0] * 3)
     with pytest.raises(ValueError, match=r"model\.pixels\.mean=\[100,110,120\]"):
-        check_backbone_input(path, pixels=other, backbone=backbone)
+        check_backbone_input(file, pixels=other, backbone=backbone)
 
 
 def test_a_classifier_is_no_detector(tmp_path: Path) -> None:

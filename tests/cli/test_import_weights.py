@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import argparse
 import logging
 import pickle
 from pathlib import Path
@@ -27,10 +28,16 @@ from detection.data.image import read_image
 from detection.inference.detector import Detector
 from detection.model.frozen_bn import fold
 from detection.model.resnet import ResNet
+from detection.weights.backbone_file import read_backbone
 from detection.weights.detectron2 import to_detectron2
-from detection.weights.initialise import check_backbone_input, initialise_backbone, read_weights
+from detection.weights.import_detector import class_specific
+from detection.weights.initialise import check_backbone_input, initialise_backbone
+from detection.weights.mmdetection import mmdetection_name
 
 pytestmark = pytest.mark.slow
+
+ONE = torch.tensor(1)
+MODULE_LOG = argparse.Namespace(history=[1])
 
 
 def run(source: Path, output: Path, *overrides: str) -> None:
@@ -84,14 +91,15 @@ def test_an_imported_backbone_goes_into_weights_and_brings_its_pixels(
     given = torch.load(resnet18, weights_only=True)
     for norm in ("frozen", "trained_extra"):
         own = backbone(norm=norm)
-        initialise_backbone(own, path)
+        initialise_backbone(own, read_backbone(path, own))
         assert torch.equal(own.conv1.conv.weight, given["conv1.weight"])
         assert torch.equal(own.conv5[1].conv_b.bn.bias, given["layer4.1.bn2.bias"])
     model = ClassifierCheckpoint.load(path).build_model()
-    check_backbone_input(path, pixels=model.pixels, backbone=own)  # type: ignore[arg-type]
+    file = read_backbone(path, own)
+    check_backbone_input(file, pixels=model.pixels, backbone=own)  # type: ignore[arg-type]
     model.pixels.order = "BGR"
     with pytest.raises(ValueError, match=r"model\.pt was trained on other input") as error:
-        check_backbone_input(path, pixels=model.pixels, backbone=own)  # type: ignore[arg-type]
+        check_backbone_input(file, pixels=model.pixels, backbone=own)  # type: ignore[arg-type]
     assert "model.pixels.order=RGB model.pixels.mean=[123.675,116.28,103.53]" in str(error.value)
 
 
@@ -156,7 +164,7 @@ def test_msras_pickle_is_recognised_with_depth_pixels_and_stride(
     assert config["pixels"]["mean"] == [103.53, 116.28, 123.675]
     assert config["pixels"]["std"] == [1, 1, 1]
     assert checkpoint.class_names == ResNet50_Weights.IMAGENET1K_V1.meta["categories"]
-    own = read_weights(tmp_path / "r50.pt")
+    own = read_backbone(tmp_path / "r50.pt", backbone(50)).weights
     assert float(own["conv4.5.conv_b.bn.bias"][0]) == 3
     # All but conv1's bias: 53 convolutions and their scales and shifts, and fc.
     assert len(weights) == 3 * 53 + 1 + 2
@@ -232,6 +240,40 @@ def test_a_detector_goes_in_and_out_and_comes_back_the_same(
     first, again = (Checkpoint.load(tmp_path / f"{name}.pt") for name in ("model", "again"))
     assert first.model_config == again.model_config
     assert all(torch.equal(again.weights[name], v) for name, v in first.weights.items())
+
+
+def test_boxes_regressed_for_all_classes_alike_are_so_for_each() -> None:
+    deltas = torch.randn(4, 3)
+    found = class_specific(
+        {"roi_head.logits.weight": torch.ones(3, 3), "roi_head.deltas.weight": deltas}
+    )
+    assert torch.equal(found["roi_head.deltas.weight"], torch.cat([deltas, deltas]))
+
+
+def test_mmdetections_detector_is_the_same_network_under_other_names(
+    detector_file: tuple[Path, dict[str, Tensor]], tmp_path: Path
+) -> None:
+    run(detector_file[0], tmp_path / "ours.pt", "class_names=[dog,cat]")
+    expected = Checkpoint.load(tmp_path / "ours.pt").weights
+    theirs = {}
+    for name, value in expected.items():
+        # The background is first here, and last there; anchors have one order in both.
+        moved = value.roll(-1, dims=0) if name.startswith("roi_head.logits.") else value
+        theirs[mmdetection_name(name)] = moved
+        if name.endswith("running_var"):  # a fixed BN counts as well
+            theirs[mmdetection_name(name).replace("running_var", "num_batches_tracked")] = ONE
+    assert "roi_head.shared_head.layer4.2.bn3.bias" in theirs
+    config = "mean=[103.53, 116.28, 123.675], std=[1.0, 1.0, 1.0], bgr_to_rgb=False, style='caffe'"
+    meta = {"cfg": config, "dataset_meta": {"classes": ("dog", "cat")}, "log": MODULE_LOG}
+    torch.save({"meta": meta, "state_dict": theirs, "message_hub": {}}, tmp_path / "mmdet.pth")
+    run(tmp_path / "mmdet.pth", tmp_path / "model.pt")
+    found = Checkpoint.load(tmp_path / "model.pt")
+    assert found.class_names == ["dog", "cat"]
+    assert found.model_config["backbone"]["norm"] == "frozen"
+    assert found.model_config["backbone"]["stride_in_1x1"] is True
+    assert found.model_config["pixels"]["order"] == "BGR"
+    assert found.weights.keys() == expected.keys()
+    assert all(torch.equal(found.weights[name], value) for name, value in expected.items())
 
 
 @pytest.mark.parametrize(

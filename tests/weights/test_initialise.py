@@ -13,13 +13,20 @@ import torchvision
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
+from detection.model.pixels import PixelFormat
 from detection.model.resnet import ResNet
 from detection.model.vgg import VGG16
-from detection.weights.initialise import initialise_backbone, read_weights
+from detection.weights.backbone_file import read_backbone
+from detection.weights.initialise import check_backbone_input, initialise_backbone
+from detection.weights.input_format import MSRA, TORCHVISION
 
 
 def resnet18() -> ResNet:
     return ResNet(depth=18, stride_in_1x1=False, norm="frozen", frozen_stages=[], bin_step=1)
+
+
+def fill(backbone: torch.nn.Module, path: Path) -> None:
+    initialise_backbone(backbone, read_backbone(path, backbone))
 
 
 @pytest.fixture(scope="module")
@@ -38,7 +45,7 @@ def test_torchvisions_weights_are_loaded_from_either_kind_of_file(
         torch.save(given, path)
     own = resnet18()
     with caplog.at_level(logging.INFO):
-        initialise_backbone(own, path)
+        fill(own, path)
     assert torch.equal(own.conv1.conv.weight, given["conv1.weight"])
     assert torch.equal(own.conv5[1].conv_b.bn.running_var, given["layer4.1.bn2.running_var"])
     # 20 convolutions and 20 times four entries of BN.
@@ -50,7 +57,7 @@ def test_torchvisions_weights_are_loaded_from_either_kind_of_file(
 def test_our_own_names_are_taken_as_they_are(tmp_path: Path) -> None:
     first, second = resnet18(), resnet18()
     torch.save(first.state_dict(), tmp_path / "own.pt")
-    initialise_backbone(second, tmp_path / "own.pt")
+    fill(second, tmp_path / "own.pt")
     for name, value in first.state_dict().items():
         assert torch.equal(second.state_dict()[name], value)
 
@@ -59,7 +66,7 @@ def test_half_precision_becomes_single(tmp_path: Path, given: dict[str, Tensor])
     half = {name: value.half() if value.ndim == 4 else value for name, value in given.items()}
     torch.save(half, tmp_path / "half.pth")
     own = resnet18()
-    initialise_backbone(own, tmp_path / "half.pth")
+    fill(own, tmp_path / "half.pth")
     assert own.conv1.conv.weight.dtype == torch.float32
     assert torch.equal(own.conv1.conv.weight, given["conv1.weight"].half().float())
 
@@ -69,22 +76,39 @@ def test_weights_of_another_depth_are_refused(tmp_path: Path, given: dict[str, T
     with torch.device("meta"):
         deeper = ResNet(depth=34, stride_in_1x1=False, norm="frozen", frozen_stages=[], bin_step=1)
     with pytest.raises(ValueError, match=r"resnet18\.pth does not fit the model"):
-        initialise_backbone(deeper, tmp_path / "resnet18.pth")
+        fill(deeper, tmp_path / "resnet18.pth")
+
+
+def test_all_keys_that_a_file_needs_are_said_at_once(
+    tmp_path: Path, given: dict[str, Tensor]
+) -> None:
+    shown = {"bn1.running_mean": torch.ones(64), "bn1.running_var": torch.ones(64)}
+    torch.save(given | shown, tmp_path / "resnet18.pth")
+    with torch.device("meta"):
+        deeper = ResNet(depth=34, stride_in_1x1=False, norm="frozen", frozen_stages=[], bin_step=1)
+    file = read_backbone(tmp_path / "resnet18.pth", deeper)
+    for pixels, message in (
+        (MSRA, r"choose model/pixels=torchvision.* model\.backbone\.depth=18"),
+        (TORCHVISION, r"a ResNet-18, and the model is a ResNet-34: set model\.backbone\.depth=18"),
+    ):
+        configured = PixelFormat(order=pixels.order, mean=pixels.mean, std=pixels.std)  # type: ignore[arg-type]
+        with pytest.raises(ValueError, match=message):
+            check_backbone_input(file, pixels=configured, backbone=deeper)
 
 
 def test_a_missing_weight_is_named(tmp_path: Path, given: dict[str, Tensor]) -> None:
     fewer = {name: value for name, value in given.items() if name != "layer4.1.conv2.weight"}
     torch.save(fewer, tmp_path / "fewer.pth")
     with pytest.raises(ValueError, match=r"conv5\.1\.conv_b\.conv\.weight is missing"):
-        initialise_backbone(resnet18(), tmp_path / "fewer.pth")
+        fill(resnet18(), tmp_path / "fewer.pth")
 
 
 def test_an_unknown_name_is_an_error_that_names_the_file(
     tmp_path: Path, given: dict[str, Tensor]
 ) -> None:
-    torch.save(given | {"head.weight": torch.ones(1)}, tmp_path / "more.pth")
-    with pytest.raises(ValueError, match=r"more\.pth: 'head\.weight' is no parameter"):
-        initialise_backbone(resnet18(), tmp_path / "more.pth")
+    torch.save(given | {"layer4.1.se.weight": torch.ones(1)}, tmp_path / "more.pth")
+    with pytest.raises(ValueError, match=r"more\.pth: 'layer4\.1\.se\.weight' is no parameter"):
+        fill(resnet18(), tmp_path / "more.pth")
 
 
 def test_vggs_fc_layers_may_be_missing_and_keep_their_values(
@@ -95,7 +119,7 @@ def test_vggs_fc_layers_may_be_missing_and_keep_their_values(
     own = VGG16(frozen_stages=[], dropout=0.5, pooled_size=1)
     fc6 = own.fc6.weight.clone()
     with caplog.at_level(logging.INFO):
-        initialise_backbone(own, tmp_path / "vgg.safetensors")
+        fill(own, tmp_path / "vgg.safetensors")
     assert torch.equal(own.conv5[2].weight, features["features.28.weight"])
     assert torch.equal(own.fc6.weight, fc6)
     assert "26 tensors into the backbone" in caplog.text  # 13 weights and 13 biases
@@ -118,7 +142,7 @@ class _MakesFolder:
 def test_code_in_a_file_of_weights_is_not_run(tmp_path: Path) -> None:
     torch.save({"conv1.weight": _MakesFolder(tmp_path / "was_run")}, tmp_path / "evil.pth")
     with pytest.raises(ValueError, match=r"evil\.pth"):
-        read_weights(tmp_path / "evil.pth")
+        read_backbone(tmp_path / "evil.pth", resnet18())
     assert not (tmp_path / "was_run").exists()
 
 
@@ -127,18 +151,27 @@ def test_code_in_a_file_of_weights_is_not_run(tmp_path: Path) -> None:
 def test_a_file_that_holds_no_weights_is_named(tmp_path: Path, name: str, content: bytes) -> None:
     (tmp_path / name).write_bytes(content)
     with pytest.raises(ValueError, match=f"{name}: not a readable file of weights"):
-        read_weights(tmp_path / name)
+        read_backbone(tmp_path / name, resnet18())
 
 
-def test_a_file_of_something_else_is_named(tmp_path: Path) -> None:
-    torch.save({"model": {"conv1.weight": torch.ones(1)}}, tmp_path / "nested.pth")
-    with pytest.raises(ValueError, match=r"nested\.pth: weights= takes a state dict"):
-        read_weights(tmp_path / "nested.pth")
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        ({"net": {"blocks.0.attn.w": torch.ones(1)}}, r"it holds net: blocks\.0\.attn\.w"),
+        (torch.nn.Linear(1, 1), "a pickled torch.nn.modules.linear.Linear, .* its state_dict"),
+        ({"model": torch.nn.Linear(1, 1)}, "model is a pickled torch.nn.modules.linear.Linear"),
+        (3, "holds a int, not weights"),
+    ],
+)
+def test_a_file_of_something_else_is_named(tmp_path: Path, content: Any, message: str) -> None:
+    torch.save(content, tmp_path / "other.pth")
+    with pytest.raises(ValueError, match=rf"other\.pth: .*{message}"):
+        read_backbone(tmp_path / "other.pth", resnet18())
 
 
 def test_a_missing_file_is_named(tmp_path: Path) -> None:
     with pytest.raises(FileNotFoundError, match=r"nothing\.pth: no such file of weights"):
-        read_weights(tmp_path / "nothing.pth")
+        read_backbone(tmp_path / "nothing.pth", resnet18())
 
 
 def test_every_msra_weight_is_used(data_folder: Path) -> None:
@@ -147,7 +180,7 @@ def test_every_msra_weight_is_used(data_folder: Path) -> None:
     with torch.no_grad():
         for tensor in own.state_dict().values():
             tensor.fill_(float("nan"))
-    initialise_backbone(own, path)
+    fill(own, path)
     assert all(bool(tensor.isfinite().all()) for tensor in own.state_dict().values())
     # Everything in the file but the classifier and BN's counters is in the network.
     file = load_file(path)
@@ -161,7 +194,7 @@ def test_every_msra_weight_is_used(data_folder: Path) -> None:
 def test_every_convolution_of_vgg16_is_used(data_folder: Path) -> None:
     path = data_folder / "weights" / "vgg16_features_fp16.safetensors"
     own = VGG16(frozen_stages=[], dropout=0.5, pooled_size=1)
-    initialise_backbone(own, path)
+    fill(own, path)
     file = load_file(path)
     assert len(file) == 26
     assert torch.equal(own.conv1[0].weight, file["features.0.weight"].float())

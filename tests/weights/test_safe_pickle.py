@@ -2,17 +2,24 @@
 
 from __future__ import annotations
 
+import argparse
 import collections
+import functools
 import os
+import pathlib
 import pickle
 import subprocess
+import tracemalloc
+import types
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
+import torch
 
-from detection.weights.safe_pickle import load_pickle
+from detection.weights.file_content import read_content
+from detection.weights.safe_pickle import Skipped, load_pickle
 
 CONTENT: dict[str, Any] = {
     "model": {
@@ -139,3 +146,74 @@ def test_a_persistent_object_is_refused(tmp_path: Path) -> None:
     path.write_bytes(b"\x80\x02U\x01aQ.")
     with pytest.raises(ValueError, match="a persistent object"):
         load_pickle(path)
+
+
+class Own(dict[str, Any]):
+    """A mapping of another package."""
+
+
+def beside_weights() -> dict[str, Any]:
+    return {
+        "w": torch.arange(3.0),
+        "args": argparse.Namespace(
+            path=pathlib.PurePosixPath("x"), function=functools.partial(max)
+        ),
+        "settings": types.SimpleNamespace(a=1),
+        "metric": np.float64(0.5),
+        "day": np.datetime64("2020-01-01"),
+        "objects": np.array([None]),
+        "queue": collections.deque([1, 2]),
+        "names": {"a", "b"},
+        "counts": collections.Counter("aab"),
+        "sparse": torch.eye(2).to_sparse(),
+        "own": Own(w=torch.ones(2)),
+    }
+
+
+@pytest.mark.parametrize("new", [True, False])
+@pytest.mark.parametrize("protocol", [2, 3, 4, 5])
+def test_objects_beside_the_tensors_are_skipped(tmp_path: Path, new: bool, protocol: int) -> None:
+    path = tmp_path / "a.pth"
+    torch.save(beside_weights(), path, pickle_protocol=protocol, _use_new_zipfile_serialization=new)
+    tree = read_content(path).tree
+    assert torch.equal(tree["w"], torch.arange(3.0))
+    assert isinstance(tree["args"], Skipped)
+    assert tree["args"].kind == "argparse.Namespace"
+    assert tree["metric"] == 0.5
+    assert torch.equal(tree["own"].items["w"], torch.ones(2))
+    kinds = [argparse.Namespace, types.SimpleNamespace, collections.deque, collections.Counter, Own]
+    assert not any(isinstance(value, kind) for value in tree.values() for kind in kinds)
+
+
+@pytest.mark.parametrize("new", [True, False])
+@pytest.mark.parametrize(
+    ("function", "name"),
+    [(os.mkdir, r"(posix|nt)\.mkdir"), (eval, "eval"), (torch.load, "torch.+load")],
+)
+def test_a_file_of_torch_that_wants_to_run_code_is_refused(
+    tmp_path: Path, new: bool, function: Any, name: str
+) -> None:
+    marker = tmp_path / "was_run"
+    content = {"w": torch.ones(1), "payload": Calls(function, str(marker))}
+    torch.save(content, tmp_path / "evil.pth", _use_new_zipfile_serialization=new)
+    with pytest.raises(ValueError, match=rf"evil\.pth: refused: it wants to import \S*{name}"):
+        read_content(tmp_path / "evil.pth")
+    assert not marker.exists()
+
+
+def test_a_pickle_cannot_change_what_it_may_call(tmp_path: Path) -> None:
+    # BUILD gives an object a state; here numpy's scalar() should get other default arguments.
+    path = tmp_path / "evil.pkl"
+    path.write_bytes(b"\x80\x02cnumpy.core.multiarray\nscalar\nN}U\x0c__defaults__K\x01\x85s\x86b.")
+    with pytest.raises(ValueError, match="attributes of a function"):
+        load_pickle(path)
+
+
+def test_a_few_bytes_do_not_fill_the_memory(tmp_path: Path) -> None:
+    # LONG_BINPUT numbers what it keeps: C's unpickler makes a table of 2 GB for this number.
+    path = tmp_path / "bomb.pkl"
+    path.write_bytes(b"\x80\x02}r\xff\xff\xff\x0f.")
+    tracemalloc.start()
+    assert load_pickle(path) == {}
+    assert tracemalloc.get_traced_memory()[1] < 1e7
+    tracemalloc.stop()

@@ -31,7 +31,8 @@ from detection.weights.parameter_names import classifier_weights, parameter_name
 from detection.weights.source import open_source
 
 # Kinds.
-B, D = "detectron2 backbone", "detectron2 detector"
+B, D, M = "detectron2 backbone", "detectron2 detector", "mmdetection detector"
+T, N = "transformers", "torchvision, numbered"
 ONE = np.ones(2, dtype=np.float32)
 
 
@@ -57,7 +58,13 @@ def resnet50_names() -> list[str]:
         ("torchvision", "conv1.bn.running_mean", "bn1.running_mean"),
         ("torchvision", "conv3.0.shortcut.bn.weight", "layer2.0.downsample.1.weight"),
         ("torchvision", "conv2.1.conv_c.conv.weight", "layer1.1.conv3.weight"),
-        ("moco", "conv2.1.conv_c.bn.bias", "module.encoder_q.layer1.1.bn3.bias"),
+        (T, "conv1.bn.bias", "embedder.embedder.normalization.bias"),
+        (T, "conv2.1.conv_c.bn.bias", "encoder.stages.0.layers.1.layer.2.normalization.bias"),
+        (T, "conv5.0.shortcut.bn.bias", "encoder.stages.3.layers.0.shortcut.normalization.bias"),
+        (N, "conv1.conv.weight", "0.weight"),
+        (N, "conv1.bn.bias", "1.bias"),
+        (N, "conv2.1.conv_c.bn.bias", "4.1.bn3.bias"),
+        ("ours", "conv2.1.conv_c.bn.bias", "conv2.1.conv_c.bn.bias"),
         (B, "conv1.bn.weight", "stem.conv1.norm.weight"),
         (B, "conv3.0.conv_b.conv.weight", "res3.0.conv2.weight"),
         (B, "conv3.0.shortcut.bn.bias", "res3.0.shortcut.norm.bias"),
@@ -65,13 +72,16 @@ def resnet50_names() -> list[str]:
         (D, "backbone.conv5.0.conv_a.conv.weight", "roi_heads.res5.0.conv1.weight"),
         (D, "backbone.conv5_bn.weight", "roi_heads.res5.norm.weight"),
         (D, "roi_head.logits.bias", "roi_heads.box_predictor.cls_score.bias"),
+        (M, "backbone.conv4.5.conv_a.bn.bias", "backbone.layer3.5.bn1.bias"),
+        (M, "backbone.conv5.0.conv_a.conv.weight", "roi_head.shared_head.layer4.0.conv1.weight"),
+        (M, "rpn.deltas.bias", "rpn_head.rpn_reg.bias"),
     ],
 )  # fmt: skip
 def test_names_in_every_scheme(kind: Any, ours: str, theirs: str) -> None:
     assert parameter_name(kind, ours) == theirs
 
 
-@pytest.mark.parametrize("kind", ["msra", "torchvision", "moco", "detectron2 backbone"])
+@pytest.mark.parametrize("kind", ["msra", "torchvision", "ours", B, T, N])
 def test_every_name_of_a_resnet_goes_there_and_back(tmp_path: Path, kind: Any) -> None:
     statistics = ("running_mean", "running_var")
     ours = [name for name in resnet50_names() if not name.endswith("num_batches_tracked")]
@@ -120,7 +130,7 @@ def test_mocos_checkpoint_gives_its_query_encoder(tmp_path: Path) -> None:
     }
     torch.save({"epoch": 200, "arch": "resnet50", "state_dict": state}, tmp_path / "moco.pth.tar")
     source = open_source(tmp_path / "moco.pth.tar")
-    assert source.kind == "moco"
+    assert (source.kind, source.prefix) == ("torchvision", "module.encoder_q.")
     weights, left_out = classifier_weights(source)
     assert {name: value.tolist() for name, value in weights.items()} == {
         "backbone.conv1.conv.weight": [1]

@@ -1,0 +1,109 @@
+"""A file for ``weights=``: the weights of one backbone under its own names, read once."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from torch import Tensor, nn
+
+from detection.checkpoint import backbone_of_classifier, is_classifier, is_detector
+from detection.weights.architecture import resnet_depth
+from detection.weights.entries import Entry, entries_of
+from detection.weights.file_content import FileContent, read_content
+from detection.weights.import_backbone import input_format
+from detection.weights.input_format import InputFormat, from_description
+from detection.weights.parameter_names import classifier_weights
+from detection.weights.source import recognise
+from detection.weights.torchvision import from_torchvision
+
+
+@dataclass(frozen=True, kw_only=True)
+class BackboneFile:
+    """``weights``: under the backbone's names, in float32.  ``left_out``: the file's other names.
+
+    ``input``: the pixels and the stride that it says or shows; None if it does neither.
+    ``depth``: the layers of a ResNet; None for anything else.
+    """
+
+    path: Path
+    weights: dict[str, Tensor]
+    left_out: list[str]
+    input: InputFormat | None
+    depth: int | None
+
+
+def read_backbone(path: Path, backbone: nn.Module) -> BackboneFile:
+    """What ``path`` holds for ``backbone``: an ImageNet network in any layout of docs/weights.md.
+
+    Names of the backbone's own are taken first, so that backbones of other packages can be filled.
+    Raises FileNotFoundError, or ValueError for a file that holds no such network.
+    """
+    content = read_content(path)
+    if is_detector(content.tree):
+        raise ValueError(f"{path}: a detector of this package goes into init=, not weights=")
+    if is_classifier(content.tree):
+        config = content.tree["model_config"]
+        return _file(
+            path,
+            backbone_of_classifier(content.tree),
+            [],
+            InputFormat.of_model(config, content.tree["weights"]) if "pixels" in config else None,
+        )
+    names = backbone.state_dict().keys()
+    for entry in entries_of(content.tree):
+        own = _own_names(entry, set(names))
+        if own is not None:
+            others = [name for name in entry.weights if not name.endswith(tuple(own))]
+            described = from_description(content.described)
+            return _file(path, own, others, described)
+    return _of_others(content)
+
+
+def _own_names(entry: Entry, names: set[str]) -> dict[str, Tensor] | None:
+    """The tensors under the backbone's own names, with any prefix; None if they are not there."""
+    if entry.weights.keys() <= names:
+        return entry.weights
+    needed = {name for name in names if not name.endswith("num_batches_tracked")}
+    first = min(needed, default="")
+    for found in entry.weights:
+        prefix = found.removesuffix(first)
+        at_the_end = found == first or found.endswith(f".{first}")
+        if at_the_end and {prefix + name for name in needed} <= entry.weights.keys():
+            return {name: entry.weights[prefix + name] for name in needed}
+    return None
+
+
+def _of_others(content: FileContent) -> BackboneFile:
+    source = recognise(content)
+    if source.kind == "torchvision's VGG":
+        try:
+            weights, left_out = from_torchvision(source.weights)
+        except ValueError as error:
+            raise ValueError(f"{content.path}: {error}") from None
+        return _file(content.path, weights, [*source.left_out, *left_out], None)
+    weights, left_out = classifier_weights(source)
+    try:
+        found = input_format(source, weights)
+    except ValueError:  # it cannot be told, so the configuration's word is taken
+        found = None
+    own = {n.removeprefix("backbone."): v for n, v in weights.items() if n.startswith("backbone.")}
+    left_out += [name for name in weights if not name.startswith("backbone.")]
+    return _file(content.path, own, left_out, found)
+
+
+def _file(
+    path: Path, weights: Mapping[str, Tensor], left_out: list[str], found: InputFormat | None
+) -> BackboneFile:
+    try:
+        depth = resnet_depth(weights, path=path)
+    except ValueError:
+        depth = None
+    return BackboneFile(
+        path=path,
+        weights={n: v.float() if v.is_floating_point() else v for n, v in weights.items()},
+        left_out=left_out,
+        input=found,
+        depth=depth,
+    )
