@@ -45,7 +45,7 @@ class Command:
             for positional in self.positionals
         ]
         output = ["[-o OUTPUT]"] if self.output else []
-        return " ".join([*names, *output, "[--config-dir DIR] [key=value ...]"])
+        return " ".join([*names, *output, "[--config FILE] [--config-dir DIR] [key=value ...]"])
 
 
 DATA = Positional("DATA", "data.root")
