@@ -22,6 +22,7 @@ from detection.cli.commands import Command
 from detection.cli.compose import compose_config
 from detection.cli.config_folders import searched_first
 from detection.cli.help import help_text
+from detection.cli.missing import remedy_for
 from detection.cli.run_config import as_default
 
 
@@ -49,6 +50,10 @@ def launch(command: Command, argv: list[str]) -> None:
             for key in sorted(OmegaConf.missing_keys(composed)):
                 raise ValueError(_is_needed(command, key))
             importlib.import_module(command.module).main(composed)
+    except ImportError as error:
+        if os.environ.get("DETECTION_TRACEBACK") or (remedy := remedy_for(error)) is None:
+            raise
+        sys.exit(f"error: {remedy}")
     except KeyboardInterrupt:
         sys.exit("interrupted")
     except BrokenPipeError:  # what reads us, such as head, has enough
