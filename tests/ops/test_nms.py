@@ -154,6 +154,7 @@ def test_class_wise_nms_is_torchvisions_batched_nms(count: int, device: torch.de
     assert class_wise_nms(boxes, scores, labels, 0.5).equal(expected)
 
 
+@pytest.mark.slow
 def test_torchvisions_slow_package_is_not_loaded() -> None:
     program = (
         "import sys, torch; from detection.ops.nms import nms_until;"
