@@ -25,7 +25,7 @@ from benchmarks.report import machine_name, write_report
 from benchmarks.table import as_markdown
 from detection.cli.objects import as_plain
 
-SUITES = ("ops", "inference", "train", "data", "evaluation", "growth")
+SUITES = ("ops", "inference", "train", "data", "evaluation", "growth", "start")
 CPU_SUITES = ("data", "evaluation")
 
 
