@@ -36,7 +36,7 @@ import detection
 from detection.shapes.dataset import generate
 
 print(detection.__file__)
-generate(root=Path("data"), splits={"train": 4, "val": 2}, image_side=64, seed=1)
+generate(root=Path("data"), splits={"train": 4, "val": 2}, image_side=128, seed=1)
 torch.save(torchvision.models.resnet18().state_dict(), "resnet18.pth")
 PROGRAM
 
