@@ -3,7 +3,7 @@ PYTHON ?= python3
 VENV ?= .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
-SOURCES := detection tools examples docs tests datasets setup.py
+SOURCES := detection tools examples docs tests datasets setup.py build_backend.py
 
 .DEFAULT_GOAL := help
 .PHONY: help install demo test quick lint format gpu abi clean
@@ -15,9 +15,9 @@ install: $(STAMP) ## the virtual environment with everything in it
 
 # torch first, and the rest without isolation: the extension is then built against this torch, and
 # nothing is downloaded twice.
-$(STAMP): pyproject.toml setup.py $(wildcard detection/ops/csrc/*)
+$(STAMP): pyproject.toml setup.py build_backend.py $(wildcard detection/ops/csrc/*)
 	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
-	$(BIN)/python -m pip install --quiet --upgrade pip "setuptools>=77" wheel
+	$(BIN)/python -m pip install --quiet --upgrade pip "setuptools>=77"
 	$(BIN)/python -m pip install --quiet torch torchvision
 	$(BIN)/python -m pip install --quiet --no-build-isolation --editable ".[dev]"
 	touch $@

@@ -21,6 +21,7 @@ import re
 import shutil
 import subprocess
 import sys
+import sysconfig
 from pathlib import Path
 
 from setuptools import Extension, setup
@@ -175,6 +176,9 @@ def run(
 
 
 def import_torch():
+    # Last on the path: a build of its own sees the torch of the environment it is for.
+    if (installed := sysconfig.get_path("purelib")) not in sys.path:
+        sys.path.append(installed)
     try:
         import torch
     except ImportError as error:
@@ -250,5 +254,5 @@ setup(
         for name, source in (("_cpu", "roi_pool.cpp"), ("_cuda", "roi_pool.cu"))
     ],
     cmdclass={"build_ext": BuildKernels, "build_py": PackConfigs},
-    options={"bdist_wheel": {"py_limited_api": "cp310"}},
+    options={"bdist_wheel": {"py_limited_api": "cp311"}},
 )

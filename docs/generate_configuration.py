@@ -4,8 +4,7 @@ python docs/generate_configuration.py
 
 It also writes detection/weights/presets.json: what files of others do not hold, out of configs/.
 
-Reads the files as text: a comment belongs to the key on its line, or to the key below it.  The
-comment above the first key describes the file.
+detection/cli/config_comments.py reads the comments.
 """
 
 from __future__ import annotations
@@ -13,13 +12,13 @@ from __future__ import annotations
 import json
 import re
 import sys
-from dataclasses import dataclass, field
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT))
 
 from detection.cli.compose import compose_config  # noqa: E402
+from detection.cli.config_comments import Row, read  # noqa: E402
 from detection.cli.objects import as_plain  # noqa: E402
 
 CONFIGS = ROOT / "configs"
@@ -37,79 +36,6 @@ it uses. On the command line `group=file` chooses a file of a group, and `key=va
 value. `--help` prints all values of a tool. A key that does not exist is an error that names the
 nearest one. `???` means that a value must be given, `${key}` that it is taken from another key.
 """
-
-
-@dataclass(frozen=True)
-class Row:
-    """One key of a file."""
-
-    key: str
-    default: str
-    comment: str
-
-
-@dataclass
-class ConfigFile:
-    """What a YAML file says: the comment at its top, the files it starts from, its keys.
-
-    ``package``: where Hydra puts its keys, if not where its folder says.
-    """
-
-    header: list[str] = field(default_factory=list)
-    package: str | None = None
-    defaults: list[str] = field(default_factory=list)
-    rows: list[Row] = field(default_factory=list)
-
-
-def read(path: Path) -> ConfigFile:
-    """Reads the style that configs/ is written in: indented blocks, one key a line."""
-    found = ConfigFile()
-    parents: list[tuple[int, str]] = []  # (indentation, key)
-    above: list[str] = []  # comment lines that wait for their key
-    in_header = True
-    for line in path.read_text().splitlines():
-        text, comment = _split_comment(line)
-        indent = len(text) - len(text.lstrip())
-        content = text.strip()
-        if not content:
-            if comment.startswith("@package"):
-                found.package = comment.removeprefix("@package").strip()
-            elif comment:
-                above.append(comment)
-            elif above and in_header:  # an empty line ends the header
-                found.header, above, in_header = above, [], False
-            continue
-        if in_header:
-            found.header, above, in_header = above, [], False
-        while parents and parents[-1][0] >= indent and not content.startswith("- "):
-            parents.pop()
-        key, _, value = content.partition(":")
-        if content.startswith("- "):
-            _add_item(found, parents, content.removeprefix("- "))
-            continue
-        parents.append((indent, key))
-        if key == "defaults" and indent == 0:
-            continue
-        full = ".".join(name for _, name in parents)
-        found.rows.append(Row(full, value.strip(), " ".join([*above, comment]).strip()))
-        above = []
-    return found
-
-
-def _split_comment(line: str) -> tuple[str, str]:
-    """(YAML, comment); a # within a word is none."""
-    match = re.search(r"(^|\s)#\s?(.*)$", line)
-    return (line[: match.start()].rstrip(), match[2].strip()) if match else (line.rstrip(), "")
-
-
-def _add_item(found: ConfigFile, parents: list[tuple[int, str]], item: str) -> None:
-    """An item of a list: of the files to start from, or of the value of the last key."""
-    if parents and parents[-1] == (0, "defaults"):
-        found.defaults.append(item)
-        return
-    row = found.rows[-1]
-    items = [*filter(None, [row.default.strip("[]")]), item]
-    found.rows[-1] = Row(row.key, f"[{', '.join(items)}]", row.comment)
 
 
 def table(rows: list[Row], prefix: str) -> list[str]:
@@ -141,7 +67,8 @@ def section(path: Path, title: str, prefix: str) -> list[str]:
     found = read(path)
     if found.package is not None:
         prefix = f"{found.package}."
-    parts = [f"### {title}", " ".join(found.header), starts_from(found.defaults)]
+    header = [line for line in found.header if not re.match(r"(example|keys):", line)]
+    parts = [f"### {title}", " ".join(header), starts_from(found.defaults)]
     lines = [line for part in parts if part for line in (part, "")]
     body = table(found.rows, prefix)
     return [*lines, *body, ""] if body else lines

@@ -17,7 +17,7 @@ from hypothesis import settings
 from omegaconf import DictConfig
 from torch import Tensor, nn
 
-from detection.cli import compose, from_python
+from detection.cli import compose, config_folders, from_python
 from detection.detector_module import DetectorModule
 from detection.model.anchors import Anchors
 from detection.model.faster_rcnn import FasterRCNN
@@ -100,13 +100,13 @@ def _files_are_composed_once() -> Iterator[None]:
     read = compose.compose
 
     @functools.cache
-    def without_overrides(config: str) -> DictConfig:
+    def without_overrides(config: str, *folders: Path) -> DictConfig:
         return read(config)
 
     def composed(config: str, overrides: Sequence[str] = ()) -> DictConfig:
         if overrides:
             return read(config, overrides=[*overrides])
-        return copy.deepcopy(without_overrides(config))
+        return copy.deepcopy(without_overrides(config, *config_folders.roots()))
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(compose, "compose", composed)

@@ -14,7 +14,8 @@ import pytest
 pytestmark = pytest.mark.slow
 
 ROOT = Path(__file__).resolve().parent.parent
-PARTS = ("setup.py", "pyproject.toml", "README.md", "LICENSE", "detection", "configs")
+FILES = ("setup.py", "build_backend.py", "pyproject.toml", "README.md", "LICENSE")
+PARTS = (*FILES, "detection", "configs")
 
 
 def run(*command: str, folder: Path, **environment: str) -> str:

@@ -25,8 +25,8 @@ from detection.benchmarks.report import machine_name, write_report
 from detection.benchmarks.table import as_markdown
 from detection.cli.objects import as_plain
 
-SUITES = ("ops", "inference", "train", "data", "evaluation", "growth", "neighbours")
-CPU_SUITES = ("data", "evaluation", "neighbours")
+SUITES = ("ops", "inference", "train", "data", "evaluation", "growth", "start", "neighbours")
+CPU_SUITES = ("data", "evaluation", "start", "neighbours")
 
 
 def main(config: DictConfig) -> None:

@@ -12,29 +12,47 @@ import os
 import re
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import NoReturn
+from typing import Literal, NoReturn
 
 from omegaconf import DictConfig, OmegaConf
 
+from detection.cli.choices import top_level_keys
 from detection.cli.commands import Command, Positional
-from detection.cli.config_folders import searched_first, top_level_keys
+from detection.cli.config_folders import searched_first
 from detection.cli.explain import SHAPE
 
 
 @dataclass(frozen=True)
 class Arguments:
-    """``overrides``: for Hydra.  ``paths``: key -> path, or paths, as they stand."""
+    """``overrides``: for Hydra.  ``paths``: key -> path, or paths, as they stand.
+
+    ``config``: a file of values in place of the defaults.  ``wants_help``: the first keys, or all.
+    """
 
     overrides: list[str] = field(default_factory=list)
     paths: dict[str, str | list[str]] = field(default_factory=dict)
+    config: Path | None = None
     config_dir: Path | None = None
-    wants_help: bool = False
+    wants_help: Literal["", "first", "all"] = ""
 
     def fill(self, composed: DictConfig) -> None:
         """Writes the plain paths into the configuration."""
         for key, path in self.paths.items():
             value = _literal(path) if isinstance(path, str) else [_literal(p) for p in path]
             OmegaConf.update(composed, key, value, merge=False)
+
+
+_KEY_VALUE = "write key=value, where --help lists the keys, or -- before a path that begins with -"
+_ONE_RUN = "a command does one run; write a loop in your shell, with another -o each time"
+_FILES = "--config FILE takes the config.yaml of a run, --config-dir DIR a folder of your own files"
+# What Hydra's own programs have.
+_INSTEAD = {
+    "-m": _ONE_RUN,
+    "--multirun": _ONE_RUN,
+    "--cfg": "--help all shows every value; a training keeps its own in config.yaml",
+    "--config-path": _FILES,
+    "--config-name": _FILES,
+}
 
 
 class _Parser(argparse.ArgumentParser):
@@ -48,15 +66,18 @@ def parse(command: Command, words: list[str]) -> Arguments:
     parser = _Parser(add_help=False, allow_abbrev=False)
     parser.add_argument("-h", "--help", action="store_true")
     parser.add_argument("-o", "--output")
+    parser.add_argument("--config")
     parser.add_argument("--config-dir")
     parser.add_argument("words", nargs="*")
     given, unknown = parser.parse_known_intermixed_args(words[:split])
     if unknown:
-        raise ValueError(
-            f"there is no option {unknown[0]}: write key=value, where --help lists the keys, or "
-            "-- before a path that begins with -"
-        )
-    config_dir = Path(given.config_dir).expanduser() if given.config_dir else None
+        option = unknown[0].partition("=")[0]
+        raise ValueError(f"there is no option {option}: {_INSTEAD.get(option, _KEY_VALUE)}")
+    config, config_dir = _path(given.config), _path(given.config_dir)
+    wants_help: Literal["", "first", "all"] = "first" if given.help else ""
+    if given.help and "all" in given.words:
+        given.words.remove("all")
+        wants_help = "all"
 
     overrides: list[str] = []
     plain: list[str] = []
@@ -74,7 +95,11 @@ def parse(command: Command, words: list[str]) -> Arguments:
         paths[command.output] = os.path.expanduser(given.output)
     positionals = [p for p in command.positionals if not {p.key, p.unless} & {*keys, *paths}]
     paths |= _assigned(command, positionals, [os.path.expanduser(word) for word in plain])
-    return Arguments([_at_home(o) for o in overrides], paths, config_dir, given.help)
+    return Arguments([_whole(o) for o in overrides], paths, config, config_dir, wants_help)
+
+
+def _path(given: str | None) -> Path | None:
+    return Path(given).expanduser() if given else None
 
 
 def _is_override(word: str, command: Command) -> bool:
@@ -106,13 +131,17 @@ def _assigned(
     return found
 
 
-def _at_home(override: str) -> str:
-    """The shell expands ~ at a word's beginning alone, not behind key=."""
+def _whole(override: str) -> str:
+    """A path behind key= arrives as it is written: Hydra's grammar knows no ~, \\ and ( in it."""
     key, _, value = override.partition("=")
-    if value != "~" and not value.startswith("~/"):
+    if not re.match(r"/|\.{1,2}/|~$|~/|[A-Za-z]:[\\/]|\\\\", value) or "," in value:
         return override
-    path = os.path.expanduser(value).replace('"', '\\"')
-    return f'{key}="{path}"'
+    path = os.path.expanduser(value)
+    if re.fullmatch(r"[\w./:-]+", path):
+        return f"{key}={path}"
+    # Within quotes a backslash is one, unless a quote follows.
+    quoted = re.sub(r'(\\*)("|$)', lambda m: m[1] * 2 + ("\\" * bool(m[2])) + m[2], path)
+    return f'{key}="{quoted}"'
 
 
 def _literal(path: str) -> str:

@@ -81,7 +81,7 @@ def classifier_run(config: DictConfig, runtime: Runtime, processes: Processes) -
         runtime=runtime,
         processes=processes,
         seed=config.seed,
-        settings=OmegaConf.to_yaml(config, resolve=True),
+        settings=OmegaConf.to_yaml(config),
         overwrite=config.overwrite,
         command="train_classifier",
     )

@@ -50,7 +50,7 @@ class Command:
         """What follows the command's name."""
         names = [str(positional) for positional in self.positionals]
         output = ["[-o OUTPUT]"] if self.output else []
-        return " ".join([*names, *output, "[--config-dir DIR] [key=value ...]"])
+        return " ".join([*names, *output, "[--config FILE] [--config-dir DIR] [key=value ...]"])
 
 
 DATA = Positional("DATA", "data.root")

@@ -14,7 +14,8 @@ from hydra import compose, initialize_config_dir
 from hydra.errors import HydraException
 from omegaconf import DictConfig, OmegaConf, open_dict
 
-from detection.cli.config_folders import CONFIGS, is_group
+from detection.cli.choices import is_group
+from detection.cli.config_folders import CONFIGS
 from detection.cli.explain import check_choices, check_keys, explain
 from detection.cli.follow_weights import following_overrides
 

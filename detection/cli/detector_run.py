@@ -85,7 +85,7 @@ def detector_run(config: DictConfig, runtime: Runtime, processes: Processes) -> 
         runtime=runtime,
         processes=processes,
         seed=config.seed,
-        settings=OmegaConf.to_yaml(config, resolve=True),
+        settings=OmegaConf.to_yaml(config),
         update_bn_statistics=update_bn_statistics if config.schedule.precise_bn else None,
         overwrite=config.overwrite,
         command="train_net",

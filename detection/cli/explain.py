@@ -11,7 +11,8 @@ from dataclasses import dataclass
 from hydra.errors import OverrideParseException
 from omegaconf import DictConfig, OmegaConf
 
-from detection.cli.config_folders import groups_of, is_group
+from detection.cli.choices import groups_of, is_group
+from detection.cli.config_folders import find_file
 
 # key=value, +key=value, ++key=value, ~key or ~key=value
 SHAPE = re.compile(r"(\+{0,2}[\w.@/-]+=.*|~[\w.@/-]+(=.*)?)", re.DOTALL)
@@ -54,7 +55,7 @@ def check_choices(config: str, overrides: list[str]) -> None:
     for override in overrides:
         key, _, value = override.partition("=")
         known = (*groups.get(key, []), "null")
-        if key in groups and value not in known and re.fullmatch(r"[\w-]+", value):
+        if key in groups and value not in known and re.fullmatch(r"[\w/-]+", value):
             raise ValueError(f"{override}: {_no_such(key, value, groups)}")
 
 
@@ -95,6 +96,8 @@ def explain(error: Exception, config: str, overrides: list[str], known: DictConf
 
 
 def _no_such(group: str, wrong: str, groups: dict[str, list[str]]) -> str:
+    if find_file(f"{group}/{wrong}"):
+        return f"this {group} is another command's; choose from {', '.join(groups[group])}"
     return f"there is no such {group}; {_nearest(wrong, groups[group])}"
 
 

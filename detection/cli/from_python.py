@@ -14,8 +14,8 @@ from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
 from detection.cli.arguments import Arguments
+from detection.cli.choices import is_group
 from detection.cli.compose import compose_config
-from detection.cli.config_folders import is_group
 
 
 def configuration(

@@ -17,11 +17,14 @@ from pathlib import Path
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import MissingMandatoryValue, OmegaConfBaseException
 
-from detection.cli.arguments import parse
+from detection.cli.arguments import Arguments, parse
 from detection.cli.commands import Command
 from detection.cli.compose import compose_config
-from detection.cli.config_folders import groups_of, searched_first
+from detection.cli.config_folders import searched_first
 from detection.cli.door import choose_threads
+from detection.cli.help import help_text
+from detection.cli.missing import remedy_for
+from detection.cli.run_config import as_default
 
 
 def launch(command: Command, argv: list[str]) -> None:
@@ -29,26 +32,35 @@ def launch(command: Command, argv: list[str]) -> None:
 
     ``argv``: the program's name and the arguments, as in ``sys.argv``.
 
-    ``--help`` prints the configuration.  What is wrong with the user's input (ValueError and
+    ``--help`` prints what the command takes.  What is wrong with the user's input (ValueError and
     files that are not there) ends the program with one line instead of a traceback.
     """
     logging.basicConfig(level=logging.INFO, format="%(message)s", stream=sys.stderr)
     program, *words = argv
     try:
         arguments = parse(command, words)
-        with searched_first(arguments.config_dir):
+        with (
+            searched_first(arguments.config_dir),
+            as_default(arguments.config, command.config),
+        ):
             composed = compose_config(command.config, arguments.overrides)
             arguments.fill(composed)
             if arguments.wants_help:
-                print(_help(command, program, composed))
+                print(_help(command, program, arguments, composed), flush=True)
                 return
             for key in sorted(OmegaConf.missing_keys(composed)):
                 raise ValueError(_is_needed(command, key))
             if command.computes:
                 choose_threads()
             importlib.import_module(command.module).main(composed)
+    except ImportError as error:
+        if os.environ.get("DETECTION_TRACEBACK") or (remedy := remedy_for(error)) is None:
+            raise
+        sys.exit(f"error: {remedy}")
     except KeyboardInterrupt:
         sys.exit("interrupted")
+    except BrokenPipeError:  # what reads us, such as head, has enough
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
     except (ValueError, FileNotFoundError, FloatingPointError) as error:
         if os.environ.get("DETECTION_TRACEBACK"):
             raise
@@ -65,13 +77,15 @@ def _is_needed(command: Command, key: str) -> str:
     return f"{key} is needed: add {plain}{key}=... to the command line (--help lists all)"
 
 
-def _help(command: Command, program: str, composed: DictConfig) -> str:
-    groups = groups_of(command.config)
-    choices = "\n".join(f"  {name}={'|'.join(files)}" for name, files in groups.items())
-    return (
-        f"usage: {program} {command.usage}\n\n{_docstring(command.module)}\n\nGroups:\n{choices}"
-        f"\n\nAll values (override any as key=value), from configs/{command.config}.yaml:\n\n"
-        f"{OmegaConf.to_yaml(composed)}"
+def _help(command: Command, program: str, arguments: Arguments, composed: DictConfig) -> str:
+    return help_text(
+        command,
+        program,
+        composed,
+        purpose=_docstring(command.module),
+        overrides=arguments.overrides,
+        ranges={},
+        everything=arguments.wants_help == "all",
     )
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import difflib
 import sys
 
+from detection import __version__
 from detection.cli.commands import COMMANDS
 
 
@@ -13,6 +14,9 @@ def main() -> None:
     name, *words = sys.argv[1:] or ["--help"]
     if name in ("-h", "--help"):
         print(_overview())
+        return
+    if name == "--version":
+        print(f"detection {__version__}")
         return
     if name not in COMMANDS:
         sys.exit(f"error: there is no command {name!r}; {_nearest(name)}")
@@ -29,7 +33,7 @@ def _overview() -> str:
         "Faster R-CNN as in the appendix of Deep Residual Learning.\n\n"
         "usage: detection COMMAND ...\n\n"
         f"{lines}\n\n"
-        "detection COMMAND --help shows what a command takes."
+        "detection COMMAND --help shows what a command takes, detection --version the version."
     )
 
 

@@ -63,7 +63,7 @@ def step_config(step: Step, config: DictConfig) -> DictConfig:
     merged = OmegaConf.merge(config, changes)
     assert isinstance(merged, DictConfig)
     if step.network == "fast_rcnn":
-        times = config.schedule.get("fast_rcnn_batch", 1)
+        times = config.schedule.fast_rcnn_batch
         merged.schedule.batch_size *= times
         merged.schedule.learning_rate.reference_batch *= times
     return merged

@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 import json
+import logging
 from pathlib import Path
-from typing import Any
-
-from torch.utils.tensorboard import SummaryWriter
+from typing import TYPE_CHECKING, Any
 
 from detection.atomic_write import write_text
-from detection.visualization.curves import plot_training
+
+if TYPE_CHECKING:
+    from torch.utils.tensorboard import SummaryWriter
+
+log = logging.getLogger("train")
 
 
 class TrainingLog:
-    """One line of JSON per event in ``folder``/log.jsonl, the numbers also for TensorBoard.
+    """One line of JSON per event in ``folder``/log.jsonl, the numbers also for TensorBoard, if any.
 
     ``start``: the iteration at which training begins.  Lines that an interrupted run logged after
     it are removed, so that a resumed run's log reads like that of an uninterrupted one.
@@ -32,21 +35,36 @@ class TrainingLog:
 
         kept = [line for line in read_log(self.path) if is_kept(line)] if start > 0 else []
         write_text(self.path, "".join(json.dumps(line) + "\n" for line in kept))
-        self._tensorboard = SummaryWriter(str(folder / "tensorboard"), purge_step=start)
+        self._tensorboard = _summary_writer(folder / "tensorboard", start)
 
     def write(self, iteration: int, kind: str, values: dict[str, Any]) -> None:
         """``kind``: "train" or "validation"; ``iteration``: how many are done."""
         line = {"iteration": iteration, "kind": kind, **values}
         with self.path.open("a") as file:
             file.write(json.dumps(line) + "\n")
+        if self._tensorboard is None:
+            return
         for name, value in values.items():
             if isinstance(value, (int, float)):
                 self._tensorboard.add_scalar(f"{kind}/{name}", value, iteration)
         self._tensorboard.flush()
 
     def close(self) -> None:
-        self._tensorboard.close()
+        from detection.visualization.curves import plot_training  # matplotlib takes half a second
+
+        if self._tensorboard is not None:
+            self._tensorboard.close()
         plot_training(read_log(self.path), self.path.with_name("loss.png"))
+
+
+def _summary_writer(folder: Path, start: int) -> SummaryWriter | None:
+    """None where TensorBoard is not installed: it is for those who look at it."""
+    try:
+        from torch.utils.tensorboard import SummaryWriter
+    except ImportError:
+        log.info('no %s/: pip install "detection[logs]" brings TensorBoard', folder)
+        return None
+    return SummaryWriter(str(folder), purge_step=start)
 
 
 def read_log(path: Path) -> list[dict[str, Any]]:

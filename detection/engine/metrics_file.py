@@ -5,13 +5,13 @@ from __future__ import annotations
 import json
 import platform
 import sys
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
 import cv2
 import numpy as np
 import torch
-import torchvision
 
 from detection.atomic_write import write_text
 from detection.version import __version__
@@ -26,7 +26,7 @@ def write_metrics(path: Path, **entries: Any) -> None:
             "detection": __version__,
             "python": platform.python_version(),
             "torch": torch.__version__,
-            "torchvision": torchvision.__version__,
+            "torchvision": version("torchvision"),
             "opencv": cv2.__version__,
             "numpy": np.__version__,
         },

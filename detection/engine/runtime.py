@@ -63,7 +63,9 @@ def set_up_runtime(
         _keep_freed_memory()
     # The search for the best algorithm is per input size: with many sizes it would never end.
     torch.backends.cudnn.benchmark = one_size and not deterministic
-    torch.use_deterministic_algorithms(deterministic)
+    if deterministic != torch.are_deterministic_algorithms_enabled():
+        # It imports torch._inductor, for longer than all the rest of torch takes.
+        torch.use_deterministic_algorithms(deterministic)
     reason = ""
     if "auto" in (precision, winograd):
         fastest = _fastest(chosen, deterministic, processes)

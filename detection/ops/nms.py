@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import torch
 from torch import Tensor
-from torchvision.ops import batched_nms
-from torchvision.ops import nms as torchvision_nms
+
+from detection.ops.torchvision_nms import nms as torchvision_nms
 
 # The number of boxes that are compared with the kept ones at a time.  The first one or two thousand
 # of 6,000-12,000 proposals give a few hundred survivors.  A chunk costs (kept + chunk) * chunk.
@@ -37,6 +37,18 @@ def class_wise_nms(boxes: Tensor, scores: Tensor, labels: Tensor, iou_threshold:
 
     ``boxes``: [B, 4], ``scores``: [B], ``labels``: int64 [B].
     """
-    # In float64, because torchvision may shift each class by thousands of pixels.  There, float32
-    # coordinates lose the digits that decide whether an IoU is above the threshold.
-    return batched_nms(boxes.double(), scores.double(), labels, iou_threshold)
+    # In float64, because each class is shifted by thousands of pixels.  There, float32 coordinates
+    # lose the digits that decide whether an IoU is above the threshold.
+    boxes, scores = boxes.double(), scores.double()
+    if len(boxes) == 0:
+        return labels.new_empty(0)
+    # torchvision's batched_nms, with its limits: shifting classes apart compares all pairs.
+    if boxes.numel() <= (4_000 if boxes.device.type == "cpu" else 100_000):
+        offsets = labels.to(boxes) * (boxes.max() + 1)
+        return torchvision_nms(boxes + offsets[:, None], scores, iou_threshold)
+    survives = torch.zeros(len(boxes), dtype=torch.bool, device=boxes.device)
+    for label in labels.unique():
+        own = (labels == label).nonzero()[:, 0]
+        survives[own[torchvision_nms(boxes[own], scores[own], iou_threshold)]] = True
+    kept = survives.nonzero()[:, 0]
+    return kept[scores[kept].sort(descending=True)[1]]

@@ -13,7 +13,7 @@ import math
 import torch
 from torch import Tensor
 
-from detection.ops import extension, roi_operators, roi_torchvision
+from detection.ops import extension, roi_operators
 
 if not isinstance(extension.cpu, str):
     roi_operators.register()
@@ -56,6 +56,8 @@ def roi_pool(
     height, width = _as_pair(output_size)
     scale, step = _checked(spatial_scale, bin_step)
     if not extension.serves(features.device):
+        from detection.ops import roi_torchvision  # imports torchvision, which takes a second
+
         return roi_torchvision.roi_pool(features, boxes, (height, width), scale, step)
     if features.requires_grad and torch.is_grad_enabled():
         pooled: Tensor = torch.ops.detection.roi_pool_argmax(
@@ -101,6 +103,8 @@ def roi_align(
     height, width = _as_pair(output_size)
     scale, step = _checked(spatial_scale, bin_step)
     if not extension.serves(features.device):
+        from detection.ops import roi_torchvision
+
         return roi_torchvision.roi_align(
             features, boxes, (height, width), scale, sampling_ratio, aligned, step
         )

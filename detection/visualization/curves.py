@@ -6,10 +6,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-import matplotlib
-
-matplotlib.use("Agg")
-import matplotlib.pyplot as plt
+from matplotlib.figure import Figure
 
 Lines = Sequence[Mapping[str, Any]]  # of log.jsonl: "iteration", "kind" and numbers by name
 
@@ -23,7 +20,8 @@ def plot_error_curves(runs: Mapping[str, Lines], picture: Path) -> None:
 
     ``runs``: label -> the lines of its log.  Raises ValueError for a run that logged no error.
     """
-    figure, axes = plt.subplots(figsize=(7, 5), layout="constrained")
+    figure = Figure(figsize=(7, 5), layout="constrained")
+    axes = figure.subplots()
     for index, (label, every_line) in enumerate(runs.items()):
         lines = [line for line in every_line if "error" in line]
         if not lines:
@@ -44,14 +42,14 @@ def plot_error_curves(runs: Mapping[str, Lines], picture: Path) -> None:
     axes.legend()
     picture.parent.mkdir(parents=True, exist_ok=True)
     figure.savefig(picture, dpi=100)
-    plt.close(figure)
 
 
 def plot_training(lines: Lines, picture: Path) -> None:
     """Draws the losses, and AP, proposal recall or error where measured, over the iterations."""
     train = [line for line in lines if line["kind"] == "train"]
     validation = [line for line in lines if line["kind"] == "validation"]
-    figure, axes = plt.subplots(figsize=(8, 5), layout="constrained")
+    figure = Figure(figsize=(8, 5), layout="constrained")
+    axes = figure.subplots()
     for name in LOSSES:
         there = [line for line in train if name in line]
         if not there:
@@ -83,4 +81,3 @@ def plot_training(lines: Lines, picture: Path) -> None:
     if train:
         axes.legend(loc="upper right")
     figure.savefig(picture, dpi=100)
-    plt.close(figure)

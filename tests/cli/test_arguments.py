@@ -7,9 +7,10 @@ from pathlib import Path
 import pytest
 
 from detection.cli.arguments import Arguments, parse
+from detection.cli.choices import groups_of
 from detection.cli.commands import COMMANDS
 from detection.cli.compose import compose_config
-from detection.cli.config_folders import groups_of, searched_first
+from detection.cli.config_folders import searched_first
 
 DETECT = COMMANDS["detect"]
 NAMES = [
@@ -58,8 +59,10 @@ def test_options_and_overrides_stand_anywhere() -> None:
     assert given == Arguments(
         overrides=["draw=false"],
         paths={"output_dir": "out", "checkpoint": "m.pt", "images": ["a.jpg", "b.jpg"]},
-        wants_help=True,
+        wants_help="first",
     )
+    assert parse(DETECT, ["--help", "all"]).wants_help == "all"
+    assert parse(DETECT, ["all", "photos"]).paths["checkpoint"] == "all"
 
 
 @pytest.mark.parametrize(
@@ -90,10 +93,33 @@ def test_home_arrives_expanded(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.mark.parametrize(
+    "path",
+    [
+        r"\\server\share\data",
+        r"C:\Users\me\new (2)\data",
+        "C:\\",
+        "/photos of '24/[a] {b}",
+        './"quoted"',
+        '/back\\"slash',
+        "/ends with\\",
+        "../#1; 50% = half",
+    ],
+)
+def test_a_path_behind_a_key_arrives_as_it_is_written(path: str) -> None:
+    given = parse(COMMANDS["train"], [f"data.root={path}", f"weights={path}"])
+    config = compose_config("train", given.overrides)
+    assert (config.data.root, config.weights) == (path, path)
+
+
+@pytest.mark.parametrize(
     ("words", "message"),
     [
         (["a", "b"], "'b' is one argument too many; usage: detection train DATA"),
         (["--lr", "3"], "there is no option --lr: write key=value"),
+        (["-m", "seed=1,2"], "there is no option -m: a command does one run"),
+        (["--multirun"], "there is no option --multirun: a command does one run"),
+        (["--cfg", "job"], "there is no option --cfg: --help all shows every value"),
+        (["--config-path=outputs"], "there is no option --config-path: --config FILE takes"),
         (["a", "-o", "x", "output_dir=y"], "-o and output_dir= are the same"),
     ],
 )

@@ -2,11 +2,17 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
+import sys
+from pathlib import Path
+
 import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
 from torch import Tensor
+from torchvision.ops import batched_nms
 from torchvision.ops import nms as torchvision_nms
 
 from detection.ops import nms as nms_module
@@ -135,3 +141,27 @@ def test_equal_boxes_of_two_classes_both_stay() -> None:
     boxes = torch.tensor([[0.0, 0, 10, 10]] * 3)
     scores = torch.tensor([0.5, 0.9, 0.7])
     assert class_wise_nms(boxes, scores, torch.tensor([1, 2, 1]), 0.3).tolist() == [1, 2]
+
+
+@pytest.mark.parametrize("count", [1, 300, 1500])  # batched_nms takes another way above 1,000
+def test_class_wise_nms_is_torchvisions_batched_nms(count: int, device: torch.device) -> None:
+    random = torch.Generator().manual_seed(count)
+    corners = torch.rand(count, 2, 2, generator=random).sort(dim=1).values * 300
+    boxes = corners.flatten(1).to(device)
+    scores = torch.rand(count, generator=random).to(device)
+    labels = torch.randint(1, 9, (count,), generator=random).to(device)
+    expected = batched_nms(boxes.double(), scores.double(), labels, 0.5)
+    assert class_wise_nms(boxes, scores, labels, 0.5).equal(expected)
+
+
+@pytest.mark.slow
+def test_torchvisions_slow_package_is_not_loaded() -> None:
+    program = (
+        "import sys, torch; from detection.ops.nms import nms_until;"
+        "print(nms_until(torch.tensor([[0., 0, 9, 9], [0, 0, 9, 8], [20, 0, 9, 9]]), 0.5, 9));"
+        "assert 'torchvision' not in sys.modules"
+    )
+    run = [sys.executable, "-c", program]
+    paths = {"PYTHONPATH": str(Path(__file__).resolve().parents[2])}
+    done = subprocess.run(run, capture_output=True, text=True, env=os.environ | paths)
+    assert done.stdout == "tensor([0, 2])\n", done.stderr

@@ -1,0 +1,79 @@
+"""The choices of a command: its groups, and the files of each that the command can use."""
+
+from __future__ import annotations
+
+from detection.cli.config_comments import chosen_files, read, rows_of
+from detection.cli.config_folders import find_file, roots
+
+
+def is_group(name: str) -> bool:
+    """Whether a folder of YAML files has this name."""
+    return any((root / name).is_dir() for root in roots())
+
+
+def groups_of(config: str) -> dict[str, list[str]]:
+    """The groups that configs/<config>.yaml chooses a file of, those within them, and the files.
+
+    No choice is a file that lacks keys of the default one, as a classifier's schedule does for a
+    detector, nor an experiment that chooses such a file or one of another group.
+    """
+    defaults = _defaults(config)
+    found: dict[str, list[str]] = {}
+    for group, default in defaults.items():
+        files = _files(group, deep=group == "experiment")
+        if group == "experiment":
+            continue
+        needed = _plain_keys(f"{group}/{default}")
+        found[group] = [name for name in files if needed <= _plain_keys(f"{group}/{name}")]
+        folders = [folder for root in roots() for folder in (root / group).glob("*/")]
+        within = {f"{group}/{folder.name}" for folder in folders if folder.is_dir()}
+        found |= {name: _files(name, deep=False) for name in within}
+    if "experiment" in defaults:
+        experiments = _files("experiment", deep=True)
+        found["experiment"] = [name for name in experiments if _fits(name, found)]
+    return dict(sorted(found.items()))
+
+
+def top_level_keys(config: str) -> set[str]:
+    """The first parts of the keys and groups of configs/<config>.yaml."""
+    names = [row.key.partition(".")[0] for row in rows_of(config)]
+    return {*names, *(group.partition("/")[0] for group in _defaults(config))}
+
+
+def _defaults(config: str) -> dict[str, str]:
+    """Group -> the file that configs/<config>.yaml chooses, or null."""
+    path = find_file(config)
+    found: dict[str, str] = {}
+    for entry in read(path).defaults if path else []:
+        group, _, file = (part.strip() for part in entry.split("#")[0].partition(":"))
+        if file:
+            found[group.removeprefix("override ").lstrip("/")] = file
+        elif group != "_self_":
+            found |= _defaults(group)
+    return found
+
+
+def _plain_keys(file: str) -> set[str]:
+    """The keys that a program reads: the settings of a class belong to the class."""
+    keys = [row.key for row in rows_of(file)]
+    classes = tuple(key.removesuffix("_target_") for key in keys if key.endswith("_target_"))
+    return {key for key in keys if not key.startswith(classes)}
+
+
+def _fits(experiment: str, groups: dict[str, list[str]]) -> bool:
+    chosen = chosen_files([f"experiment={experiment}"])
+    del chosen["experiment"]
+    return all(file in groups.get(group, []) for group, file in chosen.items())
+
+
+def _files(group: str, *, deep: bool) -> list[str]:
+    """The names of a group's files; ``deep``: those in its subfolders too."""
+    pattern = "**/*.yaml" if deep else "*.yaml"
+    folders = [root / group for root in roots()]
+    return sorted(
+        {
+            file.relative_to(folder).with_suffix("").as_posix()
+            for folder in folders
+            for file in folder.glob(pattern)
+        }
+    )

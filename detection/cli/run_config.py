@@ -1,0 +1,74 @@
+"""--config FILE: the config.yaml that a run left, or a part of one, in place of the defaults."""
+
+from __future__ import annotations
+
+import difflib
+import tempfile
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from hydra import compose, initialize_config_dir
+from omegaconf import DictConfig, OmegaConf
+from omegaconf.errors import OmegaConfBaseException
+from yaml import YAMLError
+
+from detection.cli.config_folders import CONFIGS, searched_first
+
+# What to do with an output folder is said of each run anew.
+NOT_TAKEN = ("resume", "overwrite")
+
+
+@contextmanager
+def as_default(file: Path | None, config: str) -> Iterator[None]:
+    """Within it, configs/<config>.yaml holds the values of ``file``.
+
+    Raises FileNotFoundError, or ValueError for a file that is no such configuration.
+    """
+    if file is None:
+        yield
+        return
+    own = _read(file)
+    with initialize_config_dir(str(CONFIGS), version_base="1.3"):
+        default = compose(config)
+    OmegaConf.set_struct(default, False)
+    try:
+        _lay_over(default, {key: value for key, value in own.items() if key not in NOT_TAKEN})
+    except KeyError as error:
+        raise ValueError(f"--config {file}: configs/{config}.yaml {error.args[0]}") from None
+    with tempfile.TemporaryDirectory() as folder:
+        OmegaConf.save(default, Path(folder) / f"{config}.yaml")
+        with searched_first(Path(folder)):
+            yield
+
+
+def _read(file: Path) -> dict[str, Any]:
+    if not file.is_file():
+        raise FileNotFoundError(f"--config {file}: no such file")
+    try:
+        content = OmegaConf.to_container(OmegaConf.load(file))
+    except (OSError, UnicodeDecodeError, YAMLError, OmegaConfBaseException) as error:
+        reason = " ".join(str(error).split())
+        raise ValueError(f"--config {file}: no readable YAML file ({reason})") from None
+    if not isinstance(content, dict):
+        raise ValueError(f"--config {file}: no configuration; it needs lines of key: value")
+    return {str(key): value for key, value in content.items()}
+
+
+def _lay_over(node: DictConfig, own: Mapping[str, Any], prefix: str = "") -> None:
+    """KeyError for the first key that ``node`` has not."""
+    for key, value in own.items():
+        if key not in list(node):
+            near = difflib.get_close_matches(key, map(str, node), n=1, cutoff=0.5)
+            hint = f"did you mean {prefix}{near[0]}?" if near else "is it of another command?"
+            raise KeyError(f"has no key {prefix}{key}; {hint}")
+        before = node._get_node(key)
+        if (
+            isinstance(value, dict)
+            and isinstance(before, DictConfig)
+            and before.get("_target_") == value.get("_target_")
+        ):
+            _lay_over(before, value, f"{prefix}{key}.")
+        else:  # the settings of another class are other ones
+            node[key] = value

@@ -1,0 +1,52 @@
+"""A library that is not there ends a command with one line that says what to install."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from detection.cli.commands import Command
+from detection.cli.launch import launch
+
+
+@pytest.fixture
+def command(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Command:
+    monkeypatch.syspath_prepend(tmp_path)
+    return Command(name="lacking", module="lacking", config="plot_curves", help="fails")
+
+
+def lacking(folder: Path, body: str) -> None:
+    (folder / "lacking.py").write_text(f'"""What lacking does."""\n\n{body}\n')
+
+
+def test_opencv_without_libgl_names_the_build_that_needs_none(
+    command: Command, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    lacking(
+        tmp_path,
+        "message = 'libGL.so.1: cannot open shared object file: No such file or directory'\n"
+        "raise ImportError(message, name='cv2', path='/site-packages/cv2/cv2.abi3.so')",
+    )
+    with pytest.raises(SystemExit, match=r"libGL\.so\.1: .* pip install opencv-python-headless"):
+        launch(command, ["tool", "runs=[a]"])
+    monkeypatch.setenv("DETECTION_TRACEBACK", "1")
+    with pytest.raises(ImportError):
+        launch(command, ["tool", "runs=[a]"])
+
+
+def test_help_needs_none_of_it(
+    command: Command, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    lacking(tmp_path, "import a_library_that_is_not_there")
+    launch(command, ["tool", "--help"])
+    assert "What lacking does." in capsys.readouterr().out
+
+
+def test_an_extra_is_named_and_a_defect_is_none(command: Command, tmp_path: Path) -> None:
+    lacking(tmp_path, "raise ImportError('plots need pip install \"detection[all]\"')")
+    with pytest.raises(SystemExit, match=r'error: plots need pip install "detection\[all\]"'):
+        launch(command, ["tool", "runs=[a]"])
+    lacking(tmp_path, "import a_library_that_is_not_there")
+    with pytest.raises(ImportError):
+        launch(command, ["tool", "runs=[a]"])
