@@ -23,7 +23,7 @@ from omegaconf import DictConfig, OmegaConf
 
 from detection.atomic_write import write_text
 from detection.cli import test_net
-from detection.cli.compose import compose_config
+from detection.cli.compose import check_values, compose_config
 from detection.cli.objects import as_plain
 from detection.engine.output_folder import OutputFolder
 from detection.evaluation.bootstrap import compare
@@ -90,6 +90,7 @@ def _row_configs(config: DictConfig, folder: Path) -> dict[str, DictConfig]:
             row[key] = config[key]
         if row.checkpoint is None and row.detections is None:
             row.checkpoint = config.checkpoint
+        check_values("test", row, overrides, is_needed=lambda key: f"{key} is needed")
         # Letters and digits alone: a row's name is free, a folder's is not.
         folder_name = re.sub(r"\W+", "_", str(name)).strip("_")
         if folder_name in folders or not folder_name:

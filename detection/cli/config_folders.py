@@ -12,6 +12,8 @@ from hydra.core.plugins import Plugins
 from hydra.plugins.search_path_plugin import SearchPathPlugin
 from omegaconf import DictConfig, OmegaConf
 
+from detection.cli.group_choices import is_for
+
 _PACKAGE = Path(__file__).resolve().parents[1]
 # A wheel holds configs/ inside the package.  In the repository, and so in an editable install, it
 # stands beside the package.
@@ -55,14 +57,30 @@ def is_group(name: str) -> bool:
 
 
 def groups_of(config: str) -> dict[str, list[str]]:
-    """The groups that configs/<config>.yaml chooses a file of, those within them, and the files."""
+    """The groups that configs/<config>.yaml chooses a file of, those within them, and the files.
+
+    Files that this command cannot use are left out.
+    """
+    own = _OWN.get()
+    return {
+        group: [n for n in names if is_for(config, group, n) or _is_in(own, group, n)]
+        for group, names in all_groups_of(config).items()
+    }
+
+
+def _is_in(folder: Path | None, group: str, name: str) -> bool:
+    return folder is not None and (folder / group / f"{name}.yaml").is_file()
+
+
+def all_groups_of(config: str) -> dict[str, list[str]]:
+    """``groups_of`` with all files."""
     names: list[str] = []
     found: dict[str, list[str]] = {}
     for entry in _load(config).get("defaults", []):
         if isinstance(entry, DictConfig):
             names += [str(key).split()[-1] for key in entry]
         elif entry != "_self_":
-            found |= groups_of(entry)
+            found |= all_groups_of(entry)
     for name in names:
         found[name] = _files(name, deep=name == "experiment")
         if name != "experiment":
@@ -79,7 +97,7 @@ def top_level_keys(config: str) -> set[str]:
     for entry in content.get("defaults", []):
         if isinstance(entry, str) and entry != "_self_":
             found |= top_level_keys(entry)
-    return found | {group.partition("/")[0] for group in groups_of(config)}
+    return found | {group.partition("/")[0] for group in all_groups_of(config)}
 
 
 def _roots() -> list[Path]:

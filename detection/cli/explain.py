@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from hydra.errors import OverrideParseException
 from omegaconf import DictConfig, OmegaConf
 
-from detection.cli.config_folders import groups_of, is_group
+from detection.cli.config_folders import all_groups_of, groups_of, is_group
 
 # key=value, +key=value, ++key=value, ~key or ~key=value
 SHAPE = re.compile(r"(\+{0,2}[\w.@/-]+=.*|~[\w.@/-]+(=.*)?)", re.DOTALL)
@@ -49,12 +49,22 @@ OTHER_NAMES = {
 
 
 def check_choices(config: str, overrides: list[str]) -> None:
-    """Raises ValueError for a file of a group that does not exist, before anything is composed."""
+    """Raises ValueError for a file of a group that does not exist, before anything is composed.
+
+    And for settings of Hydra's own: it composes, and nothing else is asked of it.
+    """
     groups = groups_of(config)
     for override in overrides:
         key, _, value = override.partition("=")
+        if re.match(r"[+~]*hydra([./@]|$)", key):
+            raise ValueError(
+                f"{override}: settings of Hydra's own would change nothing here: leave it out"
+            )
+        if value in all_groups_of(config).get(key, []) and value not in groups[key]:
+            whose = "a detector's" if config == "classifier" else "a classifier's"
+            raise ValueError(f"{override}: is {whose}; choose from {', '.join(groups[key])}")
         known = (*groups.get(key, []), "null")
-        if key in groups and value not in known and re.fullmatch(r"[\w-]+", value):
+        if key in groups and value not in known and re.fullmatch(r"[\w/-]+", value):
             raise ValueError(f"{override}: {_no_such(key, value, groups)}")
 
 
@@ -71,7 +81,7 @@ def check_keys(config: str, overrides: list[str], known: DictConfig) -> None:
         key, _, _ = override.partition("=")
         parent, _, last = key.rpartition(".")
         node = OmegaConf.select(known, parent, throw_on_missing=False) if parent else known
-        if isinstance(node, DictConfig) and last not in node.keys() | groups.keys() | {"hydra"}:
+        if isinstance(node, DictConfig) and last not in node.keys() | groups.keys():
             problem = _problem(override, key, groups, known)
             if problem is not None:
                 raise ValueError(f"{override}: {problem}")

@@ -35,8 +35,6 @@ def main(config: DictConfig) -> None:
     source, output = Path(config.source), Path(config.output)
     if source.resolve() == output.resolve():
         raise ValueError(f"output={output} is the source itself; choose another file")
-    if config.to not in ("ours", "detectron2"):
-        raise ValueError(f"to must be ours or detectron2, got {config.to!r}")
     checkpoint = import_weights(
         source,
         detector=_detector_preset,

@@ -7,6 +7,7 @@ a typing error is answered at once.
 from __future__ import annotations
 
 import ast
+import functools
 import importlib
 import importlib.util
 import logging
@@ -19,7 +20,7 @@ from omegaconf.errors import MissingMandatoryValue, OmegaConfBaseException
 
 from detection.cli.arguments import parse
 from detection.cli.commands import Command
-from detection.cli.compose import compose_config
+from detection.cli.compose import check_values, compose_unchecked
 from detection.cli.config_folders import groups_of, searched_first
 
 
@@ -36,11 +37,13 @@ def launch(command: Command, argv: list[str]) -> None:
     try:
         arguments = parse(command, words)
         with searched_first(arguments.config_dir):
-            composed = compose_config(command.config, arguments.overrides)
+            composed = compose_unchecked(command.config, arguments.overrides)
             arguments.fill(composed)
             if arguments.wants_help:
                 print(_help(command, program, composed))
                 return
+            is_needed = functools.partial(_is_needed, command)
+            check_values(command.config, composed, arguments.overrides, is_needed=is_needed)
             for key in sorted(OmegaConf.missing_keys(composed)):
                 raise ValueError(_is_needed(command, key))
             importlib.import_module(command.module).main(composed)

@@ -290,9 +290,12 @@ def test_fast_rcnn_steps_have_a_schedule_of_their_own(tmp_path: Path) -> None:
             "give val_proposals",
         ),
         (["train_only=rpn", "proposals=x"], "the RPN makes its own"),
-        (["train_only=head"], "train_only must be rpn, fast_rcnn or null"),
+        (["train_only=head"], "train_only='head': must be rpn or fast_rcnn, or null"),
         (
-            ["train_only=fast_rcnn", "proposals={early}/val_proposals.safetensors"],
+            [
+                *("train_only=fast_rcnn", "shared_fixed=true"),
+                "proposals={early}/val_proposals.safetensors",
+            ],
             "of another data set or split",
         ),
     ],
@@ -318,7 +321,7 @@ def test_a_detector_for_other_classes_starts_from_all_but_the_siblings(
     trained: Path, data: Path, tmp_path: Path
 ) -> None:
     arguments = [*SMALL, f"data.root={data}", f"output_dir={tmp_path}", "data.classes=[star,ring]",
-                 f"init={trained}/best.pt", "schedule.learning_rate.reference=0"]  # fmt: skip
+                 f"init={trained}/best.pt", "schedule.learning_rate.reference=1e-30"]  # fmt: skip
     with pytest.raises(ValueError, match="set init_new_classes=true"):
         train_net.main(compose_config("train", arguments))
     train_net.main(compose_config("train", [*arguments, "init_new_classes=true"]))
