@@ -90,13 +90,13 @@ def _row_configs(config: DictConfig, folder: Path) -> dict[str, DictConfig]:
             row[key] = config[key]
         if row.checkpoint is None and row.detections is None:
             row.checkpoint = config.checkpoint
-        check_values("test", row, overrides, is_needed=lambda key: f"{key} is needed")
         # Letters and digits alone: a row's name is free, a folder's is not.
         folder_name = re.sub(r"\W+", "_", str(name)).strip("_")
         if folder_name in folders or not folder_name:
             raise ValueError(f"rows: {name!r} has no folder name of its own; rename it")
         folders.add(folder_name)
         row.output_dir = str(folder / folder_name)
+        check_values("test", row, overrides, is_needed=lambda key: f"{key} is needed")
         configs[str(name)] = row
     return configs
 

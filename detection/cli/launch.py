@@ -15,6 +15,7 @@ import os
 import sys
 from pathlib import Path
 
+from hydra.errors import HydraException
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import MissingMandatoryValue, OmegaConfBaseException
 
@@ -55,6 +56,8 @@ def launch(command: Command, argv: list[str]) -> None:
         sys.exit(f"error: {error}")
     except MissingMandatoryValue as error:
         sys.exit(f"error: {_is_needed(command, error.full_key or 'a value')}")
+    except HydraException as error:  # a class that does not take what it is given
+        sys.exit(f"error: configuration: {' '.join(str(error).split())}")
     except OmegaConfBaseException as error:
         sys.exit(f"error: configuration: {error}")
 

@@ -62,6 +62,7 @@ def test_every_script_is_a_command() -> None:
         (["train", "model=papr2015"], "did you mean 'paper2015'"),
         (["trian"], "did you mean 'train'"),
         (["train"], "data.root is needed"),
+        (["train", "data", "schedule.batch_size=0"], "schedule.batch_size=0: must be a whole"),
     ],
     ids=lambda value: " ".join(value) if isinstance(value, list) else "",
 )

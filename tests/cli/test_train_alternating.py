@@ -405,7 +405,7 @@ def test_a_test_set_without_annotations_is_detected_in(
     [
         (["submission=voc"], "no folder VOC20xx"),
         (["submission=coco", "submission_name='my net'"], "submission_name 'my net' becomes part"),
-        (["submission=coco", "max_images=1"], "max_images=1 with submission=coco"),
+        (["submission=coco", "max_images=1"], "max_images=1: with submission=coco"),
     ],
 )
 def test_a_submission_that_cannot_be_packed_is_refused_before_detecting(

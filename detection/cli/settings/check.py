@@ -105,7 +105,7 @@ def _problem(
         return f"{key}={show(value)}: {_no_key(key, node, plain)}"
     if error == "missing":
         return f"{key}: is missing; {_must_be(kind)}"
-    if error in ("union_tag_invalid", "union_tag_not_found"):
+    if error == "union_tag_not_found":
         return _no_class(key, value, kind)
     return f"{key}={show(value)}: {_must_be(kind)}{_hint(key, value, kind)}"
 

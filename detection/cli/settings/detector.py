@@ -58,7 +58,7 @@ class Test(InPlaceOf):
         if self.submission is not None and self.max_images is not None:
             yield Rule(
                 "max_images",
-                f"with submission={self.submission}: a server takes the detections in all images; "
+                f"with submission={self.submission} a server takes the detections in all images: "
                 "leave one of them out",
             )
         if self.proposals_file and (self.detections is not None or self.proposal_recall):

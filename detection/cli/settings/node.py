@@ -7,7 +7,7 @@ from typing import Any, ClassVar
 from pydantic import BaseModel, ConfigDict, GetCoreSchemaHandler, ValidationInfo, model_validator
 from pydantic_core import CoreSchema, PydanticCustomError, core_schema
 
-OTHERS = "a class of another package"
+OTHERS = "a class of your own"
 
 
 @dataclass(frozen=True)
@@ -70,9 +70,9 @@ class Built(Node):
 
 @dataclass(frozen=True, init=False)
 class OneOf:
-    """A node that is built: of one of these classes, or of one that belongs to another package.
+    """A node that is built: of one of these classes, or of another one, most often of the user's.
 
-    Those of other packages take settings that are not known here: they are let through.
+    Those others take settings that are not known here: they are let through.
     """
 
     classes: tuple[type[Built], ...]
@@ -87,7 +87,7 @@ class OneOf:
     ) -> CoreSchema:
         choices = {node.target: handler.generate_schema(node) for node in self.classes}
         schema = core_schema.tagged_union_schema(
-            {**choices, OTHERS: core_schema.any_schema()}, discriminator=_tag
+            {**choices, OTHERS: core_schema.any_schema()}, discriminator=self._choice
         )
         return core_schema.nullable_schema(schema) if self.optional else schema
 
@@ -95,11 +95,8 @@ class OneOf:
         """The one of ``target``; all where it is none of them."""
         return tuple(node for node in self.classes if node.target == target) or self.classes
 
-
-def _tag(value: Any) -> str | None:
-    if not isinstance(value, dict):
-        return None
-    target = value.get("_target_")
-    if not isinstance(target, str):
-        return None
-    return target if target.startswith("detection.") else OTHERS
+    def _choice(self, value: Any) -> str | None:
+        target = value.get("_target_") if isinstance(value, dict) else None
+        if not isinstance(target, str):
+            return None
+        return target if any(node.target == target for node in self.classes) else OTHERS

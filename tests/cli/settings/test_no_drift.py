@@ -70,9 +70,15 @@ def _visit(
         found.setdefault(node, set()).add(key)
         part = config._get_node(key)
         if isinstance(part, DictConfig) and not part._is_none():
-            for choice in kinds[key].nodes:
-                if getattr(choice, "target", None) in (None, part.get("_target_")):
-                    _visit(choice, part, found, where)
+            target = part.get("_target_")
+            chosen = [n for n in kinds[key].nodes if getattr(n, "target", None) in (None, target)]
+            assert chosen or kinds[key].nodes == (), (
+                f"configs/{where}: {key} is a {target}, which has no settings: write a class as "
+                "those of detection/cli/settings/backbone.py, with the target and the arguments of "
+                f"its constructor, and add it to OneOf(...) in {node.__module__}"
+            )
+            for choice in chosen:
+                _visit(choice, part, found, where)
 
 
 @pytest.mark.slow
