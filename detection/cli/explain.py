@@ -53,14 +53,16 @@ def check_choices(config: str, overrides: list[str]) -> None:
 
     And for settings of Hydra's own: it composes, and nothing else is asked of it.
     """
-    groups = groups_of(config)
+    if not overrides:
+        return
+    groups, all_groups = groups_of(config), all_groups_of(config)
     for override in overrides:
         key, _, value = override.partition("=")
         if re.match(r"[+~]*hydra([./@]|$)", key):
             raise ValueError(
                 f"{override}: settings of Hydra's own would change nothing here: leave it out"
             )
-        if value in all_groups_of(config).get(key, []) and value not in groups[key]:
+        if value in all_groups.get(key, []) and value not in groups[key]:
             whose = "a detector's" if config == "classifier" else "a classifier's"
             raise ValueError(f"{override}: is {whose}; choose from {', '.join(groups[key])}")
         known = (*groups.get(key, []), "null")

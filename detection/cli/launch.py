@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import ast
 import functools
+import gc
 import importlib
 import importlib.util
 import logging
@@ -47,6 +48,7 @@ def launch(command: Command, argv: list[str]) -> None:
             check_values(command.config, composed, arguments.overrides, is_needed=is_needed)
             for key in sorted(OmegaConf.missing_keys(composed)):
                 raise ValueError(_is_needed(command, key))
+            gc.enable()
             importlib.import_module(command.module).main(composed)
     except KeyboardInterrupt:
         sys.exit("interrupted")
@@ -59,7 +61,7 @@ def launch(command: Command, argv: list[str]) -> None:
     except HydraException as error:  # a class that does not take what it is given
         sys.exit(f"error: configuration: {' '.join(str(error).split())}")
     except OmegaConfBaseException as error:
-        sys.exit(f"error: configuration: {error}")
+        sys.exit(f"error: configuration: {str(error).splitlines()[0]}")
 
 
 def _is_needed(command: Command, key: str) -> str:
