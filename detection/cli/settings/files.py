@@ -1,10 +1,12 @@
 """The keys of check.yaml, import_weights.yaml and plot_curves.yaml, which read files alone."""
 
 from collections.abc import Iterator, Set
-from typing import Literal
+from typing import Annotated, Literal
+
+from annotated_types import MinLen
 
 from detection.cli.settings.data import DetectionData
-from detection.cli.settings.kinds import File, TextOrTexts, Texts, Workers
+from detection.cli.settings.kinds import File, Text, Texts, Workers
 from detection.cli.settings.node import Node, Rule
 
 
@@ -24,11 +26,10 @@ class ImportWeights(Node):
 
 
 class PlotCurves(Node):
-    runs: TextOrTexts
+    runs: Annotated[list[Text], MinLen(1)]
     labels: Texts | None
     output: File
 
     def broken(self, given: Set[str]) -> Iterator[Rule]:
-        runs = [self.runs] if isinstance(self.runs, str) else self.runs
-        if self.labels is not None and len(self.labels) != len(runs):
-            yield Rule("labels", f"must be as many as the runs, {len(runs)}")
+        if self.labels is not None and len(self.labels) != len(self.runs):
+            yield Rule("labels", f"must be as many as the runs, {len(self.runs)}")
