@@ -85,7 +85,7 @@ def test_peak_memory() -> None:
 def test_unknown_suite_and_layout() -> None:
     with pytest.raises(ValueError, match="must be ops, inference"):
         main(compose_config("benchmark", ["suite=opps", "device=cpu"]))
-    with pytest.raises(ValueError, match="choose from channels_last"):
+    with pytest.raises(ValueError, match="each channels_last or contiguous"):
         main(compose_config("benchmark", [*SMALL, "ops.layouts=[nhwc]"]))
 
 
