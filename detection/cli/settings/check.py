@@ -26,6 +26,7 @@ class _Missing:
 
 
 MISSING = _Missing()
+NOT_ASKED_FOR = "???"
 UNRESOLVED = _Missing()
 
 
@@ -45,7 +46,7 @@ def check(
     if node is None:
         return
     # Where it is not asked for, a missing value is a text like another.
-    plain = _plain(composed, missing="???" if is_needed is None else MISSING)
+    plain = _plain(composed, missing=NOT_ASKED_FOR if is_needed is None else MISSING)
     context = {"given": given, "complete": is_needed is not None}
     try:
         settings = node.model_validate(plain, context=context)
@@ -53,6 +54,8 @@ def check(
         found = [*_problems(error, node, plain, is_needed or str)]
         # What is taken from a key that is wrong is not to be mended itself.
         own = [text for key, text in found if not _is_taken(composed, key)]
+        if not found:
+            return
         raise ValueError(_report(own or [text for _, text in found])) from None
     for remark in _remarks(settings, given):
         log.warning("%s", remark)
@@ -85,7 +88,7 @@ def _problems(
             for rule in found["ctx"]["rules"]:
                 inner = f"{key}.{rule.key}" if key else rule.key
                 yield inner, f"{inner}={show(_value(plain, inner))}: {rule.text}"
-        elif key not in seen:
+        elif key not in seen and value != NOT_ASKED_FOR:
             yield key, _problem(found["type"], key, value, kind, node, plain, is_needed)
         seen.add(key)
 
