@@ -12,14 +12,17 @@ from __future__ import annotations
 import json
 import re
 import sys
+from collections.abc import Mapping
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT))
 
+from detection.cli.choices import groups_of  # noqa: E402
 from detection.cli.compose import compose_config  # noqa: E402
 from detection.cli.config_comments import Row, read  # noqa: E402
 from detection.cli.objects import as_plain  # noqa: E402
+from detection.cli.settings.describe import describe  # noqa: E402
 
 CONFIGS = ROOT / "configs"
 PAGE = ROOT / "docs" / "configuration.md"
@@ -34,19 +37,21 @@ the comments there, not here.
 A tool takes its values from one file, `configs/<tool>.yaml`, and from one file of each group that
 it uses. On the command line `group=file` chooses a file of a group, and `key=value` changes one
 value. `--help` prints all values of a tool. A key that does not exist is an error that names the
-nearest one. `???` means that a value must be given, `${key}` that it is taken from another key.
+nearest one, and a value that is not of its type and range one that says what to write. `???` means
+that a value must be given, `${key}` that it is taken from another key.
 """
 
 
-def table(rows: list[Row], prefix: str) -> list[str]:
+def table(rows: list[Row], prefix: str, described: Mapping[str, str]) -> list[str]:
     """Markdown; keys as they are written on the command line."""
-    lines = ["| key | default | comment |", "|---|---|---|"]
+    lines = ["| key | default | type and range | comment |", "|---|---|---|---|"]
     for row in rows:
         is_group = not row.default and any(r.key.startswith(f"{row.key}.") for r in rows)
         if row.key.split(".")[-1] == "_partial_" or (is_group and not row.comment):
             continue
         default = f"`{row.default}`" if row.default else ""
-        cells = (f"`{prefix}{row.key}`", default, row.comment)
+        kind = "" if is_group else described.get(f"{prefix}{row.key}", "")
+        cells = (f"`{prefix}{row.key}`", default, kind, row.comment)
         lines.append(f"| {' | '.join(cell.replace('|', chr(92) + '|') for cell in cells)} |")
     return lines if len(lines) > 2 else []
 
@@ -70,8 +75,28 @@ def section(path: Path, title: str, prefix: str) -> list[str]:
     header = [line for line in found.header if not re.match(r"(example|keys):", line)]
     parts = [f"### {title}", " ".join(header), starts_from(found.defaults)]
     lines = [line for part in parts if part for line in (part, "")]
-    body = table(found.rows, prefix)
+    targets = {
+        f"{prefix}{row.key}".removesuffix("._target_"): row.default
+        for row in found.rows
+        if row.key.endswith("_target_")
+    }
+    body = table(found.rows, prefix, describe(owner(path), targets))
     return [*lines, *body, ""] if body else lines
+
+
+def owner(path: Path) -> str:
+    """The file of configs/ whose settings say what the keys of a file may be."""
+    if path.parent == CONFIGS:
+        return path.stem
+    group = path.parent.relative_to(CONFIGS).as_posix()
+    if group == "views":
+        return "test_classifier"
+    return next(config for config in ("train", "classifier") if path.stem in _files(config, group))
+
+
+def _files(config: str, group: str) -> list[str]:
+    # network= is a classifier's group; its keys stand below model.backbone.
+    return groups_of(config).get(group, [])
 
 
 def experiments() -> list[str]:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 from detection.cli.config_comments import chosen_files, read, rows_of
 from detection.cli.config_folders import find_file, roots
 
@@ -15,22 +17,31 @@ def groups_of(config: str) -> dict[str, list[str]]:
     """The groups that configs/<config>.yaml chooses a file of, those within them, and the files.
 
     No choice is a file that lacks keys of the default one, as a classifier's schedule does for a
-    detector, nor an experiment that chooses such a file or one of another group.
+    detector, nor one whose values follow keys that the command has not, nor an experiment that
+    chooses such a file or one of another group.
     """
-    defaults = _defaults(config)
+    found = all_groups_of(config)
+    for group, default in _defaults(config).items():
+        if group != "experiment":
+            needed = _plain_keys(f"{group}/{default}")
+            found[group] = [n for n in found[group] if needed <= _plain_keys(f"{group}/{n}")]
+    known = _all_keys(config)
+    for group in found.keys() - _defaults(config).keys():
+        found[group] = [n for n in found[group] if _follows(f"{group}/{n}") <= known]
+    if "experiment" in found:
+        found["experiment"] = [name for name in found["experiment"] if _fits(name, found)]
+    return found
+
+
+def all_groups_of(config: str) -> dict[str, list[str]]:
+    """:func:`groups_of` with all files, those that the command cannot use too."""
     found: dict[str, list[str]] = {}
-    for group, default in defaults.items():
-        files = _files(group, deep=group == "experiment")
-        if group == "experiment":
-            continue
-        needed = _plain_keys(f"{group}/{default}")
-        found[group] = [name for name in files if needed <= _plain_keys(f"{group}/{name}")]
-        folders = [folder for root in roots() for folder in (root / group).glob("*/")]
-        within = {f"{group}/{folder.name}" for folder in folders if folder.is_dir()}
-        found |= {name: _files(name, deep=False) for name in within}
-    if "experiment" in defaults:
-        experiments = _files("experiment", deep=True)
-        found["experiment"] = [name for name in experiments if _fits(name, found)]
+    for group in _defaults(config):
+        found[group] = _files(group, deep=group == "experiment")
+        if group != "experiment":
+            folders = [folder for root in roots() for folder in (root / group).glob("*/")]
+            within = {f"{group}/{folder.name}" for folder in folders if folder.is_dir()}
+            found |= {name: _files(name, deep=False) for name in within}
     return dict(sorted(found.items()))
 
 
@@ -58,6 +69,17 @@ def _plain_keys(file: str) -> set[str]:
     keys = [row.key for row in rows_of(file)]
     classes = tuple(key.removesuffix("_target_") for key in keys if key.endswith("_target_"))
     return {key for key in keys if not key.startswith(classes)}
+
+
+def _all_keys(config: str) -> set[str]:
+    """The keys of a command with its default files."""
+    files = {"": config} | {f"{g}.": f"{g}/{file}" for g, file in _defaults(config).items()}
+    return {f"{prefix}{row.key}" for prefix, file in files.items() for row in rows_of(file)}
+
+
+def _follows(file: str) -> set[str]:
+    """The keys of other files that values of this one follow, as ${data.crop.side} does."""
+    return {key for row in rows_of(file) for key in re.findall(r"\$\{(\w[\w.]*)\}", row.default)}
 
 
 def _fits(experiment: str, groups: dict[str, list[str]]) -> bool:

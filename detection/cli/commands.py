@@ -113,6 +113,7 @@ COMMANDS = {
             "lists the published weights that can be called by name",
             (Positional("NAME", "names", several=True, optional=True),),
             output=None,
+            computes=False,
         ),
         Command(
             "propose",

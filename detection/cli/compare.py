@@ -23,7 +23,7 @@ from omegaconf import DictConfig, OmegaConf
 
 from detection.atomic_write import write_text
 from detection.cli import test_net
-from detection.cli.compose import compose_config
+from detection.cli.compose import check_values, compose_config
 from detection.cli.objects import as_plain
 from detection.engine.output_folder import OutputFolder
 from detection.evaluation.bootstrap import compare
@@ -96,6 +96,7 @@ def _row_configs(config: DictConfig, folder: Path) -> dict[str, DictConfig]:
             raise ValueError(f"rows: {name!r} has no folder name of its own; rename it")
         folders.add(folder_name)
         row.output_dir = str(folder / folder_name)
+        check_values("test", row, overrides, is_needed=lambda key: f"{key} is needed")
         configs[str(name)] = row
     return configs
 

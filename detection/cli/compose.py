@@ -6,13 +6,18 @@ folders nor configures logging.
 
 from __future__ import annotations
 
+import copy
 import importlib
 import inspect
 import logging
+import re
+from collections.abc import Callable
 
 from hydra import compose, initialize_config_dir
+from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.errors import HydraException
 from omegaconf import DictConfig, OmegaConf, open_dict
+from omegaconf.errors import OmegaConfBaseException
 
 from detection.cli.choices import is_group
 from detection.cli.config_folders import CONFIGS
@@ -23,7 +28,17 @@ log = logging.getLogger("configuration")
 
 
 def compose_config(config: str, overrides: list[str]) -> DictConfig:
-    """The configuration; ValueError names the nearest key or file if an override fits none."""
+    """The configuration; ValueError says what is wrong with a key, a file or a value.
+
+    A value that has to be given may still be missing.
+    """
+    composed = compose_unchecked(config, overrides)
+    check_values(config, composed, overrides)
+    return composed
+
+
+def compose_unchecked(config: str, overrides: list[str]) -> DictConfig:
+    """The configuration, whatever its values; ValueError if an override fits no key or file."""
     composed = _compose(config, overrides)
     following = following_overrides(composed, overrides)
     return _compose(config, [*overrides, *following]) if following else composed
@@ -33,18 +48,67 @@ def _compose(config: str, overrides: list[str]) -> DictConfig:
     replaced = _replaced_classes(overrides)
     check_choices(config, overrides)
     with initialize_config_dir(str(CONFIGS), version_base="1.3"):
-        known = _with_groups(config, overrides)
+        known, right = _with_groups(config, overrides)
         if not overrides:
             return known
         if not replaced:
             check_keys(config, overrides, known)
-        try:
-            composed = compose(config, overrides=_without_old_keys(overrides, replaced))
-        except (HydraException, ValueError) as error:
-            raise ValueError(explain(error, config, overrides, known)) from None
-    _check_numbers(composed, known, overrides)
+        typed = as_typed(config, overrides)
+        composed = _with_values(known, typed) if right and not replaced else None
+        if composed is None:
+            try:
+                composed = compose(config, overrides=_without_old_keys(typed, replaced))
+            except (HydraException, ValueError) as error:
+                raise ValueError(explain(error, config, overrides, known)) from None
     for key in replaced:
         _drop_old_settings(composed, key, overrides)
+    return composed
+
+
+def check_values(
+    config: str,
+    composed: DictConfig,
+    overrides: list[str],
+    *,
+    is_needed: Callable[[str], str] | None = None,
+) -> None:
+    """Raises ValueError for all values that are wrong, and, with ``is_needed``, that are missing.
+
+    ``is_needed``: key -> the message that it has to be given.
+    """
+    # pydantic takes a tenth of a second.
+    from detection.cli.settings.check import check
+
+    check(config, composed, {_key(override) for override in overrides}, is_needed=is_needed)
+
+
+def as_typed(config: str, overrides: list[str]) -> list[str]:
+    """The overrides with quotes around texts that Hydra would read as something else."""
+    from detection.cli.settings import texts
+
+    return texts.as_typed(config, overrides)
+
+
+def _key(override: str) -> str:
+    return override.lstrip("+~").partition("=")[0]
+
+
+def _with_values(known: DictConfig, overrides: list[str]) -> DictConfig | None:
+    """``known`` under overrides that set values alone; None if there are others, or one is wrong.
+
+    To compose everything a second time would take as long as all else until the answer.
+    """
+    values = [override for override in overrides if not is_group(override.partition("=")[0])]
+    if not all(re.match(r"[\w.-]+=(?!\s*\{)", override) for override in values):
+        return None
+    composed = copy.deepcopy(known)
+    try:
+        for parsed in OverridesParser.create().parse_overrides(values):
+            if parsed.is_sweep_override():
+                return None
+            OmegaConf.update(composed, parsed.key_or_group, parsed.value(), merge=True)
+    except (HydraException, OmegaConfBaseException):
+        return None
     return composed
 
 
@@ -94,21 +158,13 @@ def _takes(target: str, names: list[str], key: str) -> list[str]:
     return [name for name in names if takes_all or name in arguments]
 
 
-def _with_groups(config: str, overrides: list[str]) -> DictConfig:
-    """The configuration under those overrides alone that choose files, if these are right."""
+def _with_groups(config: str, overrides: list[str]) -> tuple[DictConfig, bool]:
+    """The configuration under those overrides alone that choose files, and whether they are right.
+
+    Without them, if they are not.
+    """
     groups = [o for o in overrides if is_group(o.partition("=")[0])]
     try:
-        return compose(config, overrides=groups)
+        return compose(config, overrides=groups), True
     except (HydraException, ValueError):
-        return compose(config)
-
-
-def _check_numbers(composed: DictConfig, plain: DictConfig, overrides: list[str]) -> None:
-    """What is a number in the files must be one on the command line too."""
-    for override in overrides:
-        key = override.lstrip("+~").partition("=")[0]
-        default = OmegaConf.select(plain, key, throw_on_missing=False)
-        given = OmegaConf.select(composed, key, throw_on_missing=False)
-        if isinstance(default, (int, float)) and not isinstance(given, (int, float, type(None))):
-            kind = "true or false" if isinstance(default, bool) else "a number"
-            raise ValueError(f"{override}: {key} must be {kind}, as {default} is")
+        return compose(config), False

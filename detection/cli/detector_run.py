@@ -145,24 +145,12 @@ def _proposals(
 ) -> tuple[ProposalsFile | None, ProposalsFile | None]:
     """Those that Fast R-CNN is trained and validated on, where it is trained alone."""
     if config.train_only != "fast_rcnn":
-        if config.proposals or config.val_proposals:
-            raise ValueError("proposals= are for train_only=fast_rcnn; the RPN makes its own")
         return None, None
-    if not config.proposals:
-        raise ValueError(
-            "train_only=fast_rcnn learns on proposals of data.train_split: give "
-            "proposals=<.safetensors>, which tools/propose.py writes"
-        )
-    train = ProposalsFile(Path(config.proposals), train_set)
-    if config.val_proposals:
-        return train, ProposalsFile(Path(config.val_proposals), val_set)
-    if not config.shared_fixed:
-        raise ValueError(
-            "train_only=fast_rcnn changes the features that the RPN works on: give "
-            "val_proposals=<.safetensors> of data.val_split, or fix the shared layers with "
-            "shared_fixed=true"
-        )
-    return train, None
+    validated = config.val_proposals
+    return (
+        ProposalsFile(Path(config.proposals), train_set),
+        ProposalsFile(Path(validated), val_set) if validated else None,
+    )
 
 
 def _validation(

@@ -50,10 +50,19 @@ OTHER_NAMES = {
 
 
 def check_choices(config: str, overrides: list[str]) -> None:
-    """Raises ValueError for a file of a group that does not exist, before anything is composed."""
+    """Raises ValueError for a file of a group that does not exist, before anything is composed.
+
+    And for settings of Hydra's own: it composes, and nothing else is asked of it.
+    """
+    if not overrides:
+        return
     groups = groups_of(config)
     for override in overrides:
         key, _, value = override.partition("=")
+        if re.match(r"[+~]*hydra([./@]|$)", key):
+            raise ValueError(
+                f"{override}: settings of Hydra's own would change nothing here: leave it out"
+            )
         known = (*groups.get(key, []), "null")
         if key in groups and value not in known and re.fullmatch(r"[\w/-]+", value):
             raise ValueError(f"{override}: {_no_such(key, value, groups)}")
@@ -72,7 +81,7 @@ def check_keys(config: str, overrides: list[str], known: DictConfig) -> None:
         key, _, _ = override.partition("=")
         parent, _, last = key.rpartition(".")
         node = OmegaConf.select(known, parent, throw_on_missing=False) if parent else known
-        if isinstance(node, DictConfig) and last not in node.keys() | groups.keys() | {"hydra"}:
+        if isinstance(node, DictConfig) and last not in node.keys() | groups.keys():
             problem = _problem(override, key, groups, known)
             if problem is not None:
                 raise ValueError(f"{override}: {problem}")

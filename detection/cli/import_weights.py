@@ -34,8 +34,6 @@ def main(config: DictConfig) -> None:
     source, output = weights_file(config.source), Path(config.output)
     if source.resolve() == output.resolve():
         raise ValueError(f"output={output} is the source itself; choose another file")
-    if config.to not in ("ours", "detectron2"):
-        raise ValueError(f"to must be ours or detectron2, got {config.to!r}")
     checkpoint = import_weights(
         source,
         detector=detector_preset,

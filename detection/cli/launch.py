@@ -7,19 +7,23 @@ a typing error is answered at once.
 from __future__ import annotations
 
 import ast
+import functools
+import gc
 import importlib
 import importlib.util
 import logging
 import os
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
+from hydra.errors import HydraException
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import MissingMandatoryValue, OmegaConfBaseException
 
 from detection.cli.arguments import Arguments, parse
 from detection.cli.commands import Command
-from detection.cli.compose import compose_config
+from detection.cli.compose import check_values, compose_unchecked
 from detection.cli.config_folders import searched_first
 from detection.cli.door import choose_threads
 from detection.cli.help import help_text
@@ -43,13 +47,16 @@ def launch(command: Command, argv: list[str]) -> None:
             searched_first(arguments.config_dir),
             as_default(arguments.config, command.config),
         ):
-            composed = compose_config(command.config, arguments.overrides)
+            composed = compose_unchecked(command.config, arguments.overrides)
             arguments.fill(composed)
             if arguments.wants_help:
                 print(_help(command, program, arguments, composed), flush=True)
                 return
+            is_needed = functools.partial(_is_needed, command)
+            check_values(command.config, composed, arguments.overrides, is_needed=is_needed)
             for key in sorted(OmegaConf.missing_keys(composed)):
                 raise ValueError(_is_needed(command, key))
+            gc.enable()
             if command.computes:
                 choose_threads()
             importlib.import_module(command.module).main(composed)
@@ -67,8 +74,10 @@ def launch(command: Command, argv: list[str]) -> None:
         sys.exit(f"error: {error}")
     except MissingMandatoryValue as error:
         sys.exit(f"error: {_is_needed(command, error.full_key or 'a value')}")
+    except HydraException as error:  # a class that does not take what it is given
+        sys.exit(f"error: configuration: {' '.join(str(error).split())}")
     except OmegaConfBaseException as error:
-        sys.exit(f"error: configuration: {error}")
+        sys.exit(f"error: configuration: {str(error).splitlines()[0]}")
 
 
 def _is_needed(command: Command, key: str) -> str:
@@ -78,15 +87,33 @@ def _is_needed(command: Command, key: str) -> str:
 
 
 def _help(command: Command, program: str, arguments: Arguments, composed: DictConfig) -> str:
+    everything = arguments.wants_help == "all"
     return help_text(
         command,
         program,
         composed,
         purpose=_docstring(command.module),
         overrides=arguments.overrides,
-        ranges={},
-        everything=arguments.wants_help == "all",
+        ranges=_ranges(command, composed) if everything else {},
+        everything=everything,
     )
+
+
+def _ranges(command: Command, composed: DictConfig) -> dict[str, str]:
+    """Key -> its type and range.  Imported here: the short help does not need it."""
+    from detection.cli.settings.describe import describe
+
+    return describe(command.config, dict(_targets(composed)))
+
+
+def _targets(node: DictConfig, prefix: str = "") -> Iterator[tuple[str, str]]:
+    """The parts of a configuration that are made of a class, and the class."""
+    for key in map(str, node):
+        child = node._get_node(key)
+        if isinstance(child, DictConfig) and not child._is_missing() and not child._is_none():
+            if isinstance(target := child.get("_target_"), str):
+                yield f"{prefix}{key}", target
+            yield from _targets(child, f"{prefix}{key}.")
 
 
 def _docstring(module: str) -> str:

@@ -25,8 +25,6 @@ log = logging.getLogger("propose")
 
 
 def main(config: DictConfig) -> None:
-    if not isinstance(config.checkpoint, str):
-        raise ValueError(f"proposals are of one RPN: give one checkpoint, not {config.checkpoint}")
     path = Path(config.output)
     if path.exists() and not config.overwrite:
         raise ValueError(f"{path} exists: replace it with overwrite=true, or choose another output")

@@ -42,15 +42,6 @@ log = logging.getLogger("test")
 
 def main(config: DictConfig) -> None:
     began = time.perf_counter()
-    if (config.checkpoint is None) == (config.detections is None):
-        raise ValueError("give either checkpoint=<.pt> or detections=<.json or comp4 folder>")
-    if config.submission not in (None, "voc", "coco"):
-        raise ValueError(f"submission must be voc, coco or null, got {config.submission!r}")
-    if config.proposals_file and (config.checkpoint is None or config.proposal_recall):
-        raise ValueError(
-            "proposals_file= takes the place of a checkpoint's RPN: leave out detections= and "
-            "proposal_recall=true"
-        )
     dataset = open_test_set(config)
     submits = config.submission is not None
     if not dataset.annotated and (

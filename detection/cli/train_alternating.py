@@ -33,7 +33,6 @@ from detection.inference.detector import Detector
 
 def main(config: DictConfig) -> None:
     with runtime_and_processes(config) as (runtime, processes):
-        _check_values(config)
         AlternatingTraining(
             folder=Path(config.output_dir),
             resume=config.resume,
@@ -67,17 +66,6 @@ def step_config(step: Step, config: DictConfig) -> DictConfig:
         merged.schedule.batch_size *= times
         merged.schedule.learning_rate.reference_batch *= times
     return merged
-
-
-def _check_values(config: DictConfig) -> None:
-    """What the steps decide is not for the command line."""
-    decided = ("train_only", "shared_fixed", "proposals", "val_proposals")
-    given = [key for key in decided if config[key]]
-    if given:
-        raise ValueError(
-            f"{', '.join(given)}: each of the four steps has its own; leave it out, or train one "
-            "network alone with train_net.py"
-        )
 
 
 def _train(config: DictConfig, runtime: Runtime, processes: Processes, step: Step) -> None:

@@ -5,8 +5,9 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+from hydra import compose, initialize_config_dir
 
-from detection.cli.compose import compose_config
+from detection.cli.compose import CONFIGS, _with_values, compose_config
 from detection.cli.objects import as_plain
 
 NETWORK = "theirs.Net"
@@ -62,3 +63,19 @@ def test_a_class_that_is_not_there_is_said_at_once(name: str) -> None:
 def test_a_misspelt_key_beside_it_is_an_error_as_always() -> None:
     with pytest.raises(ValueError, match=r"did you mean 'model\.rpn\.sigma'"):
         compose_config("train", [f"model.backbone._target_={NETWORK}", "model.rpn.sigmo=3"])
+
+
+def test_values_are_set_as_hydra_sets_them() -> None:
+    values = [
+        *("schedule.batch_size=4", "data.shorter_sides=[400,500]", "model.rpn.sigma=inf"),
+        *("data.classes=null", "output_dir='a b'", "seed=${schedule.batch_size}", "weights=''"),
+        *("model.rpn.anchors={sizes: [32]}",),
+    ]
+    with initialize_config_dir(str(CONFIGS), version_base="1.3"):
+        known = compose("train", overrides=["experiment=modern_c4"])
+        for given in (values[:-1], values):  # the last one brings keys of its own
+            ours = _with_values(known, given)
+            assert (ours is None) is (given is values)
+            if ours is not None:
+                assert ours == compose("train", overrides=["experiment=modern_c4", *given])
+        assert known.schedule.batch_size == 16

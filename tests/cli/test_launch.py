@@ -7,16 +7,18 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from hydra import compose, initialize_config_dir
 from hydra.utils import instantiate
 from omegaconf import DictConfig, OmegaConf
+from omegaconf.errors import OmegaConfBaseException
 from torch import nn
 
 from detection.build import build
 from detection.checkpoint import ClassifierCheckpoint
 from detection.classification.classifier import Classifier
-from detection.cli.choices import groups_of
+from detection.cli.choices import all_groups_of, groups_of
 from detection.cli.commands import COMMANDS, Command
-from detection.cli.compose import CONFIGS, compose_config
+from detection.cli.compose import CONFIGS, check_values, compose_config
 from detection.cli.launch import launch
 from detection.cli.objects import as_plain
 from detection.cli.train_alternating import step_config
@@ -184,10 +186,29 @@ def test_without_a_choice_the_checkpoint_decides() -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("group", ["inference", "model", "runtime", "schedule", "data"])
-def test_every_choice_of_a_group_composes(group: str) -> None:
-    for choice in groups_of("train")[group]:
-        assert compose_config("train", [f"{group}={choice}"])
+@pytest.mark.parametrize("config", ["train", "classifier"])
+def test_a_file_of_a_group_is_offered_where_its_values_fit(config: str) -> None:
+    """What is offered composes and is right; what is not offered is refused, and rightly so."""
+    offered = groups_of(config)
+    for group, names in all_groups_of(config).items():
+        for name in names if group != "experiment" else ():  # these have a test of their own
+            if (group, name) != ("model/backbone", "vgg16"):  # it takes a pooled_size with it
+                assert fits(config, f"{group}={name}") is (name in offered[group]), name
+    other = {"train": "schedule=cifar", "classifier": "data=folder"}[config]
+    with pytest.raises(ValueError, match=f"{other}: this .* is another command's; choose from "):
+        compose_config(config, [other])
+
+
+def fits(config: str, override: str) -> bool:
+    """Whether all keys and values are right, whatever is offered."""
+    with initialize_config_dir(str(CONFIGS), version_base="1.3"):
+        composed = compose(config, overrides=[override])
+    try:
+        check_values(config, composed, [override])
+        as_plain(OmegaConf.merge(composed, {"data": {"root": "x"}}))
+    except (OmegaConfBaseException, ValueError):
+        return False
+    return True
 
 
 def test_hydra_and_the_checkpoint_build_the_same_model() -> None:
@@ -300,7 +321,7 @@ def test_mocos_protocol_trains_every_layer_for_24_thousand_iterations() -> None:
         ),
         ("data=imagenet", "this data is another command's; choose from coco2014"),
         ("epochs", "write key=value"),
-        ("schedule.learning_rate.reference=high", "must be a number, as 0.001 is"),
+        ("schedule.learning_rate.reference=high", "'high': must be a number above 0"),
         ("inference.flp=true", "did you mean 'inference.flip'"),
         ("resume=perhaps", "must be true or false"),
     ],

@@ -63,6 +63,7 @@ def test_every_script_is_a_command() -> None:
         (["trian"], "did you mean 'train'"),
         (["train"], "data.root is needed"),
         (["weights", "coco_r50_c4"], "model_final_721ade.pkl"),
+        (["train", "data", "schedule.batch_size=0"], "schedule.batch_size=0: must be a whole"),
     ],
     ids=lambda value: " ".join(value) if isinstance(value, list) else "",
 )

@@ -290,9 +290,12 @@ def test_fast_rcnn_steps_have_a_schedule_of_their_own(tmp_path: Path) -> None:
             "give val_proposals",
         ),
         (["train_only=rpn", "proposals=x"], "the RPN makes its own"),
-        (["train_only=head"], "train_only must be rpn, fast_rcnn or null"),
+        (["train_only=head"], "train_only='head': must be rpn or fast_rcnn, or null"),
         (
-            ["train_only=fast_rcnn", "proposals={early}/val_proposals.safetensors"],
+            [
+                *("train_only=fast_rcnn", "shared_fixed=true"),
+                "proposals={early}/val_proposals.safetensors",
+            ],
             "of another data set or split",
         ),
     ],
@@ -321,7 +324,7 @@ def test_a_detector_goes_on_with_other_classes_by_their_names(
     other = list(reversed(names))[:2]
     arguments = [*SMALL, f"data.root={data}", f"output_dir={tmp_path}",
                  f"data.classes=[{','.join(other)}]", f"init={trained}/best.pt",
-                 "schedule.learning_rate.reference=0"]  # fmt: skip
+                 "schedule.learning_rate.reference=1e-30"]  # fmt: skip
     train_net.main(compose_config("train", arguments))
     for part in ("rpn.", "backbone."):
         assert equal(weights(tmp_path / "last.pt", part), weights(trained / "best.pt", part))
@@ -407,7 +410,7 @@ def test_a_test_set_without_annotations_is_detected_in(
     [
         (["submission=voc"], "no folder VOC20xx"),
         (["submission=coco", "submission_name='my net'"], "submission_name 'my net' becomes part"),
-        (["submission=coco", "max_images=1"], "max_images=1 with submission=coco"),
+        (["submission=coco", "max_images=1"], "max_images=1: with submission=coco"),
     ],
 )
 def test_a_submission_that_cannot_be_packed_is_refused_before_detecting(

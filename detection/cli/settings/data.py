@@ -1,0 +1,31 @@
+"""``data``: a detector's data set and what is done to its pictures."""
+
+from typing import Literal
+
+from pydantic import ConfigDict, Field
+
+from detection.cli.settings.kinds import Folder, Fraction, Lengths, Pixels, Text, TextOrTexts, Texts
+from detection.cli.settings.node import Node
+
+
+class Format(Node):
+    """A class of the user's, with whatever it takes; null: the format is recognised."""
+
+    model_config = ConfigDict(extra="allow")
+    target: Text | None = Field(alias="_target_")
+
+
+class DetectionData(Node):
+    root: Folder
+    format: Format
+    train_split: TextOrTexts
+    val_split: TextOrTexts
+    classes: Texts | None
+    invalid_boxes: Literal["error", "repair"]
+    ignore_crowd: bool
+    ignore_difficult: bool
+    train_on_empty: bool
+    shorter_sides: Lengths
+    test_shorter_side: Pixels
+    longest: Pixels
+    flip_probability: Fraction

@@ -1,0 +1,74 @@
+"""The keys of train.yaml and alternating.yaml."""
+
+from collections.abc import Iterator, Set
+from typing import Annotated, Any, Literal
+
+from detection.cli.settings.data import DetectionData
+from detection.cli.settings.faster_rcnn import FasterRCNN
+from detection.cli.settings.inference import Inference
+from detection.cli.settings.kinds import Backend, File, Folder, Images, Seed
+from detection.cli.settings.node import Node, OneOf, Rule
+from detection.cli.settings.runtime import Runtime
+from detection.cli.settings.schedule import DetectorSchedule
+
+
+class Validation(Node):
+    batch_size: Images
+    backend: Backend
+
+
+class Train(Node):
+    model: Annotated[Any, OneOf(FasterRCNN)]
+    data: DetectionData
+    schedule: DetectorSchedule
+    inference: Annotated[Any, OneOf(Inference)]
+    runtime: Runtime
+    weights: File | None
+    init: File | None
+    init_new_classes: bool
+    train_only: Literal["rpn", "fast_rcnn"] | None
+    shared_fixed: bool
+    proposals: File | None
+    val_proposals: File | None
+    resume: bool
+    overwrite: bool
+    output_dir: Folder
+    seed: Seed
+    validation: Validation
+
+    def broken(self, given: Set[str]) -> Iterator[Rule]:
+        if self.resume and self.overwrite:
+            yield Rule("overwrite", "replaces a run, and resume=true goes on with it: give one")
+
+
+class TrainNet(Train):
+    def broken(self, given: Set[str]) -> Iterator[Rule]:
+        yield from super().broken(given)
+        if self.train_only != "fast_rcnn":
+            for key in ("proposals", "val_proposals"):
+                if getattr(self, key):
+                    yield Rule(key, "is for train_only=fast_rcnn; the RPN makes its own")
+        elif not self.proposals:
+            yield Rule(
+                "train_only",
+                "learns on proposals of data.train_split: give proposals=<.safetensors>, which "
+                "tools/propose.py writes",
+            )
+        elif not self.val_proposals and not self.shared_fixed:
+            yield Rule(
+                "train_only",
+                "changes the features that the RPN works on: give val_proposals=<.safetensors> of "
+                "data.val_split, or fix the shared layers with shared_fixed=true",
+            )
+
+
+class Alternating(Train):
+    def broken(self, given: Set[str]) -> Iterator[Rule]:
+        yield from super().broken(given)
+        for key in ("train_only", "shared_fixed", "proposals", "val_proposals"):
+            if getattr(self, key):
+                yield Rule(
+                    key,
+                    "each of the four steps has its own: leave it out, or train one network alone "
+                    "with train_net.py",
+                )
