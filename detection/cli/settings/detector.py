@@ -84,7 +84,7 @@ class Test(InPlaceOf):
 
 
 class Detect(InPlaceOf):
-    score_threshold: Thresholds | None  # type: ignore[assignment]
+    score_threshold: Thresholds | None
     strict: bool
     formats: Annotated[list[Literal["coco", "csv", "yolo", "voc", "crops"]], NOT_REPEATED]
     every: Count
