@@ -51,6 +51,7 @@ def parse(command: Command, words: list[str]) -> Arguments:
     parser.add_argument("--config-dir")
     parser.add_argument("words", nargs="*")
     given, unknown = parser.parse_known_intermixed_args(words[:split])
+    flags, unknown = _flags(unknown, command)
     if unknown:
         raise ValueError(
             f"there is no option {unknown[0]}: write key=value, where --help lists the keys, or "
@@ -58,7 +59,7 @@ def parse(command: Command, words: list[str]) -> Arguments:
         )
     config_dir = Path(given.config_dir).expanduser() if given.config_dir else None
 
-    overrides: list[str] = []
+    overrides = flags
     plain: list[str] = []
     with searched_first(config_dir):
         for word in given.words:
@@ -75,6 +76,14 @@ def parse(command: Command, words: list[str]) -> Arguments:
     positionals = [p for p in command.positionals if not {p.key, p.unless} & {*keys, *paths}]
     paths |= _assigned(command, positionals, [os.path.expanduser(word) for word in plain])
     return Arguments([_at_home(o) for o in overrides], paths, config_dir, given.help)
+
+
+def _flags(options: list[str], command: Command) -> tuple[list[str], list[str]]:
+    """--json is json=true, and so for every key of the command's; and the options that are none."""
+    keys = top_level_keys(command.config)
+    named = {option: option.removeprefix("--").replace("-", "_") for option in options}
+    known = [o for o in options if o.startswith("--") and named[o] in keys]
+    return [f"{named[o]}=true" for o in known], [o for o in options if o not in known]
 
 
 def _is_override(word: str, command: Command) -> bool:

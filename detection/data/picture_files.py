@@ -1,0 +1,58 @@
+"""Which files of a folder are looked at: one rule for every listing.
+
+Hidden files and folders are left out, and what systems and tools leave beside photos: macOS's
+``__MACOSX`` and ``._x.jpg`` (AppleDouble), notebooks' ``.ipynb_checkpoints``, ``Thumbs.db``.  A
+folder that is called x.jpg is a folder.  Listings are sorted, so that no result depends on the
+order in which a file system lists its entries.
+"""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+from detection.data.image import SUFFIXES
+
+# What annotations may name besides SUFFIXES; OpenCV decodes them where it was built to.
+OTHER_SUFFIXES = (".gif", ".jfif", ".jpe", ".avif", ".jp2")
+_LEFT_OUT = ("__macosx", "thumbs.db", "desktop.ini")
+_APPLE_DOUBLE = b"\x00\x05\x16\x07"
+
+
+def is_left_out(name: str) -> bool:
+    """Whether a file or folder of this name is none of the user's own."""
+    return name.startswith(".") or name.casefold() in _LEFT_OUT
+
+
+def is_apple_double(path: Path) -> bool:
+    """Whether the file holds a Mac's attributes of another file, whatever it is called."""
+    try:
+        with path.open("rb") as file:
+            return file.read(len(_APPLE_DOUBLE)) == _APPLE_DOUBLE
+    except OSError:
+        return False
+
+
+def is_picture_name(name: str) -> bool:
+    """By the suffix alone."""
+    return os.path.splitext(name)[1].lower() in SUFFIXES + OTHER_SUFFIXES
+
+
+def find_files(folder: Path) -> list[Path]:
+    """Every file of ``folder`` and the folders in it, sorted; [] if there is no such folder."""
+    found: list[Path] = []
+    seen: set[str] = set()
+    for at, folders, files in os.walk(folder, followlinks=True):
+        real = os.path.realpath(at)
+        # A link may lead back to a folder that it lies in.
+        kept = [] if real in seen else [name for name in folders if not is_left_out(name)]
+        folders[:] = sorted(kept)
+        if real not in seen:
+            found += [Path(at, name) for name in files if not is_left_out(name)]
+        seen.add(real)
+    return sorted(found)
+
+
+def find_pictures(folder: Path) -> list[Path]:
+    """The pictures among `find_files`."""
+    return [path for path in find_files(folder) if is_picture_name(path.name)]
