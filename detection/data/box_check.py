@@ -39,6 +39,9 @@ class BoxCheck:
         self.source = source
         self.on_invalid = on_invalid
         self.clipped: list[str] = []
+        self.count = 0
+        self.largest = 0.0  # coordinate
+        self.whole = True  # whether all coordinates are whole numbers
         self.problems: list[str] = []
 
     def __call__(
@@ -52,6 +55,9 @@ class BoxCheck:
         height, width = size
         limit = np.array((width, height, width, height), dtype=np.float32)
         finite = np.logical_and.reduce(np.isfinite(boxes), axis=1)
+        self.count += len(boxes)
+        self.largest = max(self.largest, float(np.nan_to_num(boxes).max(initial=0)))
+        self.whole = self.whole and bool((boxes == np.round(boxes)).all())
         beyond = (boxes < -TOLERANCE) | (boxes > limit + TOLERANCE)
         outside = np.logical_or.reduce(beyond, axis=1)
         clipped = np.clip(np.nan_to_num(boxes), 0, limit)
@@ -73,6 +79,15 @@ class BoxCheck:
 
     def finish(self) -> None:
         """After reading: raises ValueError, or logs a warning, if there are invalid boxes."""
+        if 0 < self.largest <= 1 and not self.whole:
+            raise ValueError(
+                f"{self.source}: all {self.count} boxes lie in the first pixel of their pictures: "
+                "their numbers are parts of the size, but this format has pixels; multiply them "
+                "by width and height"
+            )
+        if len(self.clipped) > max(self.count / 2, 2):
+            # Slips are few: then the boxes are meant otherwise.
+            self.problems = self.clipped + self.problems
         if not self.problems:
             return
         shown = "\n  ".join(self.problems[:SHOWN])
@@ -83,8 +98,9 @@ class BoxCheck:
         )
         if self.on_invalid != "repair":
             raise ValueError(
-                f"{message}\nCorrect the annotations, or set data.invalid_boxes=repair: boxes are "
-                "then clipped to their image, and those left without an area are not trained on; "
-                "detections are measured against all boxes as annotated"
+                f"{message}\nCorrect the annotations (are they x, y, width, height or two corners, "
+                "and of these pictures?), or set data.invalid_boxes=repair: boxes are then clipped "
+                "to their image, and those left without an area are not trained on; detections are "
+                "measured against all boxes as annotated"
             )
         log.warning("%s\n(clipped to the image; those without an area are not trained on)", message)

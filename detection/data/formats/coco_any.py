@@ -38,17 +38,22 @@ class CocoAny:
                 f"{root}: {len(files)} files may be the annotations of {split!r}: "
                 f"{', '.join(str(f.relative_to(root)) for f in files)}; pass one of them as DATA"
             )
-        folder = files[0].parent
-        # Beside the annotations, or beside the folder of the annotations.
-        base = root if root.is_dir() else _above(folder)
+        base = root if root.is_dir() else _above(files[0].parent)
         return read_coco(
             annotations=files[0],
-            images=(folder if not (base / "images").is_dir() else base / "images")
-            if check_images
-            else None,
+            images=_images(files[0], base, split) if check_images else None,
             invalid_boxes=invalid_boxes,
             root=base,
         )
+
+
+def _images(file: Path, base: Path, split: str) -> Path:
+    """The folder of the split, since its pictures may be called as those of another one are."""
+    folder, above = file.parent, _above(file.parent)
+    for place in (folder / split, above / "images" / split, above / split, above / "images"):
+        if place.is_dir():
+            return place
+    return folder if folder.is_dir() else base
 
 
 def _above(folder: Path) -> Path:

@@ -181,9 +181,12 @@ def _box_of_mask(mask: Any, size: Size | None) -> list[float] | None:
     if isinstance(mask, dict) and "counts" in mask:
         from pycocotools import mask as masks  # it loads compiled code that few data sets need
 
-        if isinstance(mask["counts"], list):
-            mask = masks.frPyObjects(mask, *(mask.get("size") or size or (0, 0)))
-        return [float(side) for side in masks.toBbox(mask)]
+        try:
+            if isinstance(mask["counts"], list):
+                mask = masks.frPyObjects(mask, *(mask.get("size") or size or (0, 0)))
+            return [float(side) for side in masks.toBbox(mask)]
+        except (KeyError, TypeError, ValueError):
+            return None
     if not isinstance(mask, list) or not mask:
         return None
     try:

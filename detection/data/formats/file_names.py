@@ -31,8 +31,13 @@ def fold(name: str) -> str:
 
 
 def parts_of(name: str) -> list[str]:
-    """Of a path of any system, without its drive and without . and .. ."""
-    path = re.sub(r"^[A-Za-z]:", "", re.sub(r"^file:/*", "/", name.replace("\\", "/")))
+    """Of a path of any system or a URL, without its drive and without . and .. ."""
+    path = name.replace("\\", "/")
+    # Label Studio: /data/local-files/?d=images/a.jpg
+    path = re.sub(r"^.*[?&]d=", "", path)
+    if re.match(r"^https?://", path):
+        path = path.partition("?")[0]
+    path = re.sub(r"^[A-Za-z]:", "", re.sub(r"^\w{2,5}:/+", "/", path))
     return [part for part in path.split("/") if part not in ("", ".", "..")]
 
 
@@ -47,10 +52,11 @@ class FileNames:
         self.root = root
         self.findings = findings
 
-    def find(self, name: str, *, near: Path | None = None) -> Path | None:
+    def find(self, name: str, *, near: Path | None = None, say: bool = True) -> Path | None:
         """The picture that ``name`` means; None if there is none, or more than one.
 
         ``near``: the folder of the annotation, which comes first.
+        ``say``: whether a difference is a finding; not where ``name`` is that of another file.
         """
         name = name.strip()
         if not parts_of(name):
@@ -61,7 +67,7 @@ class FileNames:
                 return folder / name
         found = self._choose(name, folders)
         difference = _difference(name, found) if found is not None else None
-        if difference is not None and found is not None:
+        if say and difference is not None and found is not None:
             self.findings.repaired(difference, f"{name} is {self._shown(found)}")
         return found
 
@@ -107,8 +113,12 @@ class FileNames:
         stem = PurePosixPath(parts[-1])
         # A name without the suffix of a picture may hold a dot: "a.b" is no "a" with suffix .b.
         base = stem.stem if is_picture_name(stem.name) else stem.name
-        found = self._by_stem.get(fold(base), [])
-        return _best(found, [*parts[:-1], base], folders) if found else None
+        # Label Studio puts eight digits before a name that was uploaded.
+        for wanted in dict.fromkeys((base, re.sub(r"^[0-9a-f]{8}-", "", base))):
+            found = self._by_stem.get(fold(wanted), [])
+            if found:
+                return _best(found, [*parts[:-1], wanted], folders)
+        return None
 
 
 def _best(found: list[Path], parts: list[str], folders: list[Path]) -> Path | None:
@@ -138,10 +148,15 @@ def _difference(name: str, found: Path) -> str | None:
         if fold(unquote(base)) == fold(found.name) and fold(base) != fold(found.name):
             return "names of pictures with %-codes"
         if fold(base) != fold(found.name):
+            stem = PurePosixPath(base).stem if is_picture_name(base) else base
+            if fold(unquote(stem)) != fold(found.stem):
+                return "names of pictures with eight digits before them"
+            if stem == base:
+                return "names of pictures without their suffix"
             return "names of pictures with another suffix"
         same = unicodedata.normalize("NFC", base) == unicodedata.normalize("NFC", found.name)
         return "names with accents composed otherwise" if same else "names in another case"
-    if re.match(r"^([A-Za-z]:|[\\/]|file:)", name):
+    if re.match(r"^([A-Za-z]:|[\\/]|\w+://)", name):
         return "paths of another machine, found by the name"
     if "\\" in name:
         return "names of pictures with back-slashes"

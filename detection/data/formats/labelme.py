@@ -56,7 +56,7 @@ class LabelMe:
                 findings.refuse(f"{file}: no list of shapes; it is not LabelMe's, take it away")
                 continue
             path = names.find(str(content.get("imagePath") or file.stem), near=file.parent)
-            path = path or names.find(file.stem, near=file.parent)
+            path = path or names.find(file.stem, near=file.parent, say=False)
             if path is None:
                 missing.append(str(content.get("imagePath") or file.stem))
                 continue

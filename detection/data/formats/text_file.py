@@ -42,6 +42,10 @@ def decode(data: bytes, declared: str | None = None) -> tuple[str, str]:
             return data.decode(declared), declared
         except (LookupError, UnicodeDecodeError):
             pass
+    if b"\0" in data[:64]:
+        # ASCII letters of UTF-16 without a mark: every other byte is a zero.
+        encoding = "utf-16-be" if data[:64:2].count(0) > data[1:64:2].count(0) else "utf-16-le"
+        return data.decode(encoding, errors="replace"), encoding
     for encoding in ("utf-8", *(["gb18030"] if _is_gbk(data) else [])):
         try:
             return data.decode(encoding), encoding

@@ -99,7 +99,7 @@ def _find_picture(names: FileNames, file: Path, filename: str) -> Path | None:
     stem = parts_of(filename)[-1:] or [""]
     if filename and fold(Path(stem[0]).stem) == fold(file.stem):
         return names.find(filename, near=file.parent)
-    own = names.find(file.stem, near=file.parent)
+    own = names.find(file.stem, near=file.parent, say=False)
     return own or (names.find(filename, near=file.parent) if filename else None)
 
 

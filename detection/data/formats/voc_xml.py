@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 from dataclasses import dataclass
 from pathlib import Path
 from xml.etree.ElementTree import Element
@@ -152,6 +153,7 @@ def _length(element: Element, tag: str, where: str) -> int:
 
 
 def _is_empty_size(tree: Element) -> bool:
-    """Whether width and height are absent, empty, or 0: a tool that could not read the picture."""
+    """Whether a side is absent, empty, or 0: the work of a tool that could not read the picture."""
     texts = [(tree.findtext(f"size/{side}") or "").strip() for side in ("width", "height")]
-    return all(text in ("", "0", "None") for text in texts) or "0" in texts
+    known = [text for text in texts if text not in ("", "0", "0.0", "None")]
+    return len(known) < 2 and all(re.fullmatch(r"\d+(\.\d+)?", text) for text in known)

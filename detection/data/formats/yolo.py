@@ -14,12 +14,14 @@ import math
 from collections.abc import Iterable
 from pathlib import Path
 
+import yaml
+
 from detection.data.box_check import InvalidBoxes
 from detection.data.dataset import DetectionDataset
 from detection.data.findings import Findings
 from detection.data.formats.pictures import AnnotatedPicture, say_unlabelled, to_dataset
 from detection.data.formats.sizes import Size
-from detection.data.formats.text_file import read_lines
+from detection.data.formats.text_file import read_lines, read_text
 from detection.data.formats.yolo_tree import YoloTree, find_tree
 from detection.data.image import read_size
 
@@ -48,7 +50,10 @@ class Yolo:
         assert tree is not None, "has_split comes first"
         findings = Findings()
         there = tree.splits[split]
-        labelled = [(path, file) for path in there if (file := tree.label_of(path))]
+        files = {path: file for path in there if (file := tree.label_of(path))}
+        # Of a.jpg and a.png with one a.txt the first is taken.
+        first = {file: path for path, file in reversed(files.items())}
+        labelled = [(path, file) for path, file in files.items() if first[file] == path]
         annotated = bool(labelled)
         if not annotated and not split.startswith("test"):
             raise ValueError(
@@ -57,6 +62,7 @@ class Yolo:
             )
         names = tree.names
         if names is None:
+            _refuse_broken_yaml(tree.base)
             names = _numbers(file for _, file in labelled)
             findings.repaired(
                 "class names missing, called by their numbers", "add classes.txt: a name per line"
@@ -76,6 +82,16 @@ class Yolo:
             class_names=[name.strip() for name in names],
             annotated=annotated,
         )
+
+
+def _refuse_broken_yaml(base: Path) -> None:
+    """The names may stand in a file that cannot be read."""
+    for file in sorted([*base.glob("*.yaml"), *base.glob("*.yml")]):
+        try:
+            yaml.safe_load(read_text(file))
+        except yaml.YAMLError as error:
+            said = " ".join(str(error).split())
+            raise ValueError(f"{file}: not valid YAML: {said}; correct it") from None
 
 
 def _numbers(files: Iterable[Path]) -> list[str]:
@@ -145,6 +161,6 @@ def _parse(
 
 def _say_strays(tree: YoloTree, findings: Findings) -> None:
     used = {tree.label_of(path) for pictures in tree.splits.values() for path in pictures}
-    for file in tree.labels.values():
+    for file in dict.fromkeys(tree.labels.values()):
         if file not in used and "labels" in {part.casefold() for part in file.parts}:
             findings.repaired("label file without a picture, left out", str(file))

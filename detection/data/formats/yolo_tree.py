@@ -10,7 +10,7 @@ root/*.jpg  root/*.txt            labels beside the pictures
 
 from __future__ import annotations
 
-from collections import defaultdict
+from collections import Counter, defaultdict
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -18,7 +18,7 @@ from typing import Any
 import yaml
 
 from detection.data.findings import Findings
-from detection.data.formats.file_names import FileNames
+from detection.data.formats.file_names import FileNames, fold
 from detection.data.formats.splits import by_folder
 from detection.data.formats.text_file import decode, read_json, read_lines
 from detection.data.picture_files import find_files, find_pictures
@@ -32,7 +32,8 @@ NAME_FILES = ("classes.txt", "obj.names", "classes.names", "_darknet.labels", "l
 class YoloTree:
     """``base``: the folder of it all.  ``names``: None where no file has them.
 
-    ``splits``: the pictures of each.  ``labels``: the .txt files by their path without suffix.
+    ``splits``: the pictures of each.  ``labels``: the .txt files by their path without suffix, and
+    by the same with the name folded, where it is the only one.
     """
 
     base: Path
@@ -44,9 +45,9 @@ class YoloTree:
     def label_of(self, picture: Path) -> Path | None:
         """The label file of a picture; None if it was never labelled."""
         for folder in _label_folders(picture, self.base):
-            found = self.labels.get(folder / picture.stem)
-            if found is not None:
-                return found
+            for key in (folder / picture.stem, folder / fold(picture.stem)):
+                if key in self.labels:
+                    return self.labels[key]
         return None
 
 
@@ -61,7 +62,7 @@ def find_tree(root: Path) -> YoloTree | None:
             for key in SPLITS
             if (pictures := _pictures_of(content.get(key), content.get("path"), file))
         }
-        names = _names_in(content["names"])
+        names = _names_in(content["names"]) if content.get("names") else _find_names(base)
         return YoloTree(base, file, names, splits, _labels(base)) if splits else None
     if not root.is_dir():
         return None
@@ -85,7 +86,7 @@ def _find_yaml(root: Path) -> tuple[Path, dict[str, Any]] | None:
             content = yaml.safe_load(decode(file.read_bytes())[0])
         except (OSError, yaml.YAMLError):
             continue
-        if isinstance(content, dict) and "names" in content and set(content) & set(SPLITS):
+        if isinstance(content, dict) and set(content) & set(SPLITS):
             return file, content
     return None
 
@@ -131,11 +132,15 @@ def _find_place(item: str, bases: list[Path]) -> Path | None:
 
 
 def _labels(base: Path) -> dict[Path, Path]:
-    return {
-        path.with_suffix(""): path
+    files = [
+        path
         for path in find_files(base)
         if path.suffix.lower() == ".txt" and path.name.lower() not in NAME_FILES
-    }
+    ]
+    times = Counter(path.parent / fold(path.stem) for path in files)
+    folded = {path.parent / fold(path.stem): path for path in files}
+    exact = {path.with_suffix(""): path for path in files}
+    return {key: path for key, path in folded.items() if times[key] == 1} | exact
 
 
 def _label_folders(picture: Path, base: Path) -> list[Path]:
