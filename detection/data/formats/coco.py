@@ -90,7 +90,7 @@ def read_coco(
     }
     boxes = {key: _boxes(objects[key], sizes[key], annotations, findings) for key in keys}
     findings.finish()
-    paths = {key: Path(image["file_name"]) for key, image in keys.items()}
+    paths = {key: Path(str(image["file_name"])) for key, image in keys.items()}
     if images is not None:
         paths = _find_pictures(keys, images, root, annotations, findings)
         stated = [Sized(paths[key], sizes[key], box_ops.from_coco(boxes[key])) for key in keys]
@@ -146,8 +146,13 @@ def _image_keys(images: list[Entry], path: Path, findings: Findings) -> dict[Has
         if "id" not in image or "file_name" not in image:
             continue  # refused by `require`
         key = key_of(image["id"])
+        name = image["file_name"]
+        if not isinstance(name, (str, int)) or name == "":
+            findings.refuse(
+                f"{path}: image {image['id']!r} has file_name {name!r}; name its picture"
+            )
         if key is None:
-            findings.refuse(f"{path}: image {image['file_name']} has id {image['id']!r}")
+            findings.refuse(f"{path}: image {name} has id {image['id']!r}; number the images")
         elif key in found:
             findings.refuse(
                 f"{path}: two images have the same id {image['id']!r}: "

@@ -6,6 +6,7 @@ Ids are opaque keys.  One rule compares them everywhere: digits are the integer 
 
 from __future__ import annotations
 
+import math
 import re
 from collections import Counter, defaultdict
 from collections.abc import Hashable
@@ -39,6 +40,8 @@ def key_of(value: object) -> Hashable:
         return None
     if isinstance(value, str):
         return int(value) if re.fullmatch(r"0|-?[1-9]\d*", value.strip()) else value
+    if not math.isfinite(value):
+        return None
     return int(value) if value == int(value) else value
 
 

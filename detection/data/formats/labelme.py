@@ -89,6 +89,9 @@ def _picture(
     picture = AnnotatedPicture(path, size)  # type: ignore[arg-type]
     for number, shape in enumerate(content["shapes"], start=1):
         where = f"{file}, shape {number}"
+        if not isinstance(shape, dict):
+            findings.refuse(f"{where} is {shape!r}; expected an object {{...}}")
+            continue
         kind = str(shape.get("shape_type") or "polygon")
         try:
             points = [(float(x), float(y)) for x, y in shape["points"]]

@@ -141,9 +141,19 @@ def _read(
         format, found_name = chosen
         if found_name != name:
             log.info("%s: the split %s is called %s here", root, name, found_name)
-        return format.read(
-            root=root, split=found_name, check_images=check_images, invalid_boxes=invalid_boxes
-        )
+        try:
+            dataset = format.read(
+                root=root, split=found_name, check_images=check_images, invalid_boxes=invalid_boxes
+            )
+        except (AttributeError, IndexError, KeyError, OverflowError, TypeError) as error:
+            raise ValueError(
+                f"{root}: the split {found_name} is not as {format.name} has it: {error!r}; export "
+                "it again"
+            ) from error
+        if not dataset.examples:
+            odd = "".join(f"; {oddity}" for oddity in dataset.oddities)
+            raise ValueError(f"{dataset.source}: it has no annotated picture{odd}")
+        return dataset
     splits = available_splits(root, formats)
     expected = "; ".join(f"{format.expects} ({format.name})" for format in formats)
     raise FileNotFoundError(

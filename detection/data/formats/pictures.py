@@ -74,6 +74,8 @@ def to_dataset(
     names = class_names
     if names is None:
         names = sorted({name for picture in pictures for name in picture.names})
+    if len(set(names)) < len(names):
+        findings.refuse(f"{source}: two classes have the same name: {list(names)}; rename one")
     findings.finish()
     label_of = {name: label for label, name in enumerate(names, start=1)}
 

@@ -73,6 +73,7 @@ class Yolo:
         if annotated:
             say_unlabelled(there, [path for path, _ in labelled], findings)
         _say_strays(tree, findings)
+        findings.all_repaired("split of the yaml that is not there, left out", tree.absent)
         return to_dataset(
             pictures,
             source=tree.source,

@@ -11,7 +11,7 @@ root/*.jpg  root/*.txt            labels beside the pictures
 from __future__ import annotations
 
 from collections import Counter, defaultdict
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -33,7 +33,8 @@ class YoloTree:
     """``base``: the folder of it all.  ``names``: None where no file has them.
 
     ``splits``: the pictures of each.  ``labels``: the .txt files by their path without suffix, and
-    by the same with the name folded, where it is the only one.
+    by the same with the name folded, where it is the only one.  ``absent``: what the yaml names and
+    is not there.
     """
 
     base: Path
@@ -41,6 +42,7 @@ class YoloTree:
     names: list[str] | None
     splits: dict[str, list[Path]]
     labels: dict[Path, Path]
+    absent: list[str] = field(default_factory=list)
 
     def label_of(self, picture: Path) -> Path | None:
         """The label file of a picture; None if it was never labelled."""
@@ -52,7 +54,10 @@ class YoloTree:
 
 
 def find_tree(root: Path) -> YoloTree | None:
-    """None if there is no such data set at ``root``.  Raises nothing."""
+    """None if there is no such data set at ``root``.
+
+    Raises ValueError for a data.yaml whose names are none.
+    """
     found = _find_yaml(root)
     if found is not None:
         file, content = found
@@ -62,8 +67,17 @@ def find_tree(root: Path) -> YoloTree | None:
             for key in SPLITS
             if (pictures := _pictures_of(content.get(key), content.get("path"), file))
         }
-        names = _names_in(content["names"]) if content.get("names") else _find_names(base)
-        return YoloTree(base, file, names, splits, _labels(base)) if splits else None
+        try:
+            names = _names_in(content["names"]) if content.get("names") else _find_names(base)
+        except ValueError:
+            raise ValueError(
+                f"{file}: names must be a list, or a table of numbers and names; got "
+                f"{content['names']!r}"
+            ) from None
+        absent = [
+            f"{key}: {content[key]}" for key in SPLITS if content.get(key) and key not in splits
+        ]
+        return YoloTree(base, file, names, splits, _labels(base), absent) if splits else None
     if not root.is_dir():
         return None
     pictures = find_pictures(root)
@@ -94,7 +108,7 @@ def _find_yaml(root: Path) -> tuple[Path, dict[str, Any]] | None:
 def _names_in(names: Any) -> list[str]:
     """From a list, or from a table of index and name."""
     if isinstance(names, dict):
-        return [str(names[key]) for key in sorted(names, key=int)]
+        return [str(names[key]) for key in sorted(names, key=lambda key: int(str(key)))]
     return [str(name) for name in names] if isinstance(names, list) else str(names).split(",")
 
 
