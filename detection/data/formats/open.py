@@ -23,7 +23,7 @@ from detection.data.formats.via import Via
 from detection.data.formats.voc import Voc
 from detection.data.formats.voc_loose import VocLoose
 from detection.data.formats.yolo import Yolo
-from detection.data.picture_files import is_left_out
+from detection.data.picture_files import is_left_out, listed_once
 
 log = logging.getLogger(__name__)
 
@@ -67,7 +67,8 @@ def open_dataset(
     splits = [split] if isinstance(split, str) else list(split)
     if not splits:
         raise ValueError(f"{root}: no split is named")
-    datasets = [_read(root, name, invalid_boxes, check_images, formats) for name in splits]
+    with listed_once():
+        datasets = [_read(root, name, invalid_boxes, check_images, formats) for name in splits]
     dataset = datasets[0] if len(datasets) == 1 else DetectionDataset.union(datasets)
     if classes is None:
         return dataset
@@ -79,8 +80,9 @@ def open_dataset(
 
 def available_splits(root: Path, formats: Sequence[Format] = FORMATS) -> list[str]:
     """The splits that `open_dataset` finds at ``root``; [] where no format is recognised."""
-    at, found = _recognise(root, formats)
-    return sorted({split for format in found for split in format.splits(at)})
+    with listed_once():
+        at, found = _recognise(root, formats)
+        return sorted({split for format in found for split in format.splits(at)})
 
 
 def open_every_split(
@@ -91,13 +93,14 @@ def open_every_split(
     Raises as `open_dataset`.
     """
     root = _there(root)
-    names = available_splits(root, formats) or ["all"]
-    return {
-        name: open_dataset(
-            root=root, split=name, classes=None, invalid_boxes=invalid_boxes, formats=formats
-        )
-        for name in names
-    }
+    with listed_once():
+        names = available_splits(root, formats) or ["all"]
+        return {
+            name: open_dataset(
+                root=root, split=name, classes=None, invalid_boxes=invalid_boxes, formats=formats
+            )
+            for name in names
+        }
 
 
 def _there(root: Path) -> Path:
