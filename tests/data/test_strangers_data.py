@@ -208,6 +208,7 @@ READ: dict[str, tuple[dict[str, Any], str, int]] = {
     "a list with a mark, suffixes and folders": (
         voc(voc_xml(), "JPEGImages/p1.jpg\n/data/voc/p2.jpg\n".encode("utf-8-sig")), "", 2,
     ),
+    "a list in another case": (voc(voc_xml(), "P1\np2\n"), "another case", 2),
     "a list in quotes": (voc(voc_xml(), '"p1"\n"p2"\n'), "", 2),
     "a name three times": (voc(voc_xml(), "p1\np2\np2\np2\n"), "several times", 2),
     "names that end in a number": (

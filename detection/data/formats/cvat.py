@@ -7,6 +7,7 @@ task or without.  A picture's ``subset`` is its split, if the file has several.
 from __future__ import annotations
 
 import math
+import re
 from pathlib import Path
 from xml.etree.ElementTree import Element
 
@@ -18,8 +19,9 @@ from detection.data.formats.format import ALL
 from detection.data.formats.pictures import AnnotatedPicture, refuse_missing, to_dataset
 from detection.data.formats.sniff import candidates
 from detection.data.formats.splits import by_name
-from detection.data.formats.text_file import decode, read_xml
+from detection.data.formats.text_file import decode, read_text, read_xml
 
+_SUBSET = re.compile(r'<image\s[^>]*\bsubset="([^"]+)"')
 _SIDES = ("xtl", "ytl", "xbr", "ybr")
 _SHAPES = ("polygon", "polyline", "points", "ellipse", "mask", "cuboid", "skeleton", "tag")
 
@@ -60,6 +62,8 @@ class CvatImages:
                 folders=[file.parent / "images", file.parent], root=base, findings=findings
             )
             images = tree.findall("image")
+            if len(files) == 1 and split != ALL:
+                images = [image for image in images if image.get("subset") == split]
             total += len(images)
             for image in images:
                 name = image.get("name", "")
@@ -85,7 +89,10 @@ def _parts(root: Path) -> dict[str, list[Path]]:
     files = [file for file in candidates(root, ".xml") if _is_cvat(file)]
     if not files:
         return {}
-    return {ALL: files} if len(files) == 1 else by_name(root, files)
+    if len(files) > 1:
+        return by_name(root, files)
+    subsets = sorted(set(_SUBSET.findall(read_text(files[0]))))
+    return dict.fromkeys(subsets, files) if len(subsets) > 1 else {ALL: files}
 
 
 def _is_cvat(file: Path) -> bool:

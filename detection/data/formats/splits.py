@@ -23,7 +23,8 @@ REST = "rest"
 def aliases(split: str) -> tuple[str, ...]:
     """The other names of ``split``: valid for val."""
     same = next((words for words in ALIASES if split in words), ())
-    return tuple(word for word in same if word != split)
+    others = [word for word in same if word != split]
+    return tuple(form for word in [split, *others] for form in (word, word.capitalize()))[1:]
 
 
 def is_split(name: str) -> bool:

@@ -104,6 +104,10 @@ def read_voc(
     annotated = not split.startswith("test") or any(file.is_file() for file in files)
     if check_images:
         _check_present(folder, names, pictures)
+        for name in names:
+            found_name = pictures.find(name)[0].relative_to(folder).with_suffix("").as_posix()
+            if found_name != name:
+                findings.repaired("names in another case or with other accents", name)
     read = None
     if annotated:
         read = [read_annotation(f, findings, needs_size=not check_images) for f in files]

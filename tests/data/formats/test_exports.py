@@ -168,6 +168,17 @@ def test_other_shapes_of_cvat(write_files: Write, read_all: Read, objects: Any) 
     assert "points, which has no box" in str(dataset.oddities)
 
 
+def test_subsets_of_cvat_are_splits(write_files: Write, read_all: Read, objects: Any) -> None:
+    image = '<image id="{0}" name="{0}.jpg" subset="{1}" width="64" height="48">{2}</image>'
+    images = image.format("a", "Train", CVAT_BOX) + image.format("b", "Test", "")
+    xml = f"<annotations><version>1.1</version>{images}</annotations>".replace("><v", ">\n<v")
+    splits = read_all(write_files({"annotations.xml": xml, "a.jpg": None, "b.jpg": None}))
+    assert {name: objects(dataset) for name, dataset in splits.items()} == {
+        "Train": {"a.jpg": [MUG]},
+        "Test": {"b.jpg": []},
+    }
+
+
 XML = (
     "<annotation><filename>{}</filename><size><width>{}</width><height>48</height></size><object>"
     "<name>mug</name><bndbox><xmin>11</xmin><ymin>11</ymin><xmax>34</xmax><ymax>30</ymax></bndbox>"
