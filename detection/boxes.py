@@ -9,6 +9,7 @@ read and written (:func:`from_voc`, :func:`to_voc`), COCO's (x, y, width, height
 from __future__ import annotations
 
 import math
+from typing import TypeVar
 
 import numpy as np
 import torch
@@ -18,6 +19,8 @@ from torch import Tensor
 # A regressed box grows at most to 1000 / 16 times its anchor: exp() of an untrained network's
 # output would overflow (the limit of Detectron and its successors).
 MAX_LOG_SCALE = math.log(1000 / 16)
+
+Float = TypeVar("Float", np.float32, np.float64)
 
 
 def area(boxes: Tensor) -> Tensor:
@@ -106,12 +109,12 @@ def rescale(boxes: Tensor, size: tuple[int, int], new_size: tuple[int, int]) -> 
     return torch.stack((x1 * x, y1 * y, x2 * x, y2 * y), dim=-1)
 
 
-def from_coco(boxes: NDArray[np.float32]) -> NDArray[np.float32]:
+def from_coco(boxes: NDArray[Float]) -> NDArray[Float]:
     """[..., 4] (x, y, width, height) -> (x1, y1, x2, y2)."""
     return np.concatenate((boxes[..., :2], boxes[..., :2] + boxes[..., 2:]), axis=-1)
 
 
-def to_coco(boxes: NDArray[np.float32]) -> NDArray[np.float32]:
+def to_coco(boxes: NDArray[Float]) -> NDArray[Float]:
     """The inverse of :func:`from_coco`."""
     return np.concatenate((boxes[..., :2], boxes[..., 2:] - boxes[..., :2]), axis=-1)
 

@@ -70,6 +70,7 @@ def parse(command: Command, words: list[str]) -> Arguments:
     parser.add_argument("--config-dir")
     parser.add_argument("words", nargs="*")
     given, unknown = parser.parse_known_intermixed_args(words[:split])
+    flags, unknown = _flags(unknown, command)
     if unknown:
         option = unknown[0].partition("=")[0]
         raise ValueError(f"there is no option {option}: {_INSTEAD.get(option, _KEY_VALUE)}")
@@ -79,7 +80,7 @@ def parse(command: Command, words: list[str]) -> Arguments:
         given.words.remove("all")
         wants_help = "all"
 
-    overrides: list[str] = []
+    overrides = flags
     plain: list[str] = []
     with searched_first(config_dir):
         for word in given.words:
@@ -100,6 +101,14 @@ def parse(command: Command, words: list[str]) -> Arguments:
 
 def _path(given: str | None) -> Path | None:
     return Path(given).expanduser() if given else None
+
+
+def _flags(options: list[str], command: Command) -> tuple[list[str], list[str]]:
+    """--json is json=true, and so for every key of the command's; and the options that are none."""
+    keys = top_level_keys(command.config)
+    named = {option: option.removeprefix("--").replace("-", "_") for option in options}
+    known = [o for o in options if o.startswith("--") and named[o] in keys]
+    return [f"{named[o]}=true" for o in known], [o for o in options if o not in known]
 
 
 def _is_override(word: str, command: Command) -> bool:

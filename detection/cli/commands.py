@@ -63,7 +63,7 @@ COMMANDS = {
             "train",
             "detection.cli.train_net",
             "train",
-            "trains a detector on a data set in COCO's or VOC's format",
+            "trains a detector on a data set of any format",
             (DATA,),
         ),
         Command(

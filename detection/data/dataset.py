@@ -12,6 +12,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from detection.data.findings import Oddity, table
+
 log = logging.getLogger(__name__)
 
 
@@ -62,6 +64,8 @@ class DetectionDataset:
 
     ``source``: the file or folder that the data was read from, for messages.
     ``annotated``: False for a test set whose annotations are not published.
+    ``format``: the name of the format that it was read from.
+    ``oddities``: what was repaired or left out while it was read.
     """
 
     class_names: tuple[str, ...]
@@ -69,6 +73,8 @@ class DetectionDataset:
     examples: list[Example] = field(repr=False)
     source: Path
     annotated: bool = True
+    format: str = ""
+    oddities: tuple[Oddity, ...] = ()
 
     def __len__(self) -> int:
         return len(self.examples)
@@ -99,7 +105,9 @@ class DetectionDataset:
                 "choose splits of one kind"
             )
         source = Path(" + ".join(str(dataset.source) for dataset in datasets))
-        return DetectionDataset(names, ids, examples, source, annotated.pop())
+        formats = " + ".join(dict.fromkeys(dataset.format for dataset in datasets))
+        oddities = tuple(oddity for dataset in datasets for oddity in dataset.oddities)
+        return DetectionDataset(names, ids, examples, source, annotated.pop(), formats, oddities)
 
     def select_classes(self, names: Sequence[str]) -> DetectionDataset:
         """The data set with only these classes, in this order; it keeps all images.
@@ -210,22 +218,22 @@ class DetectionDataset:
         return {"images": images, "annotations": annotations, "categories": categories}
 
     def report(self) -> str:
-        """A summary in two lines: the counts, then each class with its label and category id."""
+        """The counts in a line, a table of the classes, and what was odd."""
         counts = Counter(int(label) for e in self.examples for label in e.labels)
+        pictures = Counter(int(label) for e in self.examples for label in set(e.labels.tolist()))
         empty = sum(len(e.labels) == 0 for e in self.examples)
         crowd = sum(int(e.crowd.sum()) for e in self.examples)
         difficult = sum(int(e.difficult.sum()) for e in self.examples)
-        lines = [
-            f"{self.source}: {len(self.examples)} images "
+        first = (
+            f"{self.source}: {self.format}{', ' if self.format else ''}{len(self.examples)} images "
             + (f"({empty} without objects), " if self.annotated else "(not annotated), ")
             + f"{sum(counts.values())} objects ({crowd} crowd, {difficult} difficult), "
-            f"{len(self.class_names)} classes",
-            "  label (id) class: objects   "
-            + ",  ".join(
-                f"{label} ({category_id}) {name}: {counts[label]}"
-                for label, (name, category_id) in enumerate(
-                    zip(self.class_names, self.category_ids, strict=True), start=1
-                )
-            ),
-        ]
-        return "\n".join(lines)
+            f"{len(self.class_names)} classes"
+        )
+        rows: list[tuple[object, ...]] = [("label", "id", "class", "objects", "images")]
+        for label, (name, category_id) in enumerate(
+            zip(self.class_names, self.category_ids, strict=True), start=1
+        ):
+            rows.append((label, category_id, name, counts[label], pictures[label]))
+        odd = [f"  {oddity}" for oddity in self.oddities]
+        return "\n".join([first, *table(rows), *odd])

@@ -9,6 +9,9 @@ order in which a file system lists its entries.
 from __future__ import annotations
 
 import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
 from pathlib import Path
 
 from detection.data.image import SUFFIXES
@@ -17,6 +20,8 @@ from detection.data.image import SUFFIXES
 OTHER_SUFFIXES = (".gif", ".jfif", ".jpe", ".avif", ".jp2")
 _LEFT_OUT = ("__macosx", "thumbs.db", "desktop.ini")
 _APPLE_DOUBLE = b"\x00\x05\x16\x07"
+# The listings of `listed_once`; None outside of it.
+_LISTED: ContextVar[dict[Path, list[Path]] | None] = ContextVar("_LISTED", default=None)
 
 
 def is_left_out(name: str) -> bool:
@@ -38,8 +43,30 @@ def is_picture_name(name: str) -> bool:
     return os.path.splitext(name)[1].lower() in SUFFIXES + OTHER_SUFFIXES
 
 
+@contextmanager
+def listed_once() -> Iterator[None]:
+    """Within it a folder is listed once, however many formats look at it."""
+    if _LISTED.get() is not None:
+        yield
+        return
+    token = _LISTED.set({})
+    try:
+        yield
+    finally:
+        _LISTED.reset(token)
+
+
 def find_files(folder: Path) -> list[Path]:
     """Every file of ``folder`` and the folders in it, sorted; [] if there is no such folder."""
+    listed = _LISTED.get()
+    if listed is None:
+        return _walk(folder)
+    if folder not in listed:
+        listed[folder] = _walk(folder)
+    return listed[folder]
+
+
+def _walk(folder: Path) -> list[Path]:
     found: list[Path] = []
     seen: set[str] = set()
     for at, folders, files in os.walk(folder, followlinks=True):

@@ -3,11 +3,15 @@
 One text file for each class, ``comp4_det_<image set>_<class>.txt``, with a line for each detection:
 image name, score, and the 1-based inclusive corners xmin ymin xmax ymax.  An image's name is its
 file name without folder and suffix.
+
+Others call the files comp3_det_..., comp4_<salt>_det_..., det_<image set>_<class>.txt or
+<class>.txt, and write names with suffixes: these are read as well.
 """
 
 from __future__ import annotations
 
 import logging
+import re
 from collections.abc import Mapping, Sequence
 from math import isfinite
 from pathlib import Path, PurePath
@@ -122,8 +126,12 @@ def _comp4_files(folder: Path, objects: Objects) -> dict[str, Path]:
     # Both an image set and a class may have "_" in their names: of the classes that end the file
     # name the longest is meant ("traffic_light", not "light").
     longest_first = sorted(objects.class_names, key=len, reverse=True)
-    for path in sorted(folder.glob("comp4_det_*.txt")):
-        name = next((name for name in longest_first if path.stem.endswith(f"_{name}")), None)
+    texts = sorted(folder.glob("*.txt"))
+    found = [path for path in texts if re.search(r"(^|_)det_", path.name)]
+    found = found or [path for path in texts if path.stem in objects.class_names]
+    for path in found:
+        stem = f"_{path.stem}"  # the whole of it may be the class
+        name = next((name for name in longest_first if stem.endswith(f"_{name}")), None)
         if name is None:
             raise ValueError(
                 f"{path}: the file name must end with _<class>.txt, the classes are "
@@ -138,24 +146,25 @@ def _comp4_files(folder: Path, objects: Objects) -> dict[str, Path]:
     if not files:
         raise ValueError(
             f"{folder}: there is no comp4_det_<image set>_<class>.txt in this folder; check the "
-            "path"
+            f"path (there are {', '.join(path.name for path in texts[:5]) or 'no .txt files'})"
         )
     return files
 
 
 def _read_comp4(path: Path, category_id: int, image_ids: Mapping[str, int]) -> list[dict[str, Any]]:
     images, scores, rows = [], [], []
-    lines = path.read_text(encoding="utf-8").splitlines()
+    lines = path.read_text(encoding="utf-8-sig").splitlines()
     for number, line in enumerate(lines, start=1):
         if not line.strip():
             continue
         name, score, corners = _comp4_line(line, f"{path}:{number}")
-        if name not in image_ids:
+        known = name if name in image_ids else PurePath(name).stem
+        if known not in image_ids:
             raise ValueError(
                 f"{path}:{number}: image {name!r} is none of the ground truth's {len(image_ids)} "
                 "images; evaluate with the annotations of the images that were detected on"
             )
-        images.append(image_ids[name])
+        images.append(image_ids[known])
         scores.append(score)
         rows.append(corners)
     inclusive: NDArray[Any] = np.array(rows, dtype=np.float64).reshape(len(rows), 4)

@@ -37,7 +37,10 @@ def test_it_shows_arguments_examples_and_keys_with_their_comments(
     text = shown(capsys, DETECTORS)
     assert text.startswith("usage: detection train DATA [-o OUTPUT]")
     assert "Trains a detector" in text
-    assert "  DATA                    data.root: the folder of the data set\n" in text
+    assert (
+        "  DATA                    data.root: a folder, or the file that describes the data set"
+        in text
+    )
     assert "  detection train photos/ resume=true -o outputs/mine\n" in text
     assert "  schedule.batch_size=8   images per iteration, over all processes\n" in text
     assert "  model.backbone.depth=101\n                          50, 101 or 152\n" in text
@@ -56,7 +59,7 @@ def test_all_shows_every_key(capsys: pytest.CaptureFixture[str]) -> None:
     assert (
         " schedule.batch_size=16 images per iteration, over all processes; a whole number from 1 "
     ) in text
-    assert " data.root= the folder of the data set" in text
+    assert " data.root= a folder, or the file that describes" in text
 
 
 @pytest.mark.parametrize("name", COMMANDS)

@@ -93,7 +93,7 @@ TRAIN = [
     ("data.shorter_sides=[600,abc]", "data.shorter_sides=[600,'abc']: must be"),
     ("data.longest=abc", "data.longest='abc': must be a whole number from 1 to 20000"),
     ("data.flip_probability=7", "data.flip_probability=7: must be a number from 0 to 1"),
-    ("data.invalid_boxes=ignore", "data.invalid_boxes='ignore': must be error or repair"),
+    ("data.invalid_boxes=ignore", "data.invalid_boxes='ignore': must be clip, error or repair"),
     ("data.ignore_crowd=maybe", "data.ignore_crowd='maybe': must be true or false"),
     ("data.train_split=[]", "data.train_split=[]: must be a text, or a list of texts"),
     ("data.train_split=[train,train]", "data.train_split=['train','train']: must be"),

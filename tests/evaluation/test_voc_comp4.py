@@ -124,6 +124,30 @@ def test_comp4_two_image_sets(tmp_path: Path):
         read_voc_detections(tmp_path, TRUTH)
 
 
+@pytest.mark.parametrize(
+    ("file", "line"),
+    [
+        ("comp3_det_test_light.txt", "000007 0.5 1 1 1 1\n"),
+        ("comp4_04d4-2eb7-49c9_det_test_light.txt", "000007 0.5 1 1 1 1\n"),
+        ("det_test_light.txt", "000007 0.5 1 1 1 1\n"),
+        ("light.txt", "000007 0.5 1 1 1 1\n"),
+        ("comp4_det_test_light.txt", "\ufeff000007\t0.5\t1\t1\t1\t1\r\n"),
+        ("comp4_det_test_light.txt", "000007.jpg 0.5 1 1 1 1\n"),
+    ],
+)
+def test_comp4_files_of_other_names_and_forms(tmp_path: Path, file: str, line: str):
+    write(tmp_path, line, file)
+    (tmp_path / "readme.txt").write_text("of another program")
+    (read,) = read_voc_detections(tmp_path, TRUTH)
+    assert (read["bbox"], read["score"]) == (pytest.approx([0, 0, 1, 1]), 0.5)
+
+
+def test_comp4_says_what_else_is_there(tmp_path: Path):
+    write(tmp_path, "", "results.txt")
+    with pytest.raises(ValueError, match=r"there is no comp4_det.*there are results\.txt"):
+        read_voc_detections(tmp_path, TRUTH)
+
+
 def test_comp4_empty_folder(tmp_path: Path):
     with pytest.raises(ValueError, match="there is no comp4_det"):
         read_voc_detections(tmp_path, TRUTH)

@@ -21,7 +21,7 @@ class DetectionData(Node):
     train_split: TextOrTexts
     val_split: TextOrTexts
     classes: Texts | None
-    invalid_boxes: Literal["error", "repair"]
+    invalid_boxes: Literal["clip", "error", "repair"]
     ignore_crowd: bool
     ignore_difficult: bool
     train_on_empty: bool

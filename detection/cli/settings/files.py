@@ -4,6 +4,7 @@ from collections.abc import Iterator, Set
 from typing import Annotated, Literal
 
 from annotated_types import MinLen
+from pydantic import Field
 
 from detection.cli.settings.data import DetectionData
 from detection.cli.settings.kinds import File, Text, TextOrTexts, Texts, Workers
@@ -15,6 +16,7 @@ class Check(Node):
     data: DetectionData
     splits: Texts | None
     workers: Workers
+    as_json: Annotated[bool, Field(alias="json")]
 
 
 class ImportWeights(Node):

@@ -23,10 +23,13 @@ from pathlib import Path
 import numpy as np
 
 from detection import boxes as box_ops
-from detection.data.box_check import BoxCheck, InvalidBoxes
+from detection.data.box_check import OVER_BORDER, BoxCheck, InvalidBoxes
 from detection.data.dataset import DetectionDataset
+from detection.data.findings import Findings
 from detection.data.formats.imagenet_det_classes import DET_CLASSES
+from detection.data.formats.text_file import read_text
 from detection.data.formats.voc_xml import Annotation, read_annotation, to_example, unannotated
+from detection.data.image import read_size
 
 FOLDERS = ("train", "val", "test")
 
@@ -77,18 +80,33 @@ class ImageNetDet:
         label_of = {synset: label for label, synset in enumerate(classes, start=1)}
 
         source = root / "ImageSets" / "DET" / f"{split}.txt"
+        findings = Findings()
         check = BoxCheck(source=source, on_invalid=invalid_boxes)
         examples = []
         for number, (picture, file, exists) in enumerate(
             zip(pictures, files, present, strict=True), start=1
         ):
-            annotation = read_annotation(file) if exists else unannotated(picture)
+            annotation = (
+                read_annotation(file, findings, needs_size=not check_images)
+                if exists
+                else unannotated(picture)
+            )
             labels = [_label(synset, label_of, file) for synset in annotation.names]
+            size = annotation.size or (read_size(picture) if check_images else (1, 1))
             corners = _corners(annotation)
-            examples.append(to_example(number, picture, annotation, corners, labels, check))
+            examples.append(to_example(number, picture, annotation, size, corners, labels, check))
+        findings.finish()
         check.finish()
-        ids = tuple(range(1, len(classes) + 1))
-        return DetectionDataset(tuple(classes.values()), ids, examples, source, any(present))
+        findings.all_repaired(OVER_BORDER, check.clipped)
+        return DetectionDataset(
+            tuple(classes.values()),
+            tuple(range(1, len(classes) + 1)),
+            examples,
+            source,
+            any(present),
+            self.name,
+            findings.oddities,
+        )
 
 
 def read_classes(root: Path) -> dict[str, str]:
@@ -97,7 +115,7 @@ def read_classes(root: Path) -> dict[str, str]:
     if not path.is_file():
         return dict(DET_CLASSES)
     entries = []
-    for number, line in enumerate(path.read_text().splitlines(), start=1):
+    for number, line in enumerate(read_text(path).splitlines(), start=1):
         if not line.strip():
             continue
         columns = line.split(maxsplit=2)
@@ -114,11 +132,11 @@ def _read_lists(root: Path, split: str) -> list[str]:
     folder = root / "ImageSets" / "DET"
     path = folder / f"{split}.txt"
     if path.is_file():
-        lines = path.read_text().splitlines()
+        lines = read_text(path).splitlines()
         names = [line.split()[0] for line in lines if line.strip()]
     else:
         lists = sorted(folder.glob(f"{split}_*.txt"))
-        rows = [line.split() for file in lists for line in file.read_text().splitlines()]
+        rows = [line.split() for file in lists for line in read_text(file).splitlines()]
         # An image is positive in the lists of all the classes that it shows; it is taken once.
         names = list(dict.fromkeys(row[0] for row in rows if row and row[-1] == "1"))
     if not names:

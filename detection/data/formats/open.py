@@ -2,56 +2,127 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import logging
+from collections.abc import Iterable, Sequence
 from pathlib import Path
+
+import yaml
 
 from detection.data.box_check import InvalidBoxes
 from detection.data.dataset import DetectionDataset
 from detection.data.formats.coco import Coco
+from detection.data.formats.coco_any import CocoAny
+from detection.data.formats.csv_boxes import CsvBoxes
+from detection.data.formats.cvat import CvatImages
+from detection.data.formats.describe import describe
 from detection.data.formats.format import Format
 from detection.data.formats.imagenet_det import ImageNetDet
+from detection.data.formats.labelme import LabelMe
+from detection.data.formats.splits import aliases
+from detection.data.formats.via import Via
 from detection.data.formats.voc import Voc
+from detection.data.formats.voc_loose import VocLoose
+from detection.data.formats.yolo import Yolo
+from detection.data.picture_files import is_left_out, listed_once
 
-# The first format that has the split reads it.
-FORMATS: tuple[Format, ...] = (Coco(), ImageNetDet(), Voc())
+log = logging.getLogger(__name__)
+
+# The trees of the published data sets: the first of these formats that has the split reads it.
+TREES: tuple[Format, ...] = (Coco(), ImageNetDet(), Voc())
+# What tools leave, in any folders: where none of the above is, the first that finds something reads
+# all.  A file that describes the whole comes before one for each picture, and both before tables.
+EXPORTS: tuple[Format, ...] = (
+    VocLoose(),
+    Via(),
+    LabelMe(),
+    CocoAny(),
+    CvatImages(),
+    Yolo(),
+    CsvBoxes(),
+)
+FORMATS = TREES + EXPORTS
 
 
 def open_dataset(
     *,
     root: Path,
     split: str | Sequence[str],
-    classes: Sequence[str] | None,
+    classes: Sequence[object] | None,
     invalid_boxes: InvalidBoxes,
     check_images: bool = True,
     formats: Sequence[Format] = FORMATS,
 ) -> DetectionDataset:
     """Reads ``split`` of the data set at ``root`` in one of ``formats``.
 
+    ``root``: a folder, or a single file that describes the data set.
     ``split``: several splits become one data set.  "<folder>/<split>" names a split of a folder in
-    ``root``, or one level below it: ["VOC2007/trainval", "VOC2012/trainval"].
-    ``classes``: use only these, in this order; None: all.
+    ``root``, or one level below it: ["VOC2007/trainval", "VOC2012/trainval"].  Where there is no
+    "val", "valid" or "validation" is it; so for the other splits (`splits.ALIASES`).
+    ``classes``: use only these, in this order; None: all.  A class called 1 or true may be named as
+    that value, which is what YAML makes of it.
     ``check_images=False``: read the annotations without the pictures (to measure saved detections).
     Raises FileNotFoundError and ValueError, which name what is missing or wrong.
     """
+    root = _there(root)
+    splits = [split] if isinstance(split, str) else list(split)
+    if not splits:
+        raise ValueError(f"{root}: no split is named")
+    with listed_once():
+        datasets = [_read(root, name, invalid_boxes, check_images, formats) for name in splits]
+    dataset = datasets[0] if len(datasets) == 1 else DetectionDataset.union(datasets)
+    if classes is None:
+        return dataset
+    names = [_class_name(name, dataset.class_names) for name in classes]
+    # A VOC test set without annotations does not say what its classes are.
+    unnamed = not dataset.annotated and not set(names) & set(dataset.class_names)
+    return dataset.with_class_names(names) if unnamed else dataset.select_classes(names)
+
+
+def available_splits(root: Path, formats: Sequence[Format] = FORMATS) -> list[str]:
+    """The splits that `open_dataset` finds at ``root``; [] where no format is recognised."""
+    with listed_once():
+        at, found = _recognise(root, formats)
+        return sorted({split for format in found for split in format.splits(at)})
+
+
+def open_every_split(
+    *, root: Path, invalid_boxes: InvalidBoxes, formats: Sequence[Format] = FORMATS
+) -> dict[str, DetectionDataset]:
+    """All that the data set has, by the names of its splits; {"all": ...} where it has none.
+
+    Raises as `open_dataset`.
+    """
+    root = _there(root)
+    with listed_once():
+        names = available_splits(root, formats) or ["all"]
+        return {
+            name: open_dataset(
+                root=root, split=name, classes=None, invalid_boxes=invalid_boxes, formats=formats
+            )
+            for name in names
+        }
+
+
+def _there(root: Path) -> Path:
     root = Path(root).expanduser()
     if not root.exists():
         kind = "file" if root.suffix else "folder"
         raise FileNotFoundError(f"{root}: no such {kind}; set data.root to your data set")
-    splits = [split] if isinstance(split, str) else list(split)
-    if not splits:
-        raise ValueError(f"{root}: no split is named")
-    datasets = [_read(root, name, invalid_boxes, check_images, formats) for name in splits]
-    dataset = datasets[0] if len(datasets) == 1 else DetectionDataset.union(datasets)
-    if classes is None:
-        return dataset
-    # A VOC test set without annotations does not say what its classes are.
-    unnamed = not dataset.annotated and not set(classes) & set(dataset.class_names)
-    return dataset.with_class_names(classes) if unnamed else dataset.select_classes(classes)
+    return root
 
 
-def available_splits(root: Path, formats: Sequence[Format] = FORMATS) -> list[str]:
-    """The splits that `open_dataset` finds at ``root``."""
-    return sorted({split for format in formats for split in format.splits(root)})
+def _recognise(root: Path, formats: Sequence[Format]) -> tuple[Path, list[Format]]:
+    """The formats that have a split there, and the folder: ``root``, or the only one in it."""
+    trees = [format for format in formats if format not in EXPORTS]
+    found = [format for format in trees if format.splits(root)]
+    if found:
+        return root, found
+    below = [path for path in _folders(root) if any(f.splits(path) for f in trees)]
+    if len(below) == 1:
+        return below[0], [format for format in trees if format.splits(below[0])]
+    exports = (format for format in formats if format in EXPORTS)
+    first = next((format for format in exports if format.splits(root)), None)
+    return root, [] if first is None else [first]
 
 
 def _read(
@@ -64,22 +135,66 @@ def _read(
     folder, _, name = split.rpartition("/")
     if folder:
         root = _find_folder(root, folder, split)
-    for format in formats:
-        if format.has_split(root, name):
-            return format.read(
-                root=root, split=name, check_images=check_images, invalid_boxes=invalid_boxes
+    trees = [format for format in formats if format not in EXPORTS]
+    chosen = _with_split(root, [name], trees)
+    if chosen is None:
+        root, found = _recognise(root, formats)
+        chosen = _with_split(root, [name, *aliases(name)], found)
+    if chosen is not None:
+        format, found_name = chosen
+        if found_name != name:
+            log.info("%s: the split %s is called %s here", root, name, found_name)
+        try:
+            dataset = format.read(
+                root=root, split=found_name, check_images=check_images, invalid_boxes=invalid_boxes
             )
-    found = available_splits(root, formats)
+        except (AttributeError, IndexError, KeyError, OverflowError, TypeError) as error:
+            raise ValueError(
+                f"{root}: the split {found_name} is not as {format.name} has it: {error!r}; export "
+                "it again"
+            ) from error
+        if not dataset.examples:
+            odd = "".join(f"; {oddity}" for oddity in dataset.oddities)
+            raise ValueError(f"{dataset.source}: it has no annotated picture{odd}")
+        return dataset
+    splits = available_splits(root, formats)
     expected = "; ".join(f"{format.expects} ({format.name})" for format in formats)
     raise FileNotFoundError(
         f"{root}: no split {name!r}. "
         + (
-            f"There are {', '.join(found)}: set data.train_split and data.val_split"
-            if found
-            else f"It holds no data set in a known format; expected files are {expected}; "
-            "see datasets/README.md for the expected trees"
+            f"There are {', '.join(splits)}: set data.train_split and data.val_split"
+            if splits
+            else f"It holds no data set in a known format: {describe(root)} expected files are "
+            f"{expected}; see datasets/README.md for the expected trees"
         )
     )
+
+
+def _with_split(
+    root: Path, names: Iterable[str], formats: Sequence[Format]
+) -> tuple[Format, str] | None:
+    for name in names:
+        for format in formats:
+            if format.has_split(root, name):
+                return format, name
+    return None
+
+
+def _class_name(given: object, names: Sequence[str]) -> str:
+    """The class that ``given`` names: 0 is "0", true is "true", as they were typed."""
+    if isinstance(given, str):
+        return given
+    same = [
+        name for name in names if _as_yaml(name) == given and type(_as_yaml(name)) is type(given)
+    ]
+    return same[0] if len(same) == 1 else str(given)
+
+
+def _as_yaml(name: str) -> object:
+    try:
+        return yaml.safe_load(name)
+    except yaml.YAMLError:
+        return name
 
 
 def _find_folder(root: Path, folder: str, split: str) -> Path:
@@ -98,4 +213,6 @@ def _find_folder(root: Path, folder: str, split: str) -> Path:
 
 
 def _folders(root: Path) -> list[Path]:
-    return sorted(path for path in root.iterdir() if path.is_dir()) if root.is_dir() else []
+    if not root.is_dir():
+        return []
+    return sorted(p for p in root.iterdir() if p.is_dir() and not is_left_out(p.name))

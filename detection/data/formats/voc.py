@@ -4,7 +4,8 @@ The tree, in root/, root/VOC20xx/ or root/VOCdevkit/VOC20xx/::
 
     Annotations/<name>.xml
     JPEGImages/<name>.jpg              or another suffix of a picture
-    ImageSets/Main/<split>.txt         one <name> per line
+    ImageSets/Main/<split>.txt         one <name> per line: a path
+                                       under the two folders above, also in quotes
     ImageSets/Main/<class>_<split>.txt <name> and 1, -1 or 0: the images of one class
 """
 
@@ -12,15 +13,18 @@ from __future__ import annotations
 
 import re
 from collections import Counter
+from collections.abc import Sequence
 from pathlib import Path
 
-import numpy as np
-
-from detection import boxes as box_ops
-from detection.data.box_check import BoxCheck, InvalidBoxes
+from detection.data.box_check import OVER_BORDER, BoxCheck, InvalidBoxes
 from detection.data.dataset import DetectionDataset
-from detection.data.formats.voc_xml import read_annotation, to_example, unannotated
+from detection.data.findings import Findings
+from detection.data.formats.file_names import Stems, parts_of
+from detection.data.formats.sizes import Size, Sized, settle_sizes
+from detection.data.formats.text_file import read_lines
+from detection.data.formats.voc_xml import corners_of, read_annotation, to_example, unannotated
 from detection.data.image import SUFFIXES
+from detection.data.picture_files import OTHER_SUFFIXES, is_picture_name
 
 VOC_CLASSES = (
     "aeroplane", "bicycle", "bird", "boat", "bottle", "bus", "car", "cat", "chair", "cow",
@@ -91,15 +95,34 @@ def read_voc(
     A split "test..." without any XML file is a test set whose annotations are not published.
     Raises FileNotFoundError and ValueError, which name the file, the object and the value.
     """
-    names = _read_image_set(root, split)
-    files = [root / "Annotations" / f"{name}.xml" for name in names]
+    findings = Findings()
+    folder = root / "JPEGImages"
+    xml, pictures = Stems(root / "Annotations", (".xml",)), Stems(folder, SUFFIXES + OTHER_SUFFIXES)
+    names = _read_image_set(root, split, (xml, pictures), findings)
+    files = [next(iter(xml.find(name)), root / "Annotations" / f"{name}.xml") for name in names]
     # In any other split it is an error that no image has annotations.
     annotated = not split.startswith("test") or any(file.is_file() for file in files)
-    paths = _image_paths(root / "JPEGImages", names, check=check_images)
+    if check_images:
+        _check_present(folder, names, pictures)
+        for name in names:
+            found_name = pictures.find(name)[0].relative_to(folder).with_suffix("").as_posix()
+            if found_name != name:
+                findings.repaired("names in another case or with other accents", name)
+    read = None
     if annotated:
-        annotations = [read_annotation(file) for file in files]
-    else:
-        annotations = [unannotated(path) for path in paths]
+        read = [read_annotation(f, findings, needs_size=not check_images) for f in files]
+    paths = [
+        _picture(folder, name, pictures, read[i].filename if read else "", check_images)
+        for i, name in enumerate(names)
+    ]
+    annotations = read or [unannotated(path) for path in paths]
+    corners = [corners_of(annotation) for annotation in annotations]
+    stated = [a.size for a in annotations]
+    sizes: Sequence[Size | None] = stated
+    if check_images:
+        sized = [Sized(*item) for item in zip(paths, stated, corners, strict=True)]
+        sizes = settle_sizes(sized, findings)
+    findings.finish()
     found = {name for annotation in annotations for name in annotation.names}
     class_names = VOC_CLASSES if found <= set(VOC_CLASSES) else tuple(sorted(found))
     label_of = {name: label for label, name in enumerate(class_names, start=1)}
@@ -107,42 +130,76 @@ def read_voc(
     source = root / "ImageSets" / "Main" / f"{split}.txt"
     check = BoxCheck(source=source, on_invalid=invalid_boxes)
     examples = []
-    for image_id, (path, annotation) in enumerate(zip(paths, annotations, strict=True), start=1):
-        boxes = np.array(annotation.boxes, dtype=np.float32).reshape(-1, 4)
-        corners = box_ops.from_voc(boxes)
+    for number, (path, annotation, size, boxes) in enumerate(
+        zip(paths, annotations, sizes, corners, strict=True), start=1
+    ):
+        assert size is not None, "settled, or refused"
         labels = [label_of[name] for name in annotation.names]
-        examples.append(to_example(image_id, path, annotation, corners, labels, check))
+        examples.append(to_example(number, path, annotation, size, boxes, labels, check))
     check.finish()
+    findings.all_repaired(OVER_BORDER, check.clipped)
     ids = tuple(range(1, len(class_names) + 1))
-    return DetectionDataset(class_names, ids, examples, source, annotated)
+    return DetectionDataset(
+        class_names, ids, examples, source, annotated, Voc.name, findings.oddities
+    )
 
 
-def _read_image_set(root: Path, split: str) -> list[str]:
+def _read_image_set(
+    root: Path, split: str, known: tuple[Stems, Stems], findings: Findings
+) -> list[str]:
+    """The names of the list, each once, as paths without suffix under the two folders."""
     path = root / "ImageSets" / "Main" / f"{split}.txt"
     if not path.is_file():
         splits = sorted(p.stem for p in path.parent.glob("*.txt") if "_" not in p.stem)
         raise FileNotFoundError(
             f"{path}: no such image set; there are {', '.join(splits) or 'none'}"
         )
-    # Lists of one class (dog_train.txt) have a second column, 1, -1 or 0; names may have spaces.
-    lines = (line.strip() for line in path.read_text().splitlines())
-    names = [re.sub(r"\s+(1|0|-1)$", "", line) for line in lines if line]
-    if not names:
+    lines = read_lines(path)
+    if not lines:
         raise ValueError(f"{path}: the image set is empty")
-    return names
+    names = [_name(line, known) for line in lines]
+    times = Counter(names)
+    for name, count in times.items():
+        if count > 1:
+            findings.repaired(
+                "name that a list has several times, taken once", f"{name}, {count} times in {path}"
+            )
+    return list(times)
 
 
-def _image_paths(folder: Path, names: list[str], *, check: bool) -> list[Path]:
-    """The pictures of ``names``; with ``check=False`` their paths, supposing that they are .jpg."""
-    if not check:
-        return [folder / f"{name}.jpg" for name in names]
+def _name(line: str, known: tuple[Stems, Stems]) -> str:
+    """The image that a line means: a path without suffix, or with one, or of another machine.
+
+    Lists of one class (dog_train.txt) have a second column, 1, -1 or 0; names may have spaces.
+    """
+    first = re.sub(r"\s+(1|0|-1)$", "", line).strip("\"'")
+    for name in (line, first):
+        parts = parts_of(name)
+        for start in range(len(parts)):
+            path = "/".join(parts[start:])
+            for stem in (path, path.rpartition(".")[0] if is_picture_name(path) else path):
+                if any(stem in stems for stems in known):
+                    return stem
+    return first
+
+
+def _check_present(folder: Path, names: list[str], pictures: Stems) -> None:
     if not folder.is_dir():
         raise FileNotFoundError(f"{folder}: no such folder of images")
-    present = {p.stem: p for p in folder.iterdir() if p.suffix.lower() in SUFFIXES}
-    missing = [name for name in names if name not in present]
+    missing = [name for name in names if name not in pictures]
     if missing:
         raise FileNotFoundError(
             f"{folder}: {len(missing)} of {len(names)} images are missing, the first is "
             f"{missing[0]}; check the folder, or take them out of the image set"
         )
-    return [present[name] for name in names]
+
+
+def _picture(folder: Path, name: str, pictures: Stems, filename: str, check: bool) -> Path:
+    """The picture of ``name``; of several with this stem the one that the XML names.
+
+    With ``check=False`` its path, supposing that it is a .jpg.
+    """
+    if not check:
+        return folder / f"{name}.jpg"
+    found = pictures.find(name)
+    return next((path for path in found if path.name == filename), found[0])

@@ -3,18 +3,20 @@
 from __future__ import annotations
 
 import math
+import re
 from dataclasses import dataclass
 from pathlib import Path
-from xml.etree.ElementTree import Element, ParseError
+from xml.etree.ElementTree import Element
 
 import numpy as np
-from defusedxml import DefusedXmlException
-from defusedxml.ElementTree import parse
 from numpy.typing import NDArray
 
 from detection import boxes as box_ops
 from detection.data.box_check import BoxCheck
 from detection.data.dataset import Example
+from detection.data.findings import Findings
+from detection.data.formats.sizes import Size
+from detection.data.formats.text_file import read_xml
 from detection.data.image import read_size
 
 SIDES = ("xmin", "ymin", "xmax", "ymax")
@@ -24,40 +26,50 @@ SIDES = ("xmin", "ymin", "xmax", "ymax")
 class Annotation:
     """One XML file.
 
-    ``name``: the file's, without its suffix.  ``size``: (height, width) of the picture.
+    ``name``: the file's, without its suffix.  ``filename``: of the picture, as the file has it.
+    ``size``: (height, width) of the picture; None where the file has none, or 0.
     For each object its class in ``names``, its (xmin, ymin, xmax, ymax) as in the file in
     ``boxes``, and ``difficult``.
     """
 
     name: str
-    size: tuple[int, int]
+    size: Size | None
     names: list[str]
     boxes: list[list[float]]
     difficult: list[bool]
+    filename: str = ""
 
 
-def read_annotation(path: Path) -> Annotation:
-    """Raises FileNotFoundError and ValueError, which name the file, the object and the value."""
+def read_annotation(path: Path, findings: Findings, *, needs_size: bool) -> Annotation:
+    """An object that is refused is left out; the caller ends with ``findings.finish()``.
+
+    ``needs_size``: whether a file without a size is refused.
+    Raises FileNotFoundError; and ValueError if the file is no XML at all.
+    """
     try:
-        tree = parse(path).getroot()
+        tree = read_xml(path, findings)
     except FileNotFoundError:
         raise FileNotFoundError(f"{path}: no annotation for an image of the image set") from None
-    except ParseError as error:
-        raise ValueError(f"{path}: not valid XML: {error}") from None
-    except DefusedXmlException as error:
-        raise ValueError(f"{path}: refused, it declares entities: {error}") from None
+    size = None
+    try:
+        size = (_length(tree, "size/height", f"{path}"), _length(tree, "size/width", f"{path}"))
+    except ValueError as error:
+        if needs_size or not _is_empty_size(tree):
+            findings.refuse(str(error))
+    names, boxes, difficult = [], [], []
     # Direct children only: the <part>s of a person are inside the <object> and have boxes too.
-    objects = {f"object {i}": item for i, item in enumerate(tree.findall("object"), start=1)}
-    return Annotation(
-        name=path.stem,
-        size=(_length(tree, "size/height", f"{path}"), _length(tree, "size/width", f"{path}")),
-        names=[_class_name(item, f"{path}, {where}") for where, item in objects.items()],
-        boxes=[
-            [_number(item, f"bndbox/{side}", f"{path}, {where}") for side in SIDES]
-            for where, item in objects.items()
-        ],
-        difficult=[(item.findtext("difficult") or "0").strip() == "1" for item in objects.values()],
-    )
+    for number, item in enumerate(tree.findall("object"), start=1):
+        where = f"{path}, object {number}"
+        try:
+            name, box = _class_name(item, where), _box(item, where, findings)
+        except ValueError as error:
+            findings.refuse(str(error))
+            continue
+        names.append(name)
+        boxes.append(box)
+        difficult.append((item.findtext("difficult") or "0").strip().lower() in ("1", "true"))
+    filename = (tree.findtext("filename") or "").strip()
+    return Annotation(path.stem, size, names, boxes, difficult, filename)
 
 
 def unannotated(path: Path) -> Annotation:
@@ -69,6 +81,7 @@ def to_example(
     image_id: int,
     path: Path,
     annotation: Annotation,
+    size: Size,
     corners: NDArray[np.float32],
     labels: list[int],
     check: BoxCheck,
@@ -81,12 +94,12 @@ def to_example(
         f"{annotation.name}.xml, object {i} ({name})"
         for i, name in enumerate(annotation.names, start=1)
     ]
-    boxes, kept = check(corners, annotation.size, where)
+    boxes, kept = check(corners, size, where)
     annotated = box_ops.to_coco(corners).astype(np.float64)
     example = Example(
         image_id=image_id,
         path=path,
-        size=annotation.size,
+        size=size,
         boxes=boxes,
         labels=np.array(labels, dtype=np.int64),
         crowd=np.zeros(len(boxes), dtype=bool),
@@ -97,11 +110,30 @@ def to_example(
     return example.keep(kept)
 
 
+def corners_of(annotation: Annotation) -> NDArray[np.float32]:
+    """VOC's 1-based inclusive boxes -> [G, 4] in the convention of `detection.boxes`."""
+    return box_ops.from_voc(np.array(annotation.boxes, dtype=np.float32).reshape(-1, 4))
+
+
 def _class_name(item: Element, where: str) -> str:
     name = (item.findtext("name") or "").strip()
     if not name:
-        raise ValueError(f"{where} has no <name>")
+        raise ValueError(f"{where} has no <name>; name it, or take the object out")
     return name
+
+
+def _box(item: Element, where: str, findings: Findings) -> list[float]:
+    boxes = item.findall("bndbox")
+    if len(boxes) > 1:
+        raise ValueError(f"{where} has {len(boxes)} <bndbox>; write an object for each")
+    polygon = item.find("polygon")
+    if not boxes and polygon is not None:
+        points = [_number(polygon, point.tag, where) for point in polygon]
+        x, y = points[::2], points[1::2]
+        if len(x) == len(y) > 1:
+            findings.repaired("box missing, taken from the polygon", where)
+            return [min(x), min(y), max(x), max(y)]
+    return [_number(item, f"bndbox/{side}", where) for side in SIDES]
 
 
 def _number(element: Element, tag: str, where: str) -> float:
@@ -109,7 +141,8 @@ def _number(element: Element, tag: str, where: str) -> float:
     try:
         return float(text or "")
     except ValueError:
-        raise ValueError(f"{where}: <{tag}> must be a number, got {text!r}") from None
+        hint = "; write a point for the comma" if text and "," in text else ""
+        raise ValueError(f"{where}: <{tag}> must be a number, got {text!r}{hint}") from None
 
 
 def _length(element: Element, tag: str, where: str) -> int:
@@ -117,3 +150,10 @@ def _length(element: Element, tag: str, where: str) -> int:
     if not 1 <= value < math.inf:
         raise ValueError(f"{where}: <{tag}> must be 1 or more, got {value:g}")
     return int(value)
+
+
+def _is_empty_size(tree: Element) -> bool:
+    """Whether a side is absent, empty, or 0: the work of a tool that could not read the picture."""
+    texts = [(tree.findtext(f"size/{side}") or "").strip() for side in ("width", "height")]
+    known = [text for text in texts if text not in ("", "0", "0.0", "None")]
+    return len(known) < 2 and all(re.fullmatch(r"\d+(\.\d+)?", text) for text in known)

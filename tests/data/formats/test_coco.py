@@ -143,9 +143,9 @@ def changed(content: Content, kind: str, index: int, **entries: Any) -> Content:
         ("annotations", 1, {"category_id": 99}, ["annotation 2", "99", "[3, 17, 90]"]),
         ("annotations", 1, {"image_id": 1}, ["annotation 2", "image id 1"]),
         ("annotations", 1, {"bbox": [1, 2, 3]}, ["annotation 2", "[1, 2, 3]"]),
-        ("annotations", 1, {"bbox": [1, 2, 3, "4"]}, ["annotation 2", "[1, 2, 3, '4']"]),
+        ("annotations", 1, {"bbox": [1, 2, 3, "four"]}, ["annotation 2", "'four'"]),
         ("annotations", 1, {"bbox": 5}, ["annotation 2", "bbox 5"]),
-        ("annotations", 1, {"bbox": None}, ["annotations[1] (id 2)", "no bbox"]),
+        ("annotations", 1, {"bbox": None}, ["annotation 2", "no bbox, and no mask"]),
         ("annotations", 1, {"category_id": None}, ["annotations[1] (id 2)", "no category_id"]),
         ("annotations", 1, {"image_id": None}, ["annotations[1] (id 2)", "no image_id"]),
         # On the image 40 x 50, as (x1, y1, x2, y2), with the rule that is broken.
@@ -155,11 +155,9 @@ def changed(content: Content, kind: str, index: int, **entries: Any) -> Content:
         ("annotations", 1, {"bbox": [5, 2, 0, 10]}, ["(5, 2, 5, 12) has x2 <= x1 or y2 <= y1"]),
         ("annotations", 1, {"bbox": [5, 2, 9, -3]}, ["(5, 2, 14, -1) has x2 <= x1 or y2 <= y1"]),
         ("annotations", 1, {"bbox": [5, 2, float("nan"), 3]}, ["annotation 2", "is not finite"]),
-        ("annotations", 1, {"area": "12"}, ["annotation 2", "area '12'"]),
+        ("annotations", 1, {"area": "twelve"}, ["annotation 2", "area 'twelve'"]),
         ("images", 1, {"id": 42}, ["two images have the same id"]),
-        ("images", 1, {"height": None}, ["images[1] (id 7)", "no height"]),
-        ("images", 1, {"width": 0}, ["a.jpg", "width 0"]),
-        ("images", 1, {"width": "40"}, ["a.jpg", "width '40'"]),
+        ("images", 1, {"width": "forty"}, ["a.jpg", "width 'forty'"]),
         ("images", 1, {"file_name": None}, ["images[1] (id 7)", "no file_name"]),
         ("categories", 1, {"id": 90}, ["two categories have the same id"]),
         ("categories", 1, {"name": "cat"}, ["two categories have the same name", "cat"]),
@@ -181,6 +179,37 @@ def test_every_error_names_file_entry_and_value(
         read(path)
     for message in messages:
         assert message in str(error.value)
+
+
+@pytest.mark.parametrize(
+    ("entries", "messages"),
+    [
+        ({"height": None}, ["images[1] (id 7)", "no height"]),
+        ({"width": 0}, ["a.jpg", "width 0"]),
+        ({"width": -4}, ["a.jpg", "width -4"]),
+    ],
+)
+def test_a_size_is_needed_where_the_pictures_are_not_read(
+    tmp_path: Path, coco: Content, entries: dict[str, Any], messages: list[str]
+) -> None:
+    path = tmp_path / "instances_train.json"
+    path.write_text(json.dumps(changed(coco, "images", 1, **entries)))
+    with pytest.raises(ValueError, match=r"instances_train\.json") as error:
+        read_coco(annotations=path, images=None, invalid_boxes="error")
+    for message in messages:
+        assert message in str(error.value)
+
+
+def test_all_faults_of_a_file_are_said_at_once(
+    tmp_path: Path, coco: Content, write_coco: Write
+) -> None:
+    coco["annotations"][0]["category_id"] = 99
+    coco["annotations"][1]["bbox"] = "none"
+    coco["annotations"][2]["image_id"] = 5
+    with pytest.raises(ValueError, match="3 faults in the annotations") as error:
+        read(write_coco(tmp_path, coco))
+    for said in ("category_id 99", "bbox none", "image id 5"):
+        assert said in str(error.value)
 
 
 def test_all_invalid_boxes_are_said_at_once_up_to_ten(
@@ -248,7 +277,7 @@ def test_a_box_that_sticks_out_by_rounding_is_cut_in_silence(
 def test_an_unknown_way_to_treat_invalid_boxes_is_refused(
     tmp_path: Path, coco: Content, write_coco: Write
 ) -> None:
-    with pytest.raises(ValueError, match="error or repair, got 'ignore'"):
+    with pytest.raises(ValueError, match="clip, repair or error, got 'ignore'"):
         read(write_coco(tmp_path, coco), invalid_boxes="ignore")
 
 

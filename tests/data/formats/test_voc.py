@@ -189,10 +189,9 @@ def write_xml(root: Path, text: str) -> Path:
     [
         ("<annotation><size>", r"one\.xml: not valid XML"),
         ("", r"one\.xml: not valid XML"),
-        ("<annotation/>", r"one\.xml: <size/height> must be a number, got None"),
         (
-            "<annotation><size><width>0</width><height>60</height></size></annotation>",
-            r"one\.xml: <size/width> must be 1 or more, got 0",
+            "<annotation><size><width>-8</width><height>60</height></size></annotation>",
+            r"one\.xml: <size/width> must be 1 or more, got -8",
         ),
         (
             "<annotation><size><width>80</width><height>60</height></size><object/></annotation>",
@@ -206,6 +205,26 @@ def test_errors_in_the_xml_name_the_file(
     root = write_xml(write_voc(tmp_path, {"one": ""}), text)
     with pytest.raises(ValueError, match=message):
         read(root)
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("<annotation/>", r"one\.xml: <size/height> must be a number, got None"),
+        (
+            "<annotation><size><width>0</width><height>60</height></size></annotation>",
+            r"one\.xml: <size/width> must be 1 or more, got 0",
+        ),
+    ],
+)
+def test_a_size_is_needed_where_the_pictures_are_not_read(
+    tmp_path: Path, write_voc: Write, text: str, message: str
+) -> None:
+    root = write_xml(write_voc(tmp_path, {"one": ""}), text)
+    with pytest.raises(ValueError, match=message):
+        read(root, check_images=False)
+    (example,) = read(root).examples
+    assert example.size == (60, 80)
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,77 @@
+"""What a reader finds out about a data set: what it repaired, and what it must refuse."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+# The number of faults that a message lists.
+SHOWN = 10
+
+
+@dataclass(frozen=True)
+class Oddity:
+    """``count`` times something was otherwise than expected; ``example`` is the first of them."""
+
+    kind: str
+    count: int
+    example: str
+
+    def __str__(self) -> str:
+        return f"{self.count} x {self.kind}: {self.example}"
+
+
+class Findings:
+    """Is filled while a data set is read, then `finish` is called once."""
+
+    def __init__(self) -> None:
+        self._oddities: dict[str, Oddity] = {}
+        self._faults: list[str] = []
+
+    def repaired(self, kind: str, example: str) -> None:
+        """A safe repair was made, or something was left out that is no statement."""
+        count = self._oddities[kind].count if kind in self._oddities else 0
+        first = self._oddities[kind].example if count else example
+        self._oddities[kind] = Oddity(kind, count + 1, first)
+
+    def all_repaired(self, kind: str, examples: Iterable[str]) -> None:
+        for example in examples:
+            self.repaired(kind, example)
+
+    def refuse(self, fault: str) -> None:
+        """``fault``: the file, the object, the rule and the value."""
+        self._faults.append(fault)
+
+    @property
+    def oddities(self) -> tuple[Oddity, ...]:
+        """In the order in which they were met first."""
+        return tuple(self._oddities.values())
+
+    def finish(self) -> None:
+        """Raises ValueError with all faults, if there are any."""
+        if not self._faults:
+            return
+        if len(self._faults) == 1:
+            raise ValueError(self._faults[0])
+        shown = "\n  ".join(self._faults[:SHOWN])
+        more = len(self._faults) - SHOWN
+        tail = f"\n  ... and {more} more" if more > 0 else ""
+        raise ValueError(f"{len(self._faults)} faults in the annotations:\n  {shown}{tail}")
+
+
+def table(rows: Sequence[Sequence[object]]) -> list[str]:
+    """The lines of a table; the first row is its head.  Numbers stand at the right."""
+    texts = [[str(cell) for cell in row] for row in rows]
+    widths = [max(map(len, column)) for column in zip(*texts, strict=True)]
+    right = [
+        all(isinstance(cell, int) for cell in column) for column in zip(*rows[1:], strict=True)
+    ]
+    right = right or [False] * len(widths)
+    return [
+        "  "
+        + "  ".join(
+            text.rjust(width) if number else text.ljust(width)
+            for text, width, number in zip(line, widths, right, strict=True)
+        ).rstrip()
+        for line in texts
+    ]

@@ -1,0 +1,187 @@
+"""What the name of a picture in an annotation means: the one resolver of all formats.
+
+Names come from other systems and other folders.  In this order a name is
+
+1. a path from the folder of the pictures, of the annotations, or of the data set;
+2. of all files below them, the one that agrees in most parts of its path, where back-slashes are
+   slashes and %-codes, the composition of accents (NFC, NFD) and case do not count;
+3. the same with another suffix.
+
+A name that fits two files equally well is not decided: it is not found.
+"""
+
+from __future__ import annotations
+
+import difflib
+import re
+import unicodedata
+from collections import defaultdict
+from collections.abc import Sequence
+from functools import cached_property
+from pathlib import Path, PurePosixPath
+from urllib.parse import unquote
+
+from detection.data.findings import Findings
+from detection.data.picture_files import find_files, is_picture_name
+
+
+def fold(name: str) -> str:
+    """What two names have in common that differ in case or in the composition of accents only."""
+    return unicodedata.normalize("NFC", name).casefold()
+
+
+def parts_of(name: str) -> list[str]:
+    """Of a path of any system or a URL, without its drive and without . and .. ."""
+    path = name.replace("\\", "/")
+    # Label Studio: /data/local-files/?d=images/a.jpg
+    path = re.sub(r"^.*[?&]d=", "", path)
+    if re.match(r"^https?://", path):
+        path = path.partition("?")[0]
+    path = re.sub(r"^[A-Za-z]:", "", re.sub(r"^\w{2,5}:/+", "/", path))
+    return [part for part in path.split("/") if part not in ("", ".", "..")]
+
+
+class FileNames:
+    """The files that names may mean.
+
+    ``folders``: where names begin, the most likely first.  ``root``: all below it is searched.
+    """
+
+    def __init__(self, *, folders: Sequence[Path], root: Path, findings: Findings) -> None:
+        self.folders = list(folders)
+        self.root = root
+        self.findings = findings
+
+    def find(self, name: str, *, near: Path | None = None, say: bool = True) -> Path | None:
+        """The picture that ``name`` means; None if there is none, or more than one.
+
+        ``near``: the folder of the annotation, which comes first.
+        ``say``: whether a difference is a finding; not where ``name`` is that of another file.
+        """
+        name = name.strip()
+        if not parts_of(name):
+            return None
+        folders = ([near] if near else []) + self.folders
+        for folder in folders:
+            if (folder / name).is_file():
+                return folder / name
+        found = self._choose(name, folders)
+        difference = _difference(name, found) if found is not None else None
+        if say and difference is not None and found is not None:
+            self.findings.repaired(difference, f"{name} is {self._shown(found)}")
+        return found
+
+    def nearest(self, name: str) -> str:
+        """For the message about a name that is not found: what is there instead."""
+        parts = parts_of(name)
+        if not parts:
+            return "the name is empty"
+        same = self._by_name.get(fold(parts[-1]), [])
+        if len(same) > 1:
+            shown = " and ".join(self._shown(path) for path in same[:2])
+            return f"{len(same)} files are called so, {shown}"
+        close = difflib.get_close_matches(fold(parts[-1]), self._by_name, n=1)
+        return f"the nearest is {self._shown(self._by_name[close[0]][0])}" if close else ""
+
+    def _shown(self, path: Path) -> str:
+        return str(path.relative_to(self.root)) if path.is_relative_to(self.root) else str(path)
+
+    @cached_property
+    def _by_name(self) -> dict[str, list[Path]]:
+        found = defaultdict(list)
+        roots = [self.root, *(f for f in self.folders if not f.is_relative_to(self.root))]
+        for path in dict.fromkeys(file for root in roots for file in find_files(root)):
+            if is_picture_name(path.name):
+                found[fold(path.name)].append(path)
+        return dict(found)
+
+    @cached_property
+    def _by_stem(self) -> dict[str, list[Path]]:
+        found = defaultdict(list)
+        for paths in self._by_name.values():
+            for path in paths:
+                found[fold(path.stem)].append(path)
+        return dict(found)
+
+    def _choose(self, name: str, folders: list[Path]) -> Path | None:
+        for wanted in dict.fromkeys((name, unquote(name))):
+            parts = parts_of(wanted)
+            found = self._by_name.get(fold(parts[-1]), [])
+            if found:
+                return _best(found, parts, folders)
+        parts = parts_of(unquote(name))
+        stem = PurePosixPath(parts[-1])
+        # A name without the suffix of a picture may hold a dot: "a.b" is no "a" with suffix .b.
+        base = stem.stem if is_picture_name(stem.name) else stem.name
+        # Label Studio puts eight digits before a name that was uploaded.
+        for wanted in dict.fromkeys((base, re.sub(r"^[0-9a-f]{8}-", "", base))):
+            found = self._by_stem.get(fold(wanted), [])
+            if found:
+                return _best(found, [*parts[:-1], wanted], folders)
+        return None
+
+
+def _best(found: list[Path], parts: list[str], folders: list[Path]) -> Path | None:
+    """The one that agrees in most parts, then in case, then lies in the first of ``folders``."""
+
+    def merit(path: Path) -> tuple[int, int, int]:
+        own = [fold(part) for part in path.parts[:-1]]
+        wanted = [fold(part) for part in parts[:-1]]
+        agreeing = 0
+        while wanted and own and wanted.pop() == own.pop():
+            agreeing += 1
+        exact = path.name == parts[-1]
+        place = next((-i for i, f in enumerate(folders) if path.parent == f), -len(folders))
+        return agreeing, exact, place
+
+    ranked = sorted(found, key=merit, reverse=True)
+    if len(ranked) > 1 and merit(ranked[0]) == merit(ranked[1]):
+        return None
+    return ranked[0]
+
+
+def _difference(name: str, found: Path) -> str | None:
+    """Why ``name`` did not lead to the file as it stands; None where it names no folder at all."""
+    parts = parts_of(name)
+    base = parts[-1]
+    if base != found.name:
+        if fold(unquote(base)) == fold(found.name) and fold(base) != fold(found.name):
+            return "names of pictures with %-codes"
+        if fold(base) != fold(found.name):
+            stem = PurePosixPath(base).stem if is_picture_name(base) else base
+            if fold(unquote(stem)) != fold(found.stem):
+                return "names of pictures with eight digits before them"
+            if stem == base:
+                return "names of pictures without their suffix"
+            return "names of pictures with another suffix"
+        same = unicodedata.normalize("NFC", base) == unicodedata.normalize("NFC", found.name)
+        return "names with accents composed otherwise" if same else "names in another case"
+    if re.match(r"^([A-Za-z]:|[\\/]|\w+://)", name):
+        return "paths of another machine, found by the name"
+    if "\\" in name:
+        return "names of pictures with back-slashes"
+    return "pictures in another folder than the one named" if parts[1:] else None
+
+
+class Stems:
+    """The files of a folder and those below it by their path without the suffix."""
+
+    def __init__(self, folder: Path, suffixes: Sequence[str]) -> None:
+        self._paths: dict[str, list[Path]] = defaultdict(list)
+        for path in find_files(folder):
+            if path.suffix.lower() in suffixes:
+                stem = path.relative_to(folder).with_suffix("").as_posix()
+                self._paths[stem].append(path)
+        self._folded: dict[str, list[str]] = defaultdict(list)
+        for stem in self._paths:
+            self._folded[fold(stem)].append(stem)
+
+    def find(self, stem: str) -> list[Path]:
+        """The files of that stem, or of the one that differs from it in case or accents alone."""
+        if stem in self._paths:
+            return self._paths[stem]
+        alike = self._folded.get(fold(stem), [])
+        return self._paths[alike[0]] if len(alike) == 1 else []
+
+    def __contains__(self, stem: str) -> bool:
+        return bool(self.find(stem))

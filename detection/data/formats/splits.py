@@ -1,0 +1,70 @@
+"""Names of splits: which words mean training, validation and test, and which files are in which."""
+
+from __future__ import annotations
+
+import re
+from collections import defaultdict
+from collections.abc import Iterable
+from pathlib import Path
+
+from detection.data.formats.format import ALL
+
+# One split has several names; the first is the one that the configuration uses.
+ALIASES = (
+    ("train", "training", "trn"),
+    ("val", "valid", "validation", "dev", "eval"),
+    ("test", "testing", "tst"),
+)
+WORDS = {word for words in ALIASES for word in words} | {"trainval", "minival"}
+# Files of a data set in which others lie in folders of splits.
+REST = "rest"
+
+
+def aliases(split: str) -> tuple[str, ...]:
+    """The other names of ``split``: valid for val."""
+    same = next((words for words in ALIASES if split in words), ())
+    others = [word for word in same if word != split]
+    return tuple(form for word in [split, *others] for form in (word, word.capitalize()))[1:]
+
+
+def is_split(name: str) -> bool:
+    """Whether a folder or file of this name is a split: train, valid, val2017."""
+    return re.sub(r"[\d_-]+$", "", name.casefold()) in WORDS
+
+
+def split_of(path: Path) -> str | None:
+    """The split that one of the folders of a relative path, or a word of its name, says."""
+    folders = [part for part in path.parts[:-1] if is_split(part)]
+    return folders[-1] if folders else split_in(path.stem)
+
+
+def split_in(name: str) -> str | None:
+    """The split that a file's name says: train of train_labels, of instances_train."""
+    if is_split(name):
+        return name
+    words = re.split(r"[^A-Za-z]+", name.casefold())
+    found = [word for word in words if word in WORDS]
+    return found[0] if len(set(found)) == 1 else None
+
+
+def by_folder(root: Path, files: Iterable[Path]) -> dict[str, list[Path]]:
+    """The files of each split, told by the folders that they lie in; without any: all in one."""
+    found: dict[str, list[Path]] = defaultdict(list)
+    for file in files:
+        parts = file.relative_to(root).parts[:-1]
+        found[next((part for part in reversed(parts) if is_split(part)), REST)].append(file)
+    if set(found) == {REST}:
+        # The folder itself may be one of the splits of a larger data set.
+        return {ALL: found[REST]}
+    return dict(sorted(found.items()))
+
+
+def by_name(root: Path, files: Iterable[Path]) -> dict[str, list[Path]]:
+    """The files of each split, told by their own names as well; a single file has all."""
+    files = list(files)
+    if len(files) == 1 and split_of(files[0].relative_to(root)) is None:
+        return {ALL: files}
+    found: dict[str, list[Path]] = defaultdict(list)
+    for file in files:
+        found[split_of(file.relative_to(root)) or file.stem].append(file)
+    return dict(sorted(found.items()))

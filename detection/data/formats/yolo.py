@@ -1,0 +1,167 @@
+"""YOLO's format: a text file for each picture, a line for each box.
+
+A line is the number of a class, from 0, and the centre and size of the box as parts of the
+picture's; or the number and the corners of a polygon, whose box is taken.  An empty file says that
+there is nothing to see; a picture without a file says nothing, and is left out.
+
+The readers of supervision and hotcoco were tried: the first brings 260 MB of libraries, the second
+reads no picture of the layout that Ultralytics documents, without a word.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable
+from pathlib import Path
+
+import yaml
+
+from detection.data.box_check import InvalidBoxes
+from detection.data.dataset import DetectionDataset
+from detection.data.findings import Findings
+from detection.data.formats.pictures import AnnotatedPicture, say_unlabelled, to_dataset
+from detection.data.formats.sizes import Size
+from detection.data.formats.text_file import read_lines, read_text
+from detection.data.formats.yolo_tree import YoloTree, find_tree
+from detection.data.image import read_size
+
+# Coordinates are rounded: so much over 1 is no other unit.
+_TOLERANCE = 0.02
+
+
+class Yolo:
+    """See `detection.data.formats.format.Format`."""
+
+    name = "YOLO"
+    expects = "data.yaml, or images/ and labels/ with classes.txt"
+
+    def splits(self, root: Path) -> list[str]:
+        tree = find_tree(root)
+        return sorted(tree.splits) if tree else []
+
+    def has_split(self, root: Path, split: str) -> bool:
+        return split in self.splits(root)
+
+    def read(
+        self, *, root: Path, split: str, check_images: bool, invalid_boxes: InvalidBoxes
+    ) -> DetectionDataset:
+        """The pictures are needed in any case: the boxes are parts of their sizes."""
+        tree = find_tree(root)
+        assert tree is not None, "has_split comes first"
+        findings = Findings()
+        there = tree.splits[split]
+        files = {path: file for path in there if (file := tree.label_of(path))}
+        # Of a.jpg and a.png with one a.txt the first is taken.
+        first = {file: path for path, file in reversed(files.items())}
+        labelled = [(path, file) for path, file in files.items() if first[file] == path]
+        annotated = bool(labelled)
+        if not annotated and not split.startswith("test"):
+            raise ValueError(
+                f"{tree.source}: none of the {len(there)} pictures of {split} has a label file; "
+                f"that of {there[0]} would be labels/{there[0].stem}.txt, or lie beside it"
+            )
+        names = tree.names
+        if names is None:
+            _refuse_broken_yaml(tree.base)
+            names = _numbers(file for _, file in labelled)
+            findings.repaired(
+                "class names missing, called by their numbers", "add classes.txt: a name per line"
+            )
+        pictures = [AnnotatedPicture(path) for path in there] if not annotated else []
+        for path, file in labelled:
+            pictures.append(_picture(path, file, names, findings))
+        if annotated:
+            say_unlabelled(there, [path for path, _ in labelled], findings)
+        _say_strays(tree, findings)
+        findings.all_repaired("split of the yaml that is not there, left out", tree.absent)
+        return to_dataset(
+            pictures,
+            source=tree.source,
+            format=self.name,
+            findings=findings,
+            invalid_boxes=invalid_boxes,
+            class_names=[name.strip() for name in names],
+            annotated=annotated,
+        )
+
+
+def _refuse_broken_yaml(base: Path) -> None:
+    """The names may stand in a file that cannot be read."""
+    for file in sorted([*base.glob("*.yaml"), *base.glob("*.yml")]):
+        try:
+            yaml.safe_load(read_text(file))
+        except yaml.YAMLError as error:
+            said = " ".join(str(error).split())
+            raise ValueError(f"{file}: not valid YAML: {said}; correct it") from None
+
+
+def _numbers(files: Iterable[Path]) -> list[str]:
+    """The class names of a data set that has none: "0" to the highest number in its files."""
+    highest = 0
+    for file in files:
+        for line in read_lines(file):
+            word = line.split()[0]
+            highest = max(highest, int(word) if word.isdigit() else 0)
+    return [str(number) for number in range(highest + 1)]
+
+
+def _picture(path: Path, file: Path, names: list[str], findings: Findings) -> AnnotatedPicture:
+    try:
+        size = read_size(path)
+    except (OSError, ValueError):
+        size = (1, 1)  # `to_dataset` names the file
+    picture = AnnotatedPicture(path, size)
+    for number, line in enumerate(read_lines(file), start=1):
+        where = f"{file}, line {number}"
+        try:
+            label, corners = _parse(line, size, where, findings)
+        except ValueError as error:
+            findings.refuse(f"{where}: {error}, got {line!r}")
+            continue
+        if not 0 <= label < len(names):
+            findings.refuse(
+                f"{where}: class {label}, but there are {len(names)} class names, from 0 to "
+                f"{len(names) - 1}; name them all in data.yaml or classes.txt"
+            )
+            continue
+        picture.add(names[label], corners, where)
+    return picture
+
+
+def _parse(
+    line: str, size: Size, where: str, findings: Findings
+) -> tuple[int, tuple[float, float, float, float]]:
+    """The class and (x1, y1, x2, y2) in pixels.  Raises ValueError, which says the rule."""
+    words = line.replace(",", " ").split()
+    try:
+        label, *numbers = (float(word) for word in words)
+    except ValueError:
+        raise ValueError("a line is numbers: class, x, y, width, height") from None
+    if not label.is_integer():
+        raise ValueError("the first number is a class, from 0")
+    if not all(math.isfinite(number) for number in numbers):
+        raise ValueError("a coordinate is not finite")
+    if max(numbers, default=0) > 1 + _TOLERANCE:
+        raise ValueError("coordinates are parts of the picture's size, from 0 to 1, not pixels")
+    height, width = size
+    if len(numbers) == 4:
+        x, y, w, h = numbers
+        corners = (x - w / 2, y - h / 2, x + w / 2, y + h / 2)
+    elif len(numbers) >= 6 and len(numbers) % 2 == 0:
+        xs, ys = numbers[::2], numbers[1::2]
+        corners = (min(xs), min(ys), max(xs), max(ys))
+        findings.repaired("box taken from a polygon", where)
+    else:
+        raise ValueError(
+            "a line is a class and 4 numbers, or a class and the corners of a polygon; take other "
+            "columns (a score, say) out"
+        )
+    x1, y1, x2, y2 = corners
+    return int(label), (x1 * width, y1 * height, x2 * width, y2 * height)
+
+
+def _say_strays(tree: YoloTree, findings: Findings) -> None:
+    used = {tree.label_of(path) for pictures in tree.splits.values() for path in pictures}
+    for file in dict.fromkeys(tree.labels.values()):
+        if file not in used and "labels" in {part.casefold() for part in file.parts}:
+            findings.repaired("label file without a picture, left out", str(file))

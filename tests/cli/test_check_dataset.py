@@ -1,0 +1,81 @@
+"""check: what is in a data set, as a table and as JSON; what is wrong with it, all of it."""
+
+from __future__ import annotations
+
+import json
+import logging
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+import pytest
+
+from detection.cli.commands import COMMANDS
+from detection.cli.launch import launch
+
+XML = (
+    "<annotation><filename>{0}.jpg</filename><size><width>0</width><height>0</height></size>"
+    "<object><name>mug</name><bndbox><xmin>11</xmin><ymin>11</ymin><xmax>34</xmax><ymax>30</ymax>"
+    "</bndbox></object></annotation>"
+)
+
+
+@pytest.fixture
+def root(tmp_path: Path) -> Path:
+    """VOC's XML beside the pictures, in train/ and valid/."""
+    for split, name in (("train", "a"), ("train", "b"), ("valid", "c")):
+        folder = tmp_path / split
+        folder.mkdir(exist_ok=True)
+        (folder / f"{name}.xml").write_text(XML.format(name))
+        cv2.imwrite(str(folder / f"{name}.jpg"), np.full((48, 64, 3), 128, dtype=np.uint8))
+    return tmp_path
+
+
+def check(*words: str | Path) -> None:
+    launch(COMMANDS["check"], ["detection check", *map(str, words)])
+
+
+def test_the_json_says_what_was_read_and_repaired(
+    root: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    check(root, "--json")
+    said: dict[str, Any] = json.loads(capsys.readouterr().out)
+    assert set(said) == {"format", "splits", "repaired", "refused"}
+    assert said["format"] == "VOC (XML files)"
+    assert said["splits"] == {
+        "train": {"images": 2, "boxes": 2, "empty": 0, "per_class": {"mug": 2}},
+        "valid": {"images": 1, "boxes": 1, "empty": 0, "per_class": {"mug": 1}},
+    }
+    assert [(r["split"], r["count"]) for r in said["repaired"]] == [("train", 2), ("valid", 1)]
+    assert said["refused"] == []
+
+
+def test_the_json_says_what_is_refused_and_the_command_fails(
+    root: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (root / "train" / "a.xml").write_text(XML.format("a").replace("34", "many"))
+    picture = root / "valid" / "c.jpg"
+    picture.write_bytes(picture.read_bytes()[:-20])
+    with pytest.raises(SystemExit, match="2 problems"):
+        check(root, "json=true")
+    said = json.loads(capsys.readouterr().out)
+    assert list(said["splits"]) == ["valid"]
+    (first, second) = said["refused"]
+    assert "a.xml, object 1: <bndbox/xmax> must be a number, got 'many'" in first
+    assert "c.jpg: truncated JPEG" in second
+
+
+def test_a_table_says_the_same(root: Path, caplog: pytest.LogCaptureFixture) -> None:
+    with caplog.at_level(logging.INFO):
+        check(root)
+    rows = [line.split() for line in caplog.text.splitlines()]
+    for row in (["train", "2", "2", "0"], ["valid", "1", "1", "0"], ["mug", "2", "1"]):
+        assert row in rows
+    assert "train: 2 x size of a picture missing" in caplog.text
+    assert "nothing wrong in train, valid" in caplog.text
+
+
+def test_an_option_that_is_no_key_is_still_none(root: Path) -> None:
+    with pytest.raises(SystemExit, match="there is no option --jason"):
+        check(root, "--jason")

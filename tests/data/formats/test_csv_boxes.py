@@ -1,0 +1,85 @@
+"""CSV files of boxes: the columns are recognised by their names, and what has no line is told."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from detection.data.dataset import DetectionDataset
+from detection.data.formats.csv_columns import recognise
+
+Write = Callable[..., Path]
+Read = Callable[..., dict[str, DetectionDataset]]
+BOX = [10, 10, 34, 30]
+
+
+@pytest.mark.parametrize(
+    ("lines", "name"),
+    [
+        ("filename,width,height,class,xmin,ymin,xmax,ymax\na.jpg,64,48,mug,10,10,34,30\n", "mug"),
+        ("image_id,xmin,ymin,xmax,ymax\na.jpg,10.0,10.0,34.0,30.0\n", "object"),
+        ("Image Path;Label;X1;Y1;X2;Y2\r\nimgs/a.jpg;mug;10;10;34;30\r\n", "mug"),
+        ("image\tx\ty\twidth\theight\tcategory\na.jpg\t10\t10\t24\t20\tmug\n", "mug"),
+        ("image_id,width,height,bbox\na,64,48,\"[10, 10, 24, 20]\"\n", "object"),
+        # OpenImages': parts of the size, in the order XMin, XMax, YMin, YMax.
+        (
+            "ImageID,LabelName,XMin,XMax,YMin,YMax\na,mug,0.15625,0.53125,0.2083333,0.625\n",
+            "mug",
+        ),
+        ("imgs/a.jpg,10,10,34,30,mug\nimgs/b.jpg,,,,,\n", "mug"),
+        (",Filename,img_width,img_height,obj_class,obj_x,obj_y,obj_width,obj_height\n"
+         '0,a.jpg,64,48,"mug\n",10,10,24,20\n', "mug"),
+    ],
+)  # fmt: skip
+def test_columns_are_recognised(
+    write_files: Write, read_all: Read, objects: Any, lines: str, name: str
+) -> None:
+    root = write_files({"boxes.csv": lines, "imgs/a.jpg": None})
+    root = write_files({"imgs/b.jpg": None}) if "b.jpg" in lines else root
+    (dataset,) = read_all(root).values()
+    ((kind, box),) = objects(dataset)["a.jpg"]
+    assert kind == name
+    assert box == pytest.approx(BOX, abs=1e-3)
+    assert "columns were taken for" in str(dataset.oddities[0])
+
+
+def test_what_has_no_box_is_no_table_of_boxes() -> None:
+    for head in (["image", "bounds"], ["filename", "class"], ["xmin", "ymin", "xmax", "ymax"]):
+        assert recognise(head) is None
+    found = recognise(["filename", "width", "height", "class", "xmin", "ymin", "xmax", "ymax"])
+    assert found is not None
+    assert (found.width, found.height, found.label, found.sides) == (1, 2, 3, (4, 5, 6, 7))
+
+
+def test_pictures_without_a_line_are_background_only_where_there_are_no_classes(
+    write_files: Write, read_all: Read, objects: Any
+) -> None:
+    pictures = {"in/a.jpg": None, "in/b.jpg": None, "out/c.jpg": None}
+    without = "image_id,xmin,ymin,xmax,ymax\na.jpg,10,10,34,30\n"
+    root = write_files(pictures | {"boxes.csv": without})
+    (dataset,) = read_all(root).values()
+    assert objects(dataset) == {"a.jpg": [("object", BOX)], "b.jpg": []}
+    assert "c.jpg" in str(dataset.oddities)
+    write_files({"boxes.csv": "filename,class,xmin,ymin,xmax,ymax\na.jpg,mug,10,10,34,30\n"})
+    (dataset,) = read_all(root).values()
+    assert objects(dataset) == {"a.jpg": [("mug", BOX)]}
+    assert "never annotated" in str(dataset.oddities)
+
+
+def test_files_of_several_splits(write_files: Write, read_all: Read) -> None:
+    line = "filename,class,xmin,ymin,xmax,ymax\n{}.jpg,mug,10,10,34,30\n"
+    files = {f"{split}_labels.csv": line.format(split) for split in ("train", "test")}
+    pictures = dict.fromkeys(("images/train/train.jpg", "images/test/test.jpg"))
+    splits = read_all(write_files(files | pictures))
+    assert {name: len(dataset) for name, dataset in splits.items()} == {"test": 1, "train": 1}
+
+
+def test_all_faults_of_a_table_are_said(write_files: Write, read_all: Read) -> None:
+    lines = "filename,class,xmin,ymin,xmax,ymax\na.jpg,mug,1,1,x,9\na.jpg,,1,1,5,9\na.jpg,mug\n"
+    with pytest.raises(ValueError, match="3 faults") as error:
+        read_all(write_files({"boxes.csv": lines, "a.jpg": None}))
+    for said in ("line 2", "line 3: the object has no class", "line 4: fewer columns"):
+        assert said in str(error.value)

@@ -1,0 +1,61 @@
+"""Which files are looked at: hidden ones and other systems' are not, in a fixed order."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from detection.data.picture_files import (
+    find_files,
+    find_pictures,
+    is_apple_double,
+    is_left_out,
+    listed_once,
+)
+
+
+@pytest.mark.parametrize("name", [".DS_Store", "._a.jpg", ".git", "__MACOSX", "Thumbs.db"])
+def test_what_is_left_out(name: str) -> None:
+    assert is_left_out(name)
+    assert not is_left_out(f"a{name}")
+
+
+def test_files_are_found_at_every_depth_and_sorted(tmp_path: Path) -> None:
+    names = ["b.jpg", "a/c.PNG", "a/.hidden/d.jpg", "__MACOSX/e.jpg", "album.jpg/f.gif", "g.txt"]
+    for name in names:
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).write_bytes(b"x")
+    found = [str(path.relative_to(tmp_path)) for path in find_files(tmp_path)]
+    assert found == ["a/c.PNG", "album.jpg/f.gif", "b.jpg", "g.txt"]
+    assert [path.name for path in find_pictures(tmp_path)] == ["c.PNG", "f.gif", "b.jpg"]
+    assert find_files(tmp_path / "nowhere") == []
+
+
+def test_a_link_to_a_folder_above_is_followed_once(tmp_path: Path) -> None:
+    (tmp_path / "in").mkdir()
+    (tmp_path / "in" / "a.jpg").write_bytes(b"x")
+    (tmp_path / "in" / "up").symlink_to(tmp_path, target_is_directory=True)
+    assert [path.name for path in find_files(tmp_path)] == ["a.jpg"]
+
+
+def test_a_hidden_folder_may_be_the_root(tmp_path: Path) -> None:
+    (tmp_path / ".cache").mkdir()
+    (tmp_path / ".cache" / "a.jpg").write_bytes(b"x")
+    assert len(find_pictures(tmp_path / ".cache")) == 1
+
+
+def test_a_mac_shadow_is_known_by_its_first_bytes(tmp_path: Path) -> None:
+    (tmp_path / "a.jpg").write_bytes(b"\x00\x05\x16\x07rest")
+    (tmp_path / "b.jpg").write_bytes(b"\xff\xd8\xff\xe0")
+    assert is_apple_double(tmp_path / "a.jpg")
+    assert not is_apple_double(tmp_path / "b.jpg")
+    assert not is_apple_double(tmp_path)
+
+
+def test_a_folder_is_listed_once_within_a_reading_and_anew_after_it(tmp_path: Path) -> None:
+    with listed_once():
+        assert find_files(tmp_path) == []
+        (tmp_path / "a.jpg").write_bytes(b"x")
+        assert find_files(tmp_path) == []
+    assert len(find_files(tmp_path)) == 1
