@@ -141,5 +141,6 @@ def _in_epochs(config: Any, epochs: float, given: dict[str, Any]) -> dict[str, A
         parts[_WARMUP] = min(rate.warmup_iterations, iterations // 10)
     if "milestones" in rate:
         shorter = iterations / rules.iterations
-        parts[_MILESTONES] = [round(shorter * milestone) for milestone in rate.milestones]
+        scaled = {round(shorter * milestone) for milestone in rate.milestones}
+        parts[_MILESTONES] = sorted(scaled & {*range(1, iterations)})
     return {**parts, **given}

@@ -88,7 +88,7 @@ def test_epochs_and_iterations_are_the_same(config: Any) -> None:
         ({"epoch": 3}, "there is no key 'epoch'"),
         ({"experiment": "mine"}, "there is no such experiment"),
         ({"seed": object()}, "a value is a number, a text"),
-        ({"schedule.batch_size": "two"}, "schedule.batch_size must be a number"),
+        ({"schedule.batch_size": "two"}, "schedule.batch_size='two': must be a whole number"),
     ],
 )
 def test_a_wrong_key_or_value_is_named(given: dict[str, Any], words: str) -> None:
@@ -105,9 +105,9 @@ def test_what_is_missing_is_named() -> None:
     "text", ["a b", 'it\'s "x"', "C:\\a\\", '\\"q', "照片/x=1,2", "a\\", "null", "3", "[a]"]
 )
 def test_a_text_arrives_as_it_is(text: str) -> None:
-    given = {"proposals": text, "data.classes": [text, "b"]}
+    given = {"weights": text, "data.classes": [text, "b"]}
     config = configuration("train", given, paths={"data.root": Path(text)})
-    assert config.proposals == text
+    assert config.weights == text
     assert list(config.data.classes) == [text, "b"]
     assert config.data.root == str(Path(text))
 

@@ -73,7 +73,7 @@ def test_the_command_runs_in_another_folder(wheel: Path, tmp_path: Path) -> None
     assert (wheel / "detection" / "benchmarks" / "suites" / "neighbours.py").is_file()
     shown = run("-m", "detection", "detect", "--help", folder=tmp_path, PYTHONPATH=str(wheel))
     assert "usage: detection detect CHECKPOINT IMAGES..." in shown
-    assert "Detects objects in photos" in shown
+    assert "Detects objects in pictures" in shown
     found = "from detection.cli.compose import CONFIGS; print(CONFIGS)"
     shown = run("-c", found, folder=tmp_path, PYTHONPATH=str(wheel))
     assert Path(shown.strip()) == wheel / "detection" / "configs"

@@ -109,7 +109,7 @@ def test_a_detector_by_name_detects_and_is_exported(
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (("m.pt", "out.pth", "to=onnx"), "to must be detectron2, torchvision or safetensors"),
+        (("m.pt", "out.pth", "to=onnx"), "must be detectron2, torchvision or safetensors"),
         (("m.pt", "out.pt", "to=safetensors"), r"its name ends in \.safetensors"),
         (("m.pt", "out.safetensors", "to=detectron2"), r"detectron2 reads \.pth files"),
         (("m.pt", "m.pt", "to=torchvision"), "is the checkpoint itself"),

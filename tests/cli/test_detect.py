@@ -15,6 +15,7 @@ import torch
 from detection import boxes as box_ops
 from detection.cli import detect
 from detection.cli.compose import compose_config
+from detection.data.findings import Findings
 from detection.data.formats.voc_xml import read_annotation
 from detection.engine import detection_run
 from detection.structures import Detections
@@ -137,7 +138,7 @@ def test_every_format_holds_the_same_boxes(detector: Levels, photos: Path, tmp_p
         centres, sizes = numbers[:, 1:3] * (30, 20), numbers[:, 3:] * (30, 20)
         assert np.hstack((centres - sizes / 2, sizes)) == pytest.approx(np.array(boxes), abs=1e-5)
 
-        annotation = read_annotation(output / f"voc/{stem}.xml")
+        annotation = read_annotation(output / f"voc/{stem}.xml", Findings(), needs_size=True)
         assert annotation.size == (20, 30)
         assert annotation.names == ["cat", "hot/dog"][: len(boxes)]
         corners = box_ops.from_voc(np.array(annotation.boxes))
@@ -153,7 +154,7 @@ def test_formats_without_coco_and_unknown_ones(
 ) -> None:
     run(photos / "a.png", tmp_path / "out", "formats=csv", "draw=false")
     assert files(tmp_path / "out") == ["detections.csv", "detections.jsonl"]
-    with pytest.raises(ValueError, match=r"there is no 'xml'; choose from coco, csv, yolo"):
+    with pytest.raises(ValueError, match=r"each coco, csv, yolo, voc or crops"):
         run(photos, tmp_path / "other", "formats=[xml]")
 
 
@@ -233,7 +234,9 @@ def test_frames_of_a_video_are_numbered_behind_the_photos_and_drawn(
     assert images[0].shape == (32, 48, 3)
     assert images[0].max() > 60  # black, but for what is drawn
     assert len((output / "yolo/labels/clip.avi/000008.txt").read_text().splitlines()) == 2
-    assert read_annotation(output / "voc/clip.avi/000008.xml").size == (32, 48)
+    assert read_annotation(
+        output / "voc/clip.avi/000008.xml", Findings(), needs_size=True
+    ).size == (32, 48)
     assert (output / "crops/hot_dog/clip.avi/000008_002_0.25.jpg").is_file()
 
 

@@ -18,7 +18,6 @@ from torch import Tensor
 from detection.checkpoint import Checkpoint
 from detection.cli import import_weights, propose, test_net, train_alternating, train_net
 from detection.cli.compose import compose_config
-from detection.engine import log
 from detection.engine.alternating_training import four_steps
 from detection.engine.log import read_log
 from detection.engine.training_run import TrainingRun
@@ -26,6 +25,7 @@ from detection.engine.validation import DetectionValidation
 from detection.inference.detector import Detector
 from detection.shapes.dataset import generate
 from detection.shapes.outlines import CLASS_NAMES
+from detection.visualization import curves
 
 pytestmark = pytest.mark.slow
 
@@ -52,7 +52,7 @@ def _runtime_as_before() -> Iterator[None]:
 @pytest.fixture(autouse=True)
 def _curves_are_drawn_once(monkeypatch: pytest.MonkeyPatch) -> None:
     # By ``trained``, which is made before: a picture takes longer than an iteration.
-    monkeypatch.setattr(log, "plot_training", lambda lines, picture: None)
+    monkeypatch.setattr(curves, "plot_training", lambda lines, picture: None)
 
 
 @pytest.fixture(scope="module")

@@ -35,7 +35,7 @@ PAGES = [
 ]
 FENCE = re.compile(r"^```(\w*)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 # A block that shows a tree of files, values or a message, and no commands.
-NO_COMMANDS = re.compile(r"(root/|detection/|data\.train|error:)")
+NO_COMMANDS = re.compile(r"(root/|detection(/|\s*\n)|data\.train|error:)")
 # What stands for something of the reader's.
 PLACEHOLDERS = {"...": "somewhere", "PATH": "somewhere"}
 

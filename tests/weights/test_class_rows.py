@@ -156,7 +156,7 @@ def test_a_detector_with_its_classes_in_another_order_detects_the_same(
     found = []
     for path in (trained, tmp_path / "a.pt"):
         one = Detector.load(path, trust=PACKAGE)
-        detections = one([image])[0]
+        detections = one.detect_arrays([image])[0]
         labels = [one.class_names[int(label) - 1] for label in detections.labels]
         numbers = torch.column_stack([detections.scores, detections.boxes])
         order = sorted(range(len(labels)), key=lambda i: (labels[i], numbers[i].tolist()))

@@ -8,6 +8,7 @@ from annotated_types import Ge, Le
 from detection.cli.settings.data import DetectionData
 from detection.cli.settings.inference import Inference
 from detection.cli.settings.kinds import (
+    ALONE,
     NOT_REPEATED,
     Backend,
     Count,
@@ -24,6 +25,7 @@ from detection.cli.settings.kinds import (
     TextOrTexts,
     Thresholds,
     Whole,
+    WrittenFormat,
 )
 from detection.cli.settings.node import Node, OneOf, Rule
 from detection.cli.settings.runtime import Runtime
@@ -86,7 +88,7 @@ class Test(InPlaceOf):
 class Detect(InPlaceOf):
     score_threshold: Thresholds | None
     strict: bool
-    formats: Annotated[list[Literal["coco", "csv", "yolo", "voc", "crops"]], NOT_REPEATED]
+    formats: Annotated[list[WrittenFormat], ALONE, NOT_REPEATED]
     every: Count
     max_frames: Count | None
     tile: Annotated[Whole, Ge(32), Le(20_000)] | None

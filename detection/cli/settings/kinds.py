@@ -39,6 +39,10 @@ def _whole(value: Any) -> Any:
     return int(value) if isinstance(value, float) and value.is_integer() else value
 
 
+def _as_list(value: Any) -> Any:
+    return [value] if isinstance(value, str) else value
+
+
 def _without_duplicates(values: Sequence[Any]) -> Sequence[Any]:
     if len({repr(value) for value in values}) < len(values):
         raise ValueError("duplicates")
@@ -86,6 +90,7 @@ def _thresholds(value: Any) -> Any:
 NOT_REPEATED = AfterValidator(_without_duplicates)
 ASCENDING = AfterValidator(_ascending)
 WHOLE = BeforeValidator(_whole)
+ALONE = BeforeValidator(_as_list)  # one item needs no brackets
 
 Whole = Annotated[int, WHOLE]
 Count = Annotated[Whole, Ge(1), Le(MANY)]
@@ -145,6 +150,7 @@ Counts = Annotated[list[Count], Len(1, 100), NOT_REPEATED]
 
 Stage = Literal["conv1", "conv2", "conv3", "conv4", "conv5"]
 Stages = Annotated[list[Stage], NOT_REPEATED]
+WrittenFormat = Literal["coco", "csv", "yolo", "voc", "crops"]
 Backend = Literal["hotcoco", "pycocotools"]
 DType = Literal["float32", "bfloat16"]
 DTypes = Annotated[list[DType], MinLen(1), NOT_REPEATED]
