@@ -18,7 +18,6 @@ from torch import Tensor
 from detection.checkpoint import Checkpoint
 from detection.cli import import_weights, propose, test_net, train_alternating, train_net
 from detection.cli.compose import compose_config
-from detection.engine import log
 from detection.engine.alternating_training import four_steps
 from detection.engine.log import read_log
 from detection.engine.training_run import TrainingRun
@@ -26,6 +25,7 @@ from detection.engine.validation import DetectionValidation
 from detection.inference.detector import Detector
 from detection.shapes.dataset import generate
 from detection.shapes.outlines import CLASS_NAMES
+from detection.visualization import curves
 
 pytestmark = pytest.mark.slow
 
@@ -52,7 +52,7 @@ def _runtime_as_before() -> Iterator[None]:
 @pytest.fixture(autouse=True)
 def _curves_are_drawn_once(monkeypatch: pytest.MonkeyPatch) -> None:
     # By ``trained``, which is made before: a picture takes longer than an iteration.
-    monkeypatch.setattr(log, "plot_training", lambda lines, picture: None)
+    monkeypatch.setattr(curves, "plot_training", lambda lines, picture: None)
 
 
 @pytest.fixture(scope="module")
@@ -279,6 +279,33 @@ def test_fast_rcnn_steps_have_a_schedule_of_their_own(tmp_path: Path) -> None:
              for s in schedules]  # fmt: skip
     assert rates == [0.001] * 4
     assert {schedule.rules.iterations for schedule in schedules} == {320_000}
+    assert all(schedule.learning_rate.milestones == [240_000] for schedule in schedules)
+
+
+def test_fast_rcnn_steps_on_voc_are_half_as_long(tmp_path: Path) -> None:
+    arguments = ["experiment=table7_voc07_resnet101", "data.root=x"]
+    config = compose_config("alternating", arguments)
+    schedules = [train_alternating.step_config(s, config).schedule for s in four_steps(tmp_path)]
+    # py-faster-rcnn, train_faster_rcnn_alt_opt.py: max_iters; the step sizes of its solvers.
+    assert [s.rules.iterations for s in schedules] == [80_000, 40_000, 80_000, 40_000]
+    assert [list(s.learning_rate.milestones) for s in schedules] == [[60_000], [30_000]] * 2
+    # Of a rate that falls in a straight line the end is the step's own, too.
+    shorter = ["schedule=short", "schedule.fast_rcnn_length=0.1", "data.root=x"]
+    short = compose_config("alternating", shorter)
+    second = train_alternating.step_config(four_steps(tmp_path)[1], short).schedule
+    assert (second.rules.iterations, second.learning_rate.iterations) == (100, 100)
+
+
+def test_each_step_is_as_long_as_its_own_schedule_says(data: Path, tmp_path: Path) -> None:
+    longer = ["schedule.rules.iterations=2", "schedule.fast_rcnn_length=0.5"]
+    train(data, tmp_path / "run", *longer)
+    lengths = [
+        Checkpoint.load(tmp_path / "run" / step / "last.pt").training["iteration"] for step in STEPS
+    ]
+    assert lengths == [2, 1, 2, 1]
+    before = (tmp_path / "run" / "2_fast_rcnn" / "last.pt").read_bytes()
+    train(data, tmp_path / "run", *longer, "resume=true")  # nothing is left to do
+    assert (tmp_path / "run" / "2_fast_rcnn" / "last.pt").read_bytes() == before
 
 
 @pytest.mark.parametrize(
