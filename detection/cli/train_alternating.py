@@ -8,9 +8,10 @@ python tools/train_alternating.py data.root=/path/to/data weights=resnet.safeten
 4_fast_rcnn  Fast R-CNN again, on the same fixed layers, and the new proposals
 
 Takes the values of train_net.py, but train_only= and what belongs to it.  schedule.* holds for each
-step, but the Fast R-CNN steps take schedule.fast_rcnn_batch times as many images.  Leaves a folder
-for each step in output_dir, and the detector as output_dir/best.pt.  resume=true goes on in the
-step, and at the iteration, where an earlier call stopped.
+step, but the Fast R-CNN steps take schedule.fast_rcnn_batch times as many images and
+schedule.fast_rcnn_length times as many iterations.  Leaves a folder for each step in output_dir,
+and the detector as output_dir/best.pt.  resume=true goes on in the step, and at the iteration,
+where an earlier call stopped.
 """
 
 from __future__ import annotations
@@ -36,7 +37,7 @@ def main(config: DictConfig) -> None:
         AlternatingTraining(
             folder=Path(config.output_dir),
             resume=config.resume,
-            iterations=config.schedule.rules.iterations,
+            iterations=lambda step: step_config(step, config).schedule.rules.iterations,
             train=functools.partial(_train, config, runtime, processes),
             propose=functools.partial(_propose, config, runtime, processes),
             processes=processes,
@@ -62,10 +63,18 @@ def step_config(step: Step, config: DictConfig) -> DictConfig:
     merged = OmegaConf.merge(config, changes)
     assert isinstance(merged, DictConfig)
     if step.network == "fast_rcnn":
-        times = config.schedule.fast_rcnn_batch
-        merged.schedule.batch_size *= times
-        merged.schedule.learning_rate.reference_batch *= times
+        _for_fast_rcnn(merged.schedule)
     return merged
+
+
+def _for_fast_rcnn(schedule: DictConfig) -> None:
+    """The schedule of the RPN's steps -> that of Fast R-CNN's."""
+    schedule.batch_size *= schedule.fast_rcnn_batch
+    rate, length = schedule.learning_rate, schedule.fast_rcnn_length
+    rate.reference_batch *= schedule.fast_rcnn_batch
+    schedule.rules.iterations = max(1, round(schedule.rules.iterations * length))
+    if "milestones" in rate:
+        rate.milestones = [round(milestone * length) for milestone in rate.milestones]
 
 
 def _train(config: DictConfig, runtime: Runtime, processes: Processes, step: Step) -> None:

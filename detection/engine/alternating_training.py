@@ -103,14 +103,14 @@ def four_steps(folder: Path) -> tuple[Step, ...]:
 class AlternatingTraining:
     """The four steps in ``folder``, and the detector of the last one as ``folder``/best.pt.
 
-    ``iterations``: of each step.
+    ``iterations``: of a step.
     ``train``: trains a step, or goes on with it where it has a last.pt.
     ``propose``: writes a step's proposals in a split to a file.
     """
 
     folder: Path
     resume: bool
-    iterations: int
+    iterations: Callable[[Step], int]
     train: Callable[[Step], None]
     propose: Callable[[Step, Split, Path], None]
     processes: Processes
@@ -157,13 +157,14 @@ class AlternatingTraining:
         Raises ValueError if something is left although a ``later`` step was built on it.
         """
         built_on_it = [other.folder for other in later if other.last.is_file()]
-        state = step.state(self.iterations)
+        iterations = self.iterations(step)
+        state = step.state(iterations)
         if state == "finished" or (state == "to_validate" and built_on_it):
             log.info("trained already")
         else:
             if built_on_it:
                 raise ValueError(
-                    f"{step.folder} is to be trained up to iteration {self.iterations:,}, and "
+                    f"{step.folder} is to be trained up to iteration {iterations:,}, and "
                     f"{built_on_it[0]} has been trained on what it was before: go on with as many "
                     "schedule.rules.iterations as at first, or choose another output_dir"
                 )

@@ -137,7 +137,8 @@ def measure_proposals(
     """The recall of the RPN's proposals; see :mod:`detection.evaluation.proposal_recall`."""
     rule = detector.model.rpn.test_proposals
     # The best 300 are the first of the best 1,000: NMS goes down the list.
-    most = replace(rule, before_nms=max(rule.before_nms, TOPS[-1]), after_nms=TOPS[-1])
+    before = rule.before_nms and max(rule.before_nms, TOPS[-1])
+    most = replace(rule, before_nms=before, after_nms=TOPS[-1])
     found = propose_dataset(
         detector, dataset, selection=most, batch_size=batch_size, workers=workers
     )

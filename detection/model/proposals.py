@@ -20,12 +20,12 @@ from detection.structures import Proposals
 
 @dataclass(frozen=True, kw_only=True)
 class ProposalSelection:
-    """The best ``before_nms`` boxes -> NMS at ``nms_iou`` -> the best ``after_nms``.
+    """The best ``before_nms`` boxes (None: all) -> NMS at ``nms_iou`` -> the best ``after_nms``.
 
     ``min_size``: boxes narrower or lower than this many pixels of the resized image are dropped.
     """
 
-    before_nms: int
+    before_nms: int | None
     nms_iou: float
     after_nms: int
     min_size: float
@@ -39,7 +39,8 @@ class ProposalSelection:
         ``logits``: [N, B].  ``deltas``: [N, B, 4].  ``anchors``: [B, 4].
         ``sizes``: (height, width) of the images.
         """
-        best = logits.topk(min(self.before_nms, logits.shape[1]), dim=1)  # sorted
+        count = logits.shape[1]
+        best = logits.topk(min(self.before_nms or count, count), dim=1)  # sorted
         return [
             self._of_image(
                 box_ops.decode(image_deltas[index], anchors[index], UNIT_WEIGHTS), values, size

@@ -20,6 +20,16 @@ from detection.weights.backbone_file import read_backbone
 from detection.weights.initialise import check_backbone_input, initialise_backbone
 
 
+def test_the_fc_layer_begins_as_the_convolutions_do() -> None:
+    # He et al. 2015 (Delving Deep into Rectifiers), eq. 10: std = sqrt(2 / inputs).
+    pixels = PixelFormat(order="BGR", mean=[0.0] * 3, std=[1.0] * 3)
+    network = nn.Identity()
+    network.region_channels = 512
+    fc = Classifier(pixels=pixels, backbone=network, num_classes=200).fc
+    assert fc.weight.std().item() == pytest.approx((2 / 512) ** 0.5, rel=0.02)
+    assert not bool(fc.bias.any())
+
+
 def build_resnet(norm: str, shortcut: str = "B") -> ResNet:
     return ResNet(
         depth=18,

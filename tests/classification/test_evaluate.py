@@ -93,6 +93,17 @@ def test_the_scores_of_all_views_are_averaged() -> None:
     assert measure(built, views, TwoViews())["error"] == pytest.approx(1 / 3)
 
 
+def test_probabilities_are_averaged_and_not_logits() -> None:
+    dataset = images_of([0], [1])
+    images = np.array(dataset.images)
+    # Softmax: (0, 0.88, 0.12) and (0.5, 0, 0.5), mean (0.25, 0.44, 0.31): class 1.  The mean logits
+    # are (25, 26, 50): class 2.
+    images[0, :, :3] = (0, 52, 50)
+    images[0, :, 3:] = (50, 0, 50)
+    views = LabelledImages(dataset.class_names, dataset.classes, images, dataset.source)
+    assert measure(classifier(), views, TwoViews())["error"] == 0.0
+
+
 def test_many_scales_of_images_of_many_shapes() -> None:
     class Ragged(list):  # type: ignore[type-arg]
         pass

@@ -279,6 +279,41 @@ def test_fast_rcnn_steps_have_a_schedule_of_their_own(tmp_path: Path) -> None:
              for s in schedules]  # fmt: skip
     assert rates == [0.001] * 4
     assert {schedule.rules.iterations for schedule in schedules} == {320_000}
+    assert all(schedule.learning_rate.milestones == [240_000] for schedule in schedules)
+
+
+def test_fast_rcnn_steps_on_voc_are_half_as_long(tmp_path: Path) -> None:
+    arguments = ["experiment=table7_voc07_resnet101", "data.root=x"]
+    config = compose_config("alternating", arguments)
+    schedules = [train_alternating.step_config(s, config).schedule for s in four_steps(tmp_path)]
+    # py-faster-rcnn, train_faster_rcnn_alt_opt.py: max_iters; the step sizes of its solvers.
+    assert [s.rules.iterations for s in schedules] == [80_000, 40_000, 80_000, 40_000]
+    assert [list(s.learning_rate.milestones) for s in schedules] == [[60_000], [30_000]] * 2
+    # Of a rate that falls in a straight line the end is the step's own, too.
+    shorter = ["schedule=short", "schedule.fast_rcnn_length=0.1", "data.root=x"]
+    short = compose_config("alternating", shorter)
+    second = train_alternating.step_config(four_steps(tmp_path)[1], short).schedule
+    assert (second.rules.iterations, second.learning_rate.iterations) == (100, 100)
+
+
+def test_each_step_is_as_long_as_its_own_schedule_says(
+    trained: Path, data: Path, tmp_path: Path
+) -> None:
+    shutil.copytree(trained, tmp_path / "run")
+    for step in ("1_rpn", "3_rpn"):
+        last = tmp_path / "run" / step / "last.pt"
+        checkpoint = Checkpoint.load(last)
+        replace(checkpoint, training=checkpoint.training | {"iteration": 2}).save(last)
+    longer = ["resume=true", "schedule.rules.iterations=2"]
+    train(data, tmp_path / "run", *longer, "schedule.fast_rcnn_length=0.5")  # nothing is left to do
+    with pytest.raises(ValueError, match=r"2_fast_rcnn is to be trained up to iteration 2"):
+        train(data, tmp_path / "run", *longer)
+
+
+def test_step_2_begins_from_the_first_weights_again(trained: Path) -> None:
+    # The RPN is not trained in step 2: it shows what the step has begun from.
+    first, second = (weights(trained / step / "last.pt", "rpn.") for step in STEPS[:2])
+    assert not equal(first, second)
 
 
 @pytest.mark.parametrize(

@@ -70,6 +70,14 @@ def test_fewer_anchors_than_asked_for_are_all_used() -> None:
     assert len(boxes) == 40
 
 
+def test_without_a_limit_all_anchors_reach_nms() -> None:
+    logits = torch.arange(40, 0, -1.0)
+    deltas = torch.zeros(40, 4)
+    all_of_them = replace(SELECTION, before_nms=None, nms_iou=0.999, after_nms=40)
+    assert len(propose(logits, deltas, (64, 80), all_of_them)[0]) == 40
+    assert len(propose(logits, deltas, (64, 80), replace(all_of_them, before_nms=12))[0]) == 12
+
+
 def test_each_image_of_a_batch_has_the_proposals_it_has_alone(device: torch.device) -> None:
     anchors = ANCHORS((4, 5), device)
     logits, deltas = torch.randn(2, 40, device=device), torch.randn(2, 40, 4, device=device)

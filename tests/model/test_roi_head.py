@@ -44,6 +44,17 @@ def head(**changes: Any) -> RoIHead:
     return RoIHead(**(arguments | changes))
 
 
+def test_the_two_layers_begin_with_gaussians_of_their_own() -> None:
+    # Girshick 2015, section 2.3: deviations 0.01 and 0.001, and biases 0.
+    network = head(in_channels=2000, num_classes=20)
+    for layer, std in ((network.logits, 0.01), (network.deltas, 0.001)):
+        assert layer.weight.std().item() == pytest.approx(std, rel=0.03)
+        assert float((layer.weight.abs() > 2 * std).float().mean()) == pytest.approx(
+            0.0455, abs=5e-3
+        )
+        assert not bool(layer.bias.any())
+
+
 def test_everything_ignored_costs_nothing(target: MakeTarget) -> None:
     network = head()
     crowd = target([[0, 0, 200, 200]], ignored=[True])

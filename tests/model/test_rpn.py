@@ -30,10 +30,14 @@ SAMPLING = AnchorSampling(
 SELECTION = ProposalSelection(before_nms=1000, nms_iou=0.7, after_nms=30, min_size=0)
 
 
-def rpn(sampling: AnchorSampling = SAMPLING, sizes: tuple[float, ...] = (16,)) -> RPN:
+def rpn(
+    sampling: AnchorSampling = SAMPLING,
+    sizes: tuple[float, ...] = (16,),
+    channels: tuple[int, int] = (4, 8),
+) -> RPN:
     return RPN(
-        in_channels=4,
-        hidden_channels=8,
+        in_channels=channels[0],
+        hidden_channels=channels[1],
         anchors=Anchors(sizes=sizes, aspect_ratios=[1], stride=16, centre=8, rounded=False),
         sampling=sampling,
         training_proposals=SELECTION,
@@ -41,6 +45,16 @@ def rpn(sampling: AnchorSampling = SAMPLING, sizes: tuple[float, ...] = (16,)) -
         sigma=3.0,
         init_std=0.01,
     )
+
+
+def test_all_layers_begin_with_a_gaussian() -> None:
+    # Ren et al. 2015, section 3.1.3: of deviation 0.01; biases 0.
+    network = rpn(channels=(200, 300))
+    for layer in (network.conv, network.objectness, network.deltas):
+        assert layer.bias is not None
+        assert not bool(layer.bias.any())
+        assert layer.weight.std().item() == pytest.approx(0.01, rel=0.15)
+    assert network.conv.weight.std().item() == pytest.approx(0.01, rel=0.01)
 
 
 def test_losses_by_hand(target: MakeTarget) -> None:

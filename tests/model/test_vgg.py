@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import pytest
 import torch
 import torch.nn.functional as F
@@ -38,6 +40,17 @@ def test_equal_to_torchvision_through_both_halves() -> None:
     logits = network.classifier[6](hidden)
     expected = network(x)
     assert float((logits - expected).abs().max()) < 1e-4 * float(expected.abs().max())
+
+
+def test_the_convolutions_first_weights_keep_the_variance() -> None:
+    class Narrow(VGG16):
+        region_channels = 8  # fc layers of 4096 take a second to make
+
+    # He et al. 2015 (Delving Deep into Rectifiers), eq. 14.
+    network = Narrow(frozen_stages=[], dropout=0.5, pooled_size=1)
+    for layer in network.conv4:
+        expected = math.sqrt(2 / (9 * layer.out_channels))
+        assert layer.weight.std().item() == pytest.approx(expected, rel=0.01)
 
 
 def small() -> VGG16:

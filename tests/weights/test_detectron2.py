@@ -344,13 +344,17 @@ LABELS = [[2, 3], [1]]
 
 
 def definition_of_losses(weights: Weights, images: ImageBatch) -> list[float]:
-    """RPN objectness and box, head class and box; everything sampled."""
-    x = features(weights, as_list(images), stride_in_1x1=True)
-    grid = anchors(*x.shape[-2:])
-    logits, deltas = rpn(weights, x)
+    """RPN objectness and box, head class and box; everything sampled.
+
+    The one difference from detectron2: it pads the images of a mini-batch to one size, here each
+    goes through the network as it is.
+    """
     objectness = rpn_box = 0.0
-    regions, region_labels, region_targets = [], [], []
-    for i, size in enumerate(images.sizes):
+    class_logits, class_deltas, region_labels, region_targets = [], [], [], []
+    for i, (image, size) in enumerate(zip(as_list(images), images.sizes, strict=True)):
+        x = features(weights, [image], stride_in_1x1=True)
+        grid = anchors(*x.shape[-2:])
+        (logits,), (deltas,) = rpn(weights, x)
         objects, labels = torch.tensor(OBJECTS[i]), torch.tensor(LABELS[i]) - 1
         iou = overlaps(grid, objects)
         best, matched = iou.max(dim=1)
@@ -360,24 +364,25 @@ def definition_of_losses(weights: Weights, images: ImageBatch) -> list[float]:
         sampled = positive | negative
         objectness += float(
             F.binary_cross_entropy_with_logits(
-                logits[i][sampled], positive[sampled].float(), reduction="sum"
+                logits[sampled], positive[sampled].float(), reduction="sum"
             )
         )
         wanted = get_deltas(grid[positive], objects[matched[positive]], (1, 1, 1, 1))
-        rpn_box += float((deltas[i][positive] - wanted).abs().sum())
-        boxes = proposals(logits[i], deltas[i], grid, size, before=12000, after=12)
+        rpn_box += float((deltas[positive] - wanted).abs().sum())
+        boxes = proposals(logits, deltas, grid, size, before=12000, after=12)
         boxes = torch.cat((boxes, objects))  # PROPOSAL_APPEND_GT
         best, matched = overlaps(boxes, objects).max(dim=1)
         region_labels.append(torch.where(best >= 0.5, labels[matched], CLASSES))
         region_targets.append(get_deltas(boxes, objects[matched], (10, 10, 5, 5)))
-        regions.append(boxes)
-    class_logits, class_deltas = predict(weights, x, regions, stride_in_1x1=True)
+        predicted = predict(weights, x, [boxes], stride_in_1x1=True)
+        class_logits.append(predicted[0])
+        class_deltas.append(predicted[1])
     label = torch.cat(region_labels)
     foreground = (label < CLASSES).nonzero()[:, 0]
-    own = class_deltas[foreground, label[foreground]]
+    own = torch.cat(class_deltas)[foreground, label[foreground]]
     box = (own - torch.cat(region_targets)[foreground]).abs().sum() / len(label)
     normaliser = ALL * len(images)
-    classes = F.cross_entropy(class_logits, label)
+    classes = F.cross_entropy(torch.cat(class_logits), label)
     return [objectness / normaliser, rpn_box / normaliser, float(classes), float(box)]
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import sys
+
 import torch
 from torch import Tensor, nn
 from torchvision.models.detection.image_list import ImageList
@@ -61,7 +63,10 @@ def as_torchvision(rpn: RPN) -> RegionProposalNetwork:
         bg_iou_thresh=rpn.sampling.negative_iou,
         batch_size_per_image=rpn.sampling.per_image,
         positive_fraction=rpn.sampling.positive_fraction,
-        pre_nms_top_n={"training": training.before_nms, "testing": test.before_nms},
+        pre_nms_top_n={
+            "training": training.before_nms or sys.maxsize,
+            "testing": test.before_nms or sys.maxsize,
+        },
         post_nms_top_n={"training": training.after_nms, "testing": test.after_nms},
         nms_thresh=test.nms_iou,
     )

@@ -58,7 +58,7 @@ class AnchorSampling(Built):
 
 class ProposalSelection(Built):
     target: ClassVar = "detection.model.proposals.ProposalSelection"
-    before_nms: Regions
+    before_nms: Regions | None
     nms_iou: Fraction
     after_nms: Regions
     min_size: NotNegative

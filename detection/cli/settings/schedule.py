@@ -127,6 +127,7 @@ class Schedule(Node):
 class DetectorSchedule(Schedule):
     precise_bn: CountOrZero
     fast_rcnn_batch: Images = 1
+    fast_rcnn_length: Positive = 1.0
 
 
 class ClassifierSchedule(Schedule):
@@ -134,6 +135,7 @@ class ClassifierSchedule(Schedule):
 
     precise_bn: CountOrZero = 0
     fast_rcnn_batch: Images = 1
+    fast_rcnn_length: Positive = 1.0
 
     def broken(self, given: Set[str]) -> Iterator[Rule]:
         yield from super().broken(given)
