@@ -14,6 +14,7 @@ from omegaconf import DictConfig, OmegaConf
 
 from detection.checkpoint import Checkpoint, trained_networks
 from detection.cli.objects import as_plain, make, open_split
+from detection.cli.resumed_settings import check_settings
 from detection.data.dataset import DetectionDataset
 from detection.data.loader import Batch, BatchPlan, TrainingImages, training_loader
 from detection.data.proposals_file import ProposalsFile
@@ -34,6 +35,7 @@ log = logging.getLogger("train")
 
 def detector_run(config: DictConfig, runtime: Runtime, processes: Processes) -> TrainingRun:
     """The training of a detector, or of one of its two networks, that configs/train.yaml says."""
+    measures_the_same = check_settings(Path(config.output_dir), config)
     train_set, val_set = _training_data(config)
     torch.manual_seed(config.seed)
     template = checkpoint_template(config, train_set.class_names, train_set.category_ids)
@@ -89,6 +91,7 @@ def detector_run(config: DictConfig, runtime: Runtime, processes: Processes) -> 
         update_bn_statistics=update_bn_statistics if config.schedule.precise_bn else None,
         overwrite=config.overwrite,
         command="train_net",
+        measures_the_same=measures_the_same,
         reads=[Path(path) for path in given if path],
     )
 

@@ -24,7 +24,8 @@ from detection.build import packages_of
 from detection.cli.detector_run import detector_run
 from detection.cli.objects import as_plain, open_split
 from detection.cli.processes import runtime_and_processes
-from detection.engine.alternating_training import AlternatingTraining, Split, Step
+from detection.cli.resumed_settings import check_settings
+from detection.engine.alternating_training import AlternatingTraining, Split, Step, four_steps
 from detection.engine.distributed import Processes
 from detection.engine.propose import write_proposals
 from detection.engine.runtime import Runtime
@@ -32,6 +33,7 @@ from detection.inference.detector import Detector
 
 
 def main(config: DictConfig) -> None:
+    check_steps(config)
     with runtime_and_processes(config) as (runtime, processes):
         AlternatingTraining(
             folder=Path(config.output_dir),
@@ -66,6 +68,12 @@ def step_config(step: Step, config: DictConfig) -> DictConfig:
         merged.schedule.batch_size *= times
         merged.schedule.learning_rate.reference_batch *= times
     return merged
+
+
+def check_steps(config: DictConfig) -> None:
+    """All before any goes on: a finished step keeps the settings that it was trained with."""
+    for step in four_steps(Path(config.output_dir)) if config.resume else ():
+        check_settings(step.folder, step_config(step, config))
 
 
 def _train(config: DictConfig, runtime: Runtime, processes: Processes, step: Step) -> None:

@@ -62,6 +62,7 @@ class TrainingRun:
     ``batches``: the mini-batches from an iteration on.
     ``update_bn_statistics``: before each validation, where BN learns.
     ``settings``: the text that is kept as config.yaml.
+    ``measures_the_same``: whether the validations before resuming can be compared with those after.
     """
 
     folder: Path
@@ -83,6 +84,7 @@ class TrainingRun:
     overwrite: bool = False
     command: str = "training"
     reads: Sequence[Path] = ()
+    measures_the_same: bool = True
 
     def run(self) -> Metrics | None:
         """Trains to the end.  Returns the last validation's numbers.
@@ -125,6 +127,8 @@ class TrainingRun:
         progress = Progress()
         if previous:
             progress = restore(previous, optimizer=optimizer, learning_rate=self.learning_rate)
+            if not self.measures_the_same:
+                progress = replace(progress, best=None)
             log.info("resumed at iteration %d of %d", progress.iteration, self.rules.iterations)
         self._introduce()
         checkpoints = Checkpoints(
