@@ -13,6 +13,7 @@ from torch import nn
 from torch.nn.parallel import DistributedDataParallel
 from tqdm import tqdm
 
+from detection.damage import not_finite
 from detection.engine.distributed import Processes
 from detection.engine.log import TrainingLog
 from detection.engine.optimizers import set_rate
@@ -96,7 +97,7 @@ def train(
     ``not_validated``: whether the checkpoint that is resumed was saved before its validation: the
     training validates first then.
     ``stop``: when a request is made, in whichever process, training is saved and ends.
-    Raises FloatingPointError when the loss is not finite, Stopped on a request.
+    Raises FloatingPointError when the loss, or a weight to be saved, is not finite, Stopped on a request.
     """
     distributed = _distribute(network, processes)
     parameters = [p for group in optimizer.param_groups for p in group["params"]]
@@ -106,6 +107,7 @@ def train(
     def validate_and_save(done: int) -> None:
         if update_bn_statistics is not None:
             update_bn_statistics()
+            _check_weights(network, done)
         # One process alone is saved, and may stop; of several the others would wait for the first.
         alone = stop is not None and processes.world_size == 1
         with stop.nothing_to_lose() if alone and stop else nullcontext():
@@ -157,6 +159,7 @@ def train(
         )
         if is_stopped or validation_is_due(done) or _due(done, rules.checkpoint_every):
             _check_finite(means.losses(), done, learning_rate)
+            _check_weights(network, done)
             # Before the validation: an error there must not cost the training so far.
             if processes.is_first:
                 save(done, None)
@@ -209,4 +212,15 @@ def _check_finite(values: dict[str, Any], done: int, learning_rate: Schedule) ->
             "diverged. Lower schedule.learning_rate.reference, lengthen "
             "schedule.learning_rate.warmup_iterations or set schedule.rules.clip_norm; the last "
             "checkpoint is as it was"
+        )
+
+
+def _check_weights(network: nn.Module, done: int) -> None:
+    """A step can leave them so while its loss, of the weights before it, is finite."""
+    bad = not_finite(network.state_dict())
+    if bad:
+        raise FloatingPointError(
+            f"{bad[0]} is not finite after iteration {done} ({len(bad)} tensors in all), although "
+            "the loss was: training has diverged. Lower schedule.learning_rate.reference or set "
+            "schedule.rules.clip_norm; the last checkpoint is as it was"
         )
