@@ -59,10 +59,7 @@ class _File:
 
     @classmethod
     def load(cls: type[Kind], path: Path) -> Kind:
-        """Raises FileNotFoundError, or ValueError for a file that is no such checkpoint.
-
-        ValueError also for one that is damaged, or whose weights are not finite.
-        """
+        """FileNotFoundError; ValueError for a file that is no such checkpoint, or damaged."""
         path = Path(path)
         if not path.is_file():
             raise FileNotFoundError(f"{path}: no such checkpoint")
@@ -70,11 +67,8 @@ class _File:
         needed = cls.__dataclass_fields__.keys()
         if isinstance(content, dict):
             content = current_content(content)
-        if (
-            not isinstance(content, dict)
-            or content.keys() != needed
-            or not isinstance(content["weights"], dict)
-        ):
+        is_ours = isinstance(content, dict) and content.keys() == needed
+        if not is_ours or not isinstance(content["weights"], dict):
             raise ValueError(
                 f"{path}: not a checkpoint of this package (expected the entries "
                 f"{', '.join(needed)}); tools/import_weights.py source={path} output=... makes one "

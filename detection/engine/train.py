@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import logging
 import math
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence, Set
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from typing import Any, Protocol
@@ -22,6 +23,8 @@ from detection.engine.step_means import StepMeans
 from detection.engine.stop import Stopped, StopRequest
 from detection.precision import Precision, autocast
 from detection.structures import Metrics
+
+logger = logging.getLogger("train")
 
 # In iterations.  Several processes agree on stopping only so often: it takes an exchange.
 BETWEEN_AGREEMENTS = 10
@@ -97,11 +100,13 @@ def train(
     ``not_validated``: whether the checkpoint that is resumed was saved before its validation: the
     training validates first then.
     ``stop``: when a request is made, in whichever process, training is saved and ends.
-    Raises FloatingPointError when the loss, or a weight to be saved, is not finite, Stopped on a request.
+    Raises FloatingPointError when the loss, or a weight to be saved, is not finite, Stopped on a
+    request.
     """
     distributed = _distribute(network, processes)
     parameters = [p for group in optimizer.param_groups for p in group["params"]]
     means = StepMeans(device, processes)
+    zeros: set[str] = set()
     bar = tqdm(total=rules.iterations, initial=start, unit="it", disable=log is None, smoothing=0.1)
 
     def validate_and_save(done: int) -> None:
@@ -151,6 +156,8 @@ def train(
         if done == rules.iterations or _due(done, rules.log_every):
             values = means.close(learning_rate(iteration), len(batch) * processes.world_size)
             _check_finite(values, done, learning_rate)
+            if log is not None:
+                zeros |= _say_zeros(values, losses.detached().keys() - zeros, done)
             bar.set_postfix(loss=f"{values['total']:.3f}", lr=f"{values['learning_rate']:.2g}")
             if log is not None:
                 log.write(done, "train", values)
@@ -213,6 +220,19 @@ def _check_finite(values: dict[str, Any], done: int, learning_rate: Schedule) ->
             "schedule.learning_rate.warmup_iterations or set schedule.rules.clip_norm; the last "
             "checkpoint is as it was"
         )
+
+
+def _say_zeros(values: dict[str, Any], names: Set[str], done: int) -> set[str]:
+    """Those of the losses that were exactly 0 since the last line of the log: nothing is learnt."""
+    zeros = {name for name in names if values[name] == 0}
+    if zeros:
+        logger.warning(
+            "%s exactly 0 up to iteration %d: nothing is learnt there; look at the boxes, "
+            "model.rpn.anchors.sizes and model.rpn.sampling.cross_boundary",
+            " and ".join(sorted(zeros)) + (" was" if len(zeros) == 1 else " were"),
+            done,
+        )
+    return zeros
 
 
 def _check_weights(network: nn.Module, done: int) -> None:
