@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import pickle
 import re
-import zipfile
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -21,6 +20,7 @@ from torch import Tensor, nn
 from detection import safetensors_file
 from detection.atomic_write import atomic_write
 from detection.build import build
+from detection.damage import check_archive, check_finite, is_archive, seal_archive
 from detection.earlier_versions import current_content
 from detection.version import __version__
 
@@ -47,14 +47,19 @@ class _File:
         """An interrupted save leaves the old file whole.
 
         ``path``: .pt, or .safetensors, which holds nothing that resuming needs: ValueError.
+        So are weights that are not finite.
         """
-        write = safetensors_file.write if path.suffix == safetensors_file.SUFFIX else torch.save
+        check_finite(self.weights, source=f"{path} is not written")
         with atomic_write(path) as partial:
-            write(dict(vars(self)), partial)
+            if path.suffix == safetensors_file.SUFFIX:
+                safetensors_file.write(dict(vars(self)), partial)
+            else:
+                torch.save(dict(vars(self)), partial)
+                seal_archive(partial)
 
     @classmethod
     def load(cls: type[Kind], path: Path) -> Kind:
-        """Raises FileNotFoundError, or ValueError for a file that is no such checkpoint."""
+        """FileNotFoundError; ValueError for a file that is no such checkpoint, or damaged."""
         path = Path(path)
         if not path.is_file():
             raise FileNotFoundError(f"{path}: no such checkpoint")
@@ -62,12 +67,14 @@ class _File:
         needed = cls.__dataclass_fields__.keys()
         if isinstance(content, dict):
             content = current_content(content)
-        if not isinstance(content, dict) or content.keys() != needed:
+        is_ours = isinstance(content, dict) and content.keys() == needed
+        if not is_ours or not isinstance(content["weights"], dict):
             raise ValueError(
                 f"{path}: not a checkpoint of this package (expected the entries "
                 f"{', '.join(needed)}); tools/import_weights.py source={path} output=... makes one "
                 "of other packages' files; backbones and classifiers go into train_net.py weights="
             )
+        check_finite(content["weights"], source=str(path))
         return cls(**content)
 
     def without_training(self: Kind) -> Kind:
@@ -171,6 +178,8 @@ def load_plain(path: Path) -> Any:
     """
     if path.suffix == safetensors_file.SUFFIX:
         return safetensors_file.read(path)
+    if is_archive(path):
+        check_archive(path)
     try:
         return torch.load(path, map_location="cpu", weights_only=True)
     except OSError:
@@ -192,7 +201,7 @@ def is_checkpoint(path: Path) -> bool:
         return False
     if path.suffix == safetensors_file.SUFFIX:
         return safetensors_file.is_checkpoint_file(path)
-    if not zipfile.is_zipfile(path):
+    if not is_archive(path):
         return False
     content = load_plain(path)
     return is_classifier(content) or is_detector(content)

@@ -15,6 +15,8 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
+from detection.damage import BLANK, METADATA_KEY, check_safetensors, seal_safetensors
+
 SUFFIX = ".safetensors"
 # The key of the metadata that shows that a file is a checkpoint.
 _KEY = "detection"
@@ -33,7 +35,8 @@ def write(content: Mapping[str, Any], path: Path) -> None:
             f"a {SUFFIX} file holds weights and plain values alone ({error}): what resuming needs "
             "is kept in a .pt file"
         ) from None
-    write_tensors(content["weights"], path, metadata={_KEY: text})
+    write_tensors(content["weights"], path, metadata={_KEY: text, METADATA_KEY: BLANK})
+    seal_safetensors(path)
 
 
 def write_tensors(
@@ -50,9 +53,14 @@ def write_tensors(
 def read(path: Path) -> dict[str, Any]:
     """The content; of a file of tensors alone, these.
 
-    Raises ValueError if it is no safetensors file, or if the plain values are damaged.
+    Raises ValueError if it is no safetensors file, or if it is damaged.
     """
-    described = metadata(path).get(_KEY)
+    entries = metadata(path)
+    check_safetensors(path, entries)
+    described = entries.get(_KEY)
+    unknown = entries.keys() - {_KEY, METADATA_KEY}
+    if described is not None and unknown:
+        raise ValueError(f"{path}: its metadata has {min(unknown)!r}, which no checkpoint has")
     tensors = load_file(path)
     if described is None:
         return dict(tensors)

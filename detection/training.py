@@ -79,7 +79,8 @@ def train(
 ) -> TrainedRun:
     """Trains a detector on a data set's folder, as ``detection train`` does, to the end.
 
-    ``weights``: of the backbone.  ``output_dir``: by default outputs/train.
+    ``weights``: of the backbone; without them all layers must learn, see docs/weights.md.
+    ``output_dir``: by default outputs/train.
     ``epochs``: times over the training set, in place of ``schedule.rules.iterations``.  Where they
     are not given, it validates and saves after each epoch (unless the configuration validates at
     the end alone), lowers the rate at the same parts of the training, and warms up for a tenth of

@@ -13,8 +13,8 @@ ROOT = Path(__file__).resolve().parent.parent
 # From the bottom up; packages on one line are siblings that do not know each other.
 LAYERS = (
     ("version",),
-    ("boxes", "atomic_write", "precision", "earlier_versions", "machine", "safetensors_file"),
-    ("build",),
+    ("boxes", "atomic_write", "precision", "earlier_versions", "machine", "damage"),
+    ("build", "safetensors_file"),
     ("structures", "checkpoint"),
     ("ops",),
     ("data", "model", "evaluation", "shapes", "visualization"),

@@ -23,6 +23,7 @@ from detection.classification.loader import (
 )
 from detection.classification.validation import ErrorValidation
 from detection.cli.objects import as_plain, make
+from detection.cli.resumed_settings import check_settings
 from detection.data.loader import BatchPlan
 from detection.engine.distributed import Processes
 from detection.engine.runtime import Runtime
@@ -35,6 +36,7 @@ log = logging.getLogger("train")
 def classifier_run(config: DictConfig, runtime: Runtime, processes: Processes) -> TrainingRun:
     """The training of a classifier that configs/classifier.yaml says."""
     data = config.data
+    measures_the_same = check_settings(Path(config.output_dir), config)
     train_set, val_set = _training_data(data)
     torch.manual_seed(config.seed)
     model_config = as_plain(config.model) | {"num_classes": len(train_set.class_names)}
@@ -84,6 +86,7 @@ def classifier_run(config: DictConfig, runtime: Runtime, processes: Processes) -
         settings=OmegaConf.to_yaml(config),
         overwrite=config.overwrite,
         command="train_classifier",
+        measures_the_same=measures_the_same,
     )
 
 

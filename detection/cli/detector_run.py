@@ -14,11 +14,13 @@ from omegaconf import DictConfig, OmegaConf
 
 from detection.checkpoint import Checkpoint, trained_networks
 from detection.cli.objects import as_plain, make, open_split
+from detection.cli.resumed_settings import check_settings
 from detection.data.dataset import DetectionDataset
 from detection.data.loader import Batch, BatchPlan, TrainingImages, training_loader
 from detection.data.proposals_file import ProposalsFile
 from detection.data.transforms import Augmentation, Resize
 from detection.engine.distributed import Processes
+from detection.engine.learnable import check_anchors, check_objects
 from detection.engine.precise_bn import average_statistics
 from detection.engine.runtime import Runtime
 from detection.engine.training_run import TrainingRun
@@ -27,13 +29,18 @@ from detection.inference.detector import Detector
 from detection.model.alternating import network_to_train
 from detection.model.faster_rcnn import FasterRCNN
 from detection.model.frozen_bn import use_winograd
-from detection.weights.initialise import InitialWeights
+from detection.model.rpn import RPN
+from detection.weights.initialise import InitialWeights, check_random_start
 
 log = logging.getLogger("train")
+
+# In place of a file for weights=: none, although layers are fixed.
+RANDOM = "random"
 
 
 def detector_run(config: DictConfig, runtime: Runtime, processes: Processes) -> TrainingRun:
     """The training of a detector, or of one of its two networks, that configs/train.yaml says."""
+    measures_the_same = check_settings(Path(config.output_dir), config)
     train_set, val_set = _training_data(config)
     torch.manual_seed(config.seed)
     template = checkpoint_template(config, train_set.class_names, train_set.category_ids)
@@ -48,11 +55,13 @@ def detector_run(config: DictConfig, runtime: Runtime, processes: Processes) -> 
     initial = first_weights(config)
 
     def initialise() -> dict[str, Any]:
+        if initial.are_random and config.weights != RANDOM:
+            check_random_start(model.backbone)  # type: ignore[arg-type]
         before = initial.load_into(model, train_set.class_names)
         trained = trained_networks(
             before, train_only=config.train_only, shared_fixed=config.shared_fixed
         )
-        return {"trained": list(trained)}
+        return {"trained": list(trained)} | ({"from_random": True} if initial.are_random else {})
 
     images = TrainingImages(
         train_set,
@@ -65,11 +74,14 @@ def detector_run(config: DictConfig, runtime: Runtime, processes: Processes) -> 
         seed=config.seed,
         proposals=proposals,
     )
+    check_objects(images)
+    if config.train_only != "fast_rcnn" and isinstance(model.rpn, RPN):
+        check_anchors(images, model.rpn)
     batches = functools.partial(_batches, config, images, runtime, processes)
     update_bn_statistics = functools.partial(
         _update_bn_statistics, config, model, images, runtime, processes
     )
-    given = (config.weights, config.init, config.proposals, config.val_proposals)
+    given = (initial.backbone, config.init, config.proposals, config.val_proposals)
     return TrainingRun(
         folder=Path(config.output_dir),
         resume=config.resume,
@@ -89,6 +101,7 @@ def detector_run(config: DictConfig, runtime: Runtime, processes: Processes) -> 
         update_bn_statistics=update_bn_statistics if config.schedule.precise_bn else None,
         overwrite=config.overwrite,
         command="train_net",
+        measures_the_same=measures_the_same,
         reads=[Path(path) for path in given if path],
     )
 
@@ -115,7 +128,7 @@ def checkpoint_template(
 def first_weights(config: DictConfig) -> InitialWeights:
     """What a new training starts from: the weights of a backbone or of a detector."""
     return InitialWeights(
-        backbone=_path(config.weights),
+        backbone=None if config.weights == RANDOM else _path(config.weights),
         detector=_path(config.init),
         new_classes=config.init_new_classes,
     )

@@ -10,6 +10,7 @@ from typing import Any
 
 from omegaconf import DictConfig, OmegaConf
 
+from detection.cli.resumed_settings import begun_with
 from detection.engine.distributed import Processes, join_processes
 from detection.engine.runtime import Runtime, set_up_runtime
 
@@ -43,8 +44,9 @@ def _kept(config: DictConfig) -> dict[str, Any]:
     if not config.get("resume"):
         return {}
     folder = Path(config.output_dir)
-    files = [folder / "config.yaml", *sorted(folder.glob("*/config.yaml"))]
-    before = next((OmegaConf.load(file) for file in files if file.is_file()), OmegaConf.create())
+    # Of alternating training, the first step.
+    runs = [folder, *sorted(path.parent for path in folder.glob("*/config.yaml"))]
+    before = next((found for run in runs if (found := begun_with(run))), OmegaConf.create())
     kept = {}
     for key in KEPT:
         began_with = OmegaConf.select(before, f"runtime.{key}")

@@ -17,7 +17,7 @@ from yaml import YAMLError
 from detection.cli.config_folders import CONFIGS, searched_first
 
 # What to do with an output folder is said of each run anew.
-NOT_TAKEN = ("resume", "overwrite")
+NOT_TAKEN = ("resume", "resume_with_changes", "overwrite")
 
 
 @contextmanager

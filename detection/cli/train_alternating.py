@@ -25,7 +25,8 @@ from detection.build import packages_of
 from detection.cli.detector_run import detector_run
 from detection.cli.objects import as_plain, open_split
 from detection.cli.processes import runtime_and_processes
-from detection.engine.alternating_training import AlternatingTraining, Split, Step
+from detection.cli.resumed_settings import check_settings
+from detection.engine.alternating_training import AlternatingTraining, Split, Step, four_steps
 from detection.engine.distributed import Processes
 from detection.engine.propose import write_proposals
 from detection.engine.runtime import Runtime
@@ -33,6 +34,7 @@ from detection.inference.detector import Detector
 
 
 def main(config: DictConfig) -> None:
+    check_steps(config)
     with runtime_and_processes(config) as (runtime, processes):
         AlternatingTraining(
             folder=Path(config.output_dir),
@@ -75,6 +77,12 @@ def _for_fast_rcnn(schedule: DictConfig) -> None:
     schedule.rules.iterations = max(1, round(schedule.rules.iterations * length))
     if "milestones" in rate:
         rate.milestones = [round(milestone * length) for milestone in rate.milestones]
+
+
+def check_steps(config: DictConfig) -> None:
+    """All before any goes on: a finished step keeps the settings that it was trained with."""
+    for step in four_steps(Path(config.output_dir)) if config.resume else ():
+        check_settings(step.folder, step_config(step, config))
 
 
 def _train(config: DictConfig, runtime: Runtime, processes: Processes, step: Step) -> None:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +16,8 @@ from detection.checkpoint import Checkpoint, ClassifierCheckpoint
 from detection.engine.schedules import Schedule
 from detection.engine.validation import Goal
 from detection.structures import Metrics
+
+log = logging.getLogger("train")
 
 LAST, BEST = "last.pt", "best.pt"
 
@@ -45,6 +49,7 @@ class Checkpoints:
             "measured": metrics is not None,
             "best": self.best,
             "optimizer": self.optimizer.state_dict(),
+            "optimizer_class": type(self.optimizer).__name__,
             "schedule": self.learning_rate.state(),
         }
         self._write(LAST, progress)
@@ -70,11 +75,42 @@ def restore(
     optimizer: torch.optim.Optimizer,
     learning_rate: Schedule,
 ) -> Progress:
-    """Puts the optimizer and the schedule where they were when ``previous`` was saved."""
+    """Puts the optimizer and the schedule where they were when ``previous`` was saved.
+
+    The optimizer has its moments from there, and its own settings: weight decay, momentum.  One of
+    another class, or over other parameters, starts anew.
+    """
     training = previous.training
-    optimizer.load_state_dict(training["optimizer"])
+    if _fits(optimizer, training):
+        settings = [
+            {key: value for key, value in group.items() if key != "params"}
+            for group in optimizer.param_groups
+        ]
+        optimizer.load_state_dict(training["optimizer"])
+        for group, own in zip(optimizer.param_groups, settings, strict=True):
+            group.update(own)
+    else:
+        log.warning("what the optimizer remembers does not fit the new one, which starts anew")
     learning_rate.restore(training.get("schedule", []))
     return Progress(training["iteration"], training["best"], training.get("measured", True))
+
+
+def _fits(optimizer: torch.optim.Optimizer, training: dict[str, Any]) -> bool:
+    """Whether a saved state is that of such an optimizer, over such parameters."""
+    state, own = training["optimizer"], type(optimizer).__name__
+    if training.get("optimizer_class", own) != own:
+        return False
+    groups = [group["params"] for group in optimizer.param_groups]
+    saved = [group["params"] for group in state["param_groups"]]
+    if [len(group) for group in groups] != [len(group) for group in saved]:
+        return False
+    parameters = dict(zip(chain(*saved), chain(*groups), strict=True))
+    return all(
+        value.shape == parameters[number].shape
+        for number, kept in state["state"].items()
+        for value in kept.values()
+        if isinstance(value, torch.Tensor) and value.dim() > 0  # AdamW counts its steps, too
+    )
 
 
 def find_previous(

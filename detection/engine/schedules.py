@@ -50,8 +50,8 @@ class Schedule(ABC):
         """What :meth:`restore` needs when training is resumed."""
         return []
 
-    def restore(self, state: Sequence[float]) -> None:
-        assert not state
+    def restore(self, state: Sequence[float]) -> None:  # noqa: B027
+        """Takes up what :meth:`state` said; most schedules ignore what another kind has left."""
 
     def __str__(self) -> str:
         return (

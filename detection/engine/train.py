@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import logging
 import math
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence, Set
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from typing import Any, Protocol
@@ -13,6 +14,7 @@ from torch import nn
 from torch.nn.parallel import DistributedDataParallel
 from tqdm import tqdm
 
+from detection.damage import not_finite
 from detection.engine.distributed import Processes
 from detection.engine.log import TrainingLog
 from detection.engine.optimizers import set_rate
@@ -21,6 +23,8 @@ from detection.engine.step_means import StepMeans
 from detection.engine.stop import Stopped, StopRequest
 from detection.precision import Precision, autocast
 from detection.structures import Metrics
+
+logger = logging.getLogger("train")
 
 # In iterations.  Several processes agree on stopping only so often: it takes an exchange.
 BETWEEN_AGREEMENTS = 10
@@ -96,16 +100,19 @@ def train(
     ``not_validated``: whether the checkpoint that is resumed was saved before its validation: the
     training validates first then.
     ``stop``: when a request is made, in whichever process, training is saved and ends.
-    Raises FloatingPointError when the loss is not finite, Stopped on a request.
+    Raises FloatingPointError when the loss, or a weight to be saved, is not finite, Stopped on a
+    request.
     """
     distributed = _distribute(network, processes)
     parameters = [p for group in optimizer.param_groups for p in group["params"]]
     means = StepMeans(device, processes)
+    zeros: set[str] = set()
     bar = tqdm(total=rules.iterations, initial=start, unit="it", disable=log is None, smoothing=0.1)
 
     def validate_and_save(done: int) -> None:
         if update_bn_statistics is not None:
             update_bn_statistics()
+            _check_weights(network, done)
         # One process alone is saved, and may stop; of several the others would wait for the first.
         alone = stop is not None and processes.world_size == 1
         with stop.nothing_to_lose() if alone and stop else nullcontext():
@@ -149,6 +156,8 @@ def train(
         if done == rules.iterations or _due(done, rules.log_every):
             values = means.close(learning_rate(iteration), len(batch) * processes.world_size)
             _check_finite(values, done, learning_rate)
+            if log is not None:
+                zeros |= _say_zeros(values, losses.detached().keys() - zeros, done)
             bar.set_postfix(loss=f"{values['total']:.3f}", lr=f"{values['learning_rate']:.2g}")
             if log is not None:
                 log.write(done, "train", values)
@@ -157,6 +166,7 @@ def train(
         )
         if is_stopped or validation_is_due(done) or _due(done, rules.checkpoint_every):
             _check_finite(means.losses(), done, learning_rate)
+            _check_weights(network, done)
             # Before the validation: an error there must not cost the training so far.
             if processes.is_first:
                 save(done, None)
@@ -209,4 +219,28 @@ def _check_finite(values: dict[str, Any], done: int, learning_rate: Schedule) ->
             "diverged. Lower schedule.learning_rate.reference, lengthen "
             "schedule.learning_rate.warmup_iterations or set schedule.rules.clip_norm; the last "
             "checkpoint is as it was"
+        )
+
+
+def _say_zeros(values: dict[str, Any], names: Set[str], done: int) -> set[str]:
+    """Those of the losses that were exactly 0 since the last line of the log: nothing is learnt."""
+    zeros = {name for name in names if values[name] == 0}
+    if zeros:
+        logger.warning(
+            "%s exactly 0 up to iteration %d: nothing is learnt there; look at the boxes, "
+            "model.rpn.anchors.sizes and model.rpn.sampling.cross_boundary",
+            " and ".join(sorted(zeros)) + (" was" if len(zeros) == 1 else " were"),
+            done,
+        )
+    return zeros
+
+
+def _check_weights(network: nn.Module, done: int) -> None:
+    """A step can leave them so while its loss, of the weights before it, is finite."""
+    bad = not_finite(network.state_dict())
+    if bad:
+        raise FloatingPointError(
+            f"{bad[0]} is not finite after iteration {done} ({len(bad)} tensors in all), although "
+            "the loss was: training has diverged. Lower schedule.learning_rate.reference or set "
+            "schedule.rules.clip_norm; the last checkpoint is as it was"
         )

@@ -41,6 +41,12 @@ from detection.structures import Metrics
 log = logging.getLogger("train")
 
 METRICS = "metrics.json"
+# What each checkpoint says of how its training began.
+KEPT = ("trained", "from_random")
+FROM_RANDOM = (
+    "This training began from random weights: give weights=, or let BN learn "
+    "(model.backbone.norm=trained) before you lower the rate"
+)
 
 
 @dataclass(kw_only=True)
@@ -56,12 +62,13 @@ class TrainingRun:
     ``model``: what the checkpoints keep.  ``network``: what is trained of it, with its parameters:
     itself, or one of a detector's two networks.
     ``initialise``: gives a new training its first weights; returns the entries that every
-    checkpoint keeps in ``training``: which networks are trained.  Not called on resuming.
+    checkpoint keeps in ``training``: those of KEPT.  Not called on resuming.
     ``optimizer``: makes one over what learns in a model that is on its device.  Each of its groups
     has a ``factor`` on the learning rate: see :mod:`detection.engine.optimizers`.
     ``batches``: the mini-batches from an iteration on.
     ``update_bn_statistics``: before each validation, where BN learns.
     ``settings``: the text that is kept as config.yaml.
+    ``measures_the_same``: whether the validations before resuming can be compared with those after.
     """
 
     folder: Path
@@ -83,6 +90,7 @@ class TrainingRun:
     overwrite: bool = False
     command: str = "training"
     reads: Sequence[Path] = ()
+    measures_the_same: bool = True
 
     def run(self) -> Metrics | None:
         """Trains to the end.  Returns the last validation's numbers.
@@ -116,8 +124,7 @@ class TrainingRun:
         previous = find_previous(self.folder, self.template, resume=resume)
         if previous:
             load_weights(self.model, previous.weights, source=str(self.folder / LAST))
-            kept = previous.training.get("trained")
-            facts = {} if kept is None else {"trained": kept}
+            facts = {key: previous.training[key] for key in KEPT if key in previous.training}
         else:
             facts = dict(self.initialise())
         self.model.to(self.runtime.device)
@@ -125,6 +132,8 @@ class TrainingRun:
         progress = Progress()
         if previous:
             progress = restore(previous, optimizer=optimizer, learning_rate=self.learning_rate)
+            if not self.measures_the_same:
+                progress = replace(progress, best=None)
             log.info("resumed at iteration %d of %d", progress.iteration, self.rules.iterations)
         self._introduce()
         checkpoints = Checkpoints(
@@ -136,7 +145,12 @@ class TrainingRun:
             goal=self.validation.goal,
             best=progress.best,
         )
-        measured = self._train(optimizer, progress, checkpoints, stop)
+        try:
+            measured = self._train(optimizer, progress, checkpoints, stop)
+        except FloatingPointError as error:
+            if not facts.get("from_random"):
+                raise
+            raise FloatingPointError(f"{error}. {FROM_RANDOM}") from None
         if measured is None and self._lacks_report():
             with stop.nothing_to_lose():
                 measured = self.validation()

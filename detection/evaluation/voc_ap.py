@@ -7,7 +7,7 @@ are the plain overlaps of the continuous boxes that arrive here (:func:`detectio
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
 from statistics import fmean
 from typing import Any
@@ -29,6 +29,10 @@ from detection.evaluation.coco_arrays import (
 # exactly 0.3 does not reach the level 0.3.  Exact levels would be truer to the definition and
 # disagree with published numbers: measured, by 0.1 point for the 480 potted plants of VOC 2007.
 RECALL_LEVELS = np.arange(0.0, 1.1, 0.1)
+
+# Of a detection and an object whose overlap is computed at the same time, at about 150 bytes each:
+# dense pictures have more of them than memory holds.
+PAIRS_AT_ONCE = 1_000_000
 
 
 @dataclass(frozen=True)
@@ -176,20 +180,35 @@ def _nearest(
     start = np.searchsorted(object_group[by_group], group, side="left")
     count = np.searchsorted(object_group[by_group], group, side="right") - start
 
-    # All pairs of a detection and an object in its slice, a detection's pairs next to each other.
-    first_pair = np.cumsum(count) - count
-    detection = np.repeat(np.arange(len(group)), count)
-    within = np.arange(count.sum()) - np.repeat(first_pair, count)
-    candidate = by_group[np.repeat(start, count) + within]
-    pair_iou = _pair_iou(detections.boxes[detection], objects.boxes[candidate])
-
     overlap = np.zeros(len(group))
-    np.maximum.at(overlap, detection, pair_iou)
-    best = np.flatnonzero(pair_iou == overlap[detection])
-    owner, first = np.unique(detection[best], return_index=True)
     nearest = np.zeros(len(group), dtype=np.int64)
-    nearest[owner] = candidate[best[first]]
+    for part in _blocks(count):
+        # All pairs of a detection and an object in its slice, a detection's next to each other.
+        first_pair = np.cumsum(count[part]) - count[part]
+        detection = np.repeat(np.arange(part.start, part.stop), count[part])
+        within = np.arange(len(detection)) - np.repeat(first_pair, count[part])
+        candidate = by_group[np.repeat(start[part], count[part]) + within]
+        pair_iou = _pair_iou(detections.boxes[detection], objects.boxes[candidate])
+
+        np.maximum.at(overlap, detection, pair_iou)
+        best = np.flatnonzero(pair_iou == overlap[detection])
+        owner, first = np.unique(detection[best], return_index=True)
+        nearest[owner] = candidate[best[first]]
     return overlap, nearest
+
+
+def _blocks(pairs: NDArray[np.int64]) -> Iterator[slice]:
+    """Detections in order, so many at once that they have PAIRS_AT_ONCE together, or one.
+
+    ``pairs``: [N], how many objects each may match.
+    """
+    up_to = np.cumsum(pairs)
+    begin = 0
+    while begin < len(pairs):
+        limit = up_to[begin] - pairs[begin] + PAIRS_AT_ONCE
+        end = max(begin + 1, int(np.searchsorted(up_to, limit, side="right")))
+        yield slice(begin, end)
+        begin = end
 
 
 def _pair_iou(a: NDArray[np.float64], b: NDArray[np.float64]) -> NDArray[np.float64]:

@@ -9,6 +9,7 @@ from pathlib import Path
 from torch import Tensor, nn
 
 from detection.checkpoint import backbone_of_classifier, is_classifier, is_detector
+from detection.damage import check_finite
 from detection.weights.architecture import resnet_depth
 from detection.weights.entries import Entry, entries_of
 from detection.weights.file_content import FileContent, read_content
@@ -96,6 +97,7 @@ def _of_others(content: FileContent) -> BackboneFile:
 def _file(
     path: Path, weights: Mapping[str, Tensor], left_out: list[str], found: InputFormat | None
 ) -> BackboneFile:
+    check_finite(weights, source=str(path))
     try:
         depth = resnet_depth(weights, path=path)
     except ValueError:

@@ -14,6 +14,7 @@ import torch
 from safetensors import SafetensorError, safe_open
 
 from detection import safetensors_file
+from detection.damage import check_archive, check_safetensors, is_archive
 from detection.weights.safe_pickle import (
     ALLOWED,
     Refused,
@@ -53,7 +54,7 @@ def read_content(path: Path) -> FileContent:
     if path.suffix == ".safetensors":
         tensors, described = _read_safetensors(path)
         return FileContent(path=path, tree=tensors, described=described)
-    if not zipfile.is_zipfile(path) and _is_plain_pickle(path):
+    if not is_archive(path) and _is_plain_pickle(path):
         return FileContent(path=path, tree=load_pickle(path))
     return FileContent(path=path, tree=_read_torch(path))
 
@@ -62,9 +63,11 @@ def _read_safetensors(path: Path) -> tuple[dict[str, Any], dict[str, str]]:
     try:
         with safe_open(path, framework="pt") as file:
             tensors = {name: file.get_tensor(name) for name in sorted(file.keys())}
-            return tensors, file.metadata() or {}
+            described = file.metadata() or {}
     except SafetensorError as error:
         raise ValueError(f"{path}: not a readable file of weights: {error}") from None
+    check_safetensors(path, described)
+    return tensors, described
 
 
 def _is_plain_pickle(path: Path) -> bool:
@@ -135,7 +138,8 @@ _PICKLE = SimpleNamespace(
 
 
 def _read_torch(path: Path) -> Any:
-    if zipfile.is_zipfile(path):
+    if is_archive(path):
+        check_archive(path)
         with zipfile.ZipFile(path) as archive:
             names = [name.rpartition("/")[2] for name in archive.namelist()]
         if "constants.pkl" in names:

@@ -11,6 +11,7 @@ from torch import nn
 
 from detection.checkpoint import Checkpoint, load_weights
 from detection.model.faster_rcnn import FasterRCNN
+from detection.model.frozen_bn import FrozenBN
 from detection.weights.architecture import resnet_depth
 from detection.weights.backbone_file import BackboneFile, read_backbone
 from detection.weights.by_name import weights_file
@@ -48,6 +49,11 @@ class InitialWeights:
                 "init_new_classes=true says that the detector of init= may know none of the data "
                 "set's classes, and no init= is given: give it, or leave init_new_classes out"
             )
+
+    @property
+    def are_random(self) -> bool:
+        """Whether there are none."""
+        return self.backbone is None and self.detector is None
 
     def load_into(self, model: FasterRCNN, class_names: Sequence[str]) -> tuple[str, ...]:
         """Fills ``model``, a detector of ``class_names``; returns which networks were trained.
@@ -90,6 +96,31 @@ class InitialWeights:
         )
         untrained = ("fast_rcnn",) if match.new else ()
         return tuple(network for network in given.trained if network not in untrained)
+
+
+def check_random_start(backbone: nn.Module) -> None:
+    """Raises ValueError if a training from random weights would leave some as they are.
+
+    Layers that are fixed at random numbers, and BN that is fixed as the identity, are for ImageNet
+    weights: without them most trainings end at a loss that is no number, or at a low AP.  A
+    backbone of the user's own may have brought its weights.
+    """
+    if not type(backbone).__module__.startswith("detection."):
+        return
+    fixed = [name for name, p in backbone.named_parameters() if not p.requires_grad]
+    problems = []
+    if fixed:
+        layers = dict.fromkeys(name.partition(".")[0] for name in fixed)
+        problems.append(f"{', '.join(layers)} fixed at random numbers ({len(fixed)} tensors)")
+    if any(isinstance(layer, FrozenBN) for layer in backbone.modules()):
+        problems.append("BN fixed as the identity")
+    if problems:
+        raise ValueError(
+            f"no weights= are given: training would start from random weights, with "
+            f"{' and '.join(problems)}. Give weights= (tools/weights.py lists them) or init=; or "
+            "let all layers learn, with model.backbone.frozen_stages=[] and, where it has BN, "
+            "model.backbone.norm=trained; weights=random trains it as it is"
+        )
 
 
 def check_backbone_input(file: BackboneFile, *, pixels: Pixels, backbone: nn.Module) -> None:

@@ -217,6 +217,11 @@ def test_a_detector_needs_nothing_but_its_checkpoint(trained: Path, data: Path) 
         ("train_net.py", ["data.root={data}", "runtime.device=cuda:77"], "device='cuda:77'"),
         ("train_net.py", ["data.root={data}", "weights={trained}/last.pt"], "goes into init="),
         ("train_net.py", ["data.root={data}", "init={trained}/last.pt"], "another architecture"),
+        (
+            "train_net.py",
+            ["data.root={data}", "model/backbone=resnet_basic"],
+            "conv1, conv2 fixed at random numbers",
+        ),
         ("test_net.py", ["data.root={data}"], "give either checkpoint"),
         ("test_net.py", ["data.root={data}", "checkpoint=x.pt"], "x.pt: no such checkpoint"),
         ("detect.py", ["checkpoint={trained}/best.pt", "images=/nowhere"], "no images there"),

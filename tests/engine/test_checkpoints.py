@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -90,7 +91,52 @@ def test_a_resumed_run_stands_where_the_saved_one_stood(
     progress = restore(previous, optimizer=optimizer, learning_rate=fresh)
     assert progress == Progress(iteration=9, best=0.5, is_validated=False)
     assert fresh.errors == [0.5]
-    assert optimizer.param_groups[0]["momentum"] == 0.9
+
+
+def stepped(optimizer: torch.optim.Optimizer) -> None:
+    for parameter in optimizer.param_groups[0]["params"]:
+        parameter.grad = torch.ones_like(parameter)
+    optimizer.step()
+
+
+def resumed(checkpoints: Checkpoints, optimizer: torch.optim.Optimizer) -> None:
+    stepped(checkpoints.optimizer)
+    checkpoints.save(1, None)
+    previous = find_previous(checkpoints.folder, blank(), resume=True)
+    assert previous is not None
+    restore(previous, optimizer=optimizer, learning_rate=schedule())
+
+
+def test_the_moments_are_the_saved_ones_and_the_settings_the_new(checkpoints: Checkpoints) -> None:
+    parameters = [*nn.Linear(2, 2).parameters()]
+    optimizer = torch.optim.SGD(parameters, lr=0.5, momentum=0.5, weight_decay=0.01)
+    resumed(checkpoints, optimizer)
+    group = optimizer.param_groups[0]
+    assert (group["momentum"], group["weight_decay"]) == (0.5, 0.01)
+    # SGD's first momentum is the gradient: one everywhere.
+    moments = [optimizer.state[parameter]["momentum_buffer"] for parameter in parameters]
+    assert all(torch.equal(moment, torch.ones_like(moment)) for moment in moments)
+
+
+@pytest.mark.parametrize(
+    "optimizer",
+    [
+        lambda: torch.optim.AdamW(nn.Linear(2, 2).parameters(), lr=0.1),
+        lambda: torch.optim.SGD(nn.Linear(2, 3).parameters(), lr=0.1, momentum=0.9),
+        lambda: torch.optim.SGD(nn.Linear(2, 2, bias=False).parameters(), lr=0.1, momentum=0.9),
+    ],
+    ids=["another class", "other shapes", "other parameters"],
+)
+def test_moments_that_do_not_fit_are_left_out(
+    checkpoints: Checkpoints,
+    optimizer: Callable[[], torch.optim.Optimizer],
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    fresh = optimizer()
+    resumed(checkpoints, fresh)
+    assert not fresh.state
+    stepped(fresh)
+    assert "starts anew" in caplog.text
 
 
 def test_a_folder_that_holds_a_run_is_neither_overwritten_nor_invented(

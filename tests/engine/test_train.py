@@ -294,6 +294,17 @@ def test_weights_that_are_no_numbers_are_not_saved(
     assert not run.saved
 
 
+def test_a_finite_loss_does_not_save_weights_that_are_not(
+    detector: Callable[..., FasterRCNN], batches: list[Batch]
+) -> None:
+    run = fresh(detector)
+    weight = next(p for p in run.model.parameters() if p.requires_grad)
+    weight.register_hook(lambda gradient: gradient * float("inf"))
+    with pytest.raises(FloatingPointError, match=r"not finite after iteration 1 .*the loss was"):
+        run.go(batches, clip_norm=None, evaluate_every=1)
+    assert not run.saved
+
+
 @pytest.mark.parametrize(
     ("start", "unmeasured", "expected"),
     [

@@ -224,6 +224,22 @@ def test_killed_at_any_moment_and_resumed_nothing_is_lost_or_doubled(tmp_path: P
     assert all(torch.equal(whole.weights[name], killed.weights[name]) for name in whole.weights)
 
 
+@pytest.mark.parametrize("facts", [{}, {"from_random": True}])
+def test_a_training_that_diverges_says_if_it_began_from_random_weights(
+    tmp_path: Path, facts: dict[str, Any]
+) -> None:
+    run = make_run(tmp_path)
+
+    def initialise() -> dict[str, Any]:
+        torch.nn.init.constant_(next(run.model.parameters()), float("nan"))
+        return facts
+
+    run.initialise = initialise
+    with pytest.raises(FloatingPointError, match="diverged") as error:
+        run.run()
+    assert ("began from random weights" in str(error.value)) == bool(facts)
+
+
 def test_a_validation_that_was_logged_and_not_saved_is_logged_once(tmp_path: Path) -> None:
     make_run(tmp_path).run()
     last = ClassifierCheckpoint.load(tmp_path / "last.pt")

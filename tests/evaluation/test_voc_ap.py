@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import tracemalloc
 from typing import Any
 
 import numpy as np
 import pytest
 
+from detection.evaluation import voc_ap
 from detection.evaluation.coco_arrays import detection_arrays, object_arrays
 from detection.evaluation.voc_ap import (
     VocAP,
@@ -159,3 +161,38 @@ def test_empty_boxes_overlap_nothing():
 def test_impossible_threshold(threshold: float):
     with pytest.raises(ValueError, match="iou_threshold must lie in"):
         evaluate_voc(scene({"bbox": A}), [], iou_threshold=threshold)
+
+
+def dense(objects: int, detections: int) -> tuple[dict[str, Any], list[dict[str, Any]]]:
+    """Pictures of many objects of few classes; every third detection overlaps two equally."""
+    random = np.random.default_rng(0)
+
+    def box() -> list[float]:
+        return [*random.integers(0, 60, 2).tolist(), *random.integers(4, 12, 2).tolist()]
+
+    def where() -> dict[str, int]:
+        return {"image_id": int(random.integers(1, 4)), "category_id": int(random.integers(1, 3))}
+
+    truth = scene(*({"bbox": box(), **where()} for _ in range(objects)), images=3, classes=2)
+    return truth, [found(random.random(), box(), **where()) for _ in range(detections)]
+
+
+@pytest.mark.parametrize("at_once", [1, 100, 777])
+def test_blocks_of_pairs_change_no_bit(at_once: int, monkeypatch: pytest.MonkeyPatch):
+    truth, detections = dense(200, 300)
+    expected = evaluate_voc(truth, detections)
+    assert expected.mAP_area
+    monkeypatch.setattr(voc_ap, "PAIRS_AT_ONCE", at_once)
+    assert evaluate_voc(truth, detections) == expected
+
+
+def test_memory_does_not_grow_with_the_pairs(monkeypatch: pytest.MonkeyPatch):
+    objects = object_arrays(scene(*({"bbox": A} for _ in range(600))))
+    detections = detection_arrays([found(0.5, A) for _ in range(600)], objects)
+    monkeypatch.setattr(voc_ap, "PAIRS_AT_ONCE", 10_000)
+    tracemalloc.start()
+    match_detections(objects, detections, 0.5)
+    _, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    # 360,000 pairs of about 150 bytes would be 54 MB; 10,000 are 1.5 MB.
+    assert peak < 5e6

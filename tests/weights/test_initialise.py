@@ -13,11 +13,16 @@ import torchvision
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
+from detection.model.frozen_bn import Norm
 from detection.model.pixels import PixelFormat
 from detection.model.resnet import ResNet
 from detection.model.vgg import VGG16
 from detection.weights.backbone_file import read_backbone
-from detection.weights.initialise import check_backbone_input, initialise_backbone
+from detection.weights.initialise import (
+    check_backbone_input,
+    check_random_start,
+    initialise_backbone,
+)
 from detection.weights.input_format import MSRA, TORCHVISION
 
 
@@ -198,3 +203,27 @@ def test_every_convolution_of_vgg16_is_used(data_folder: Path) -> None:
     file = load_file(path)
     assert len(file) == 26
     assert torch.equal(own.conv1[0].weight, file["features.0.weight"].float())
+
+
+@pytest.mark.parametrize(
+    ("norm", "frozen_stages", "said"),
+    [
+        ("frozen", ["conv1", "conv2"], r"conv1, conv2 fixed at random .* and BN fixed as the ide"),
+        ("frozen", [], r"with BN fixed as the identity\. "),
+        ("trained", ["conv1"], r"with conv1 fixed at random numbers \([0-9]+ tensors\)\. "),
+        ("trained", [], None),
+    ],
+)
+def test_layers_are_fixed_at_pretrained_numbers_alone(
+    norm: Norm, frozen_stages: list[str], said: str | None
+) -> None:
+    backbone = ResNet(
+        depth=18, stride_in_1x1=False, norm=norm, frozen_stages=frozen_stages, bin_step=1
+    )
+    if said is None:
+        check_random_start(backbone)
+        return
+    with pytest.raises(ValueError, match=said) as error:
+        check_random_start(backbone)
+    for remedy in ("model.backbone.frozen_stages=[]", "model.backbone.norm=trained"):
+        assert remedy in str(error.value)

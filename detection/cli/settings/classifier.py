@@ -1,5 +1,6 @@
 """The keys of classifier.yaml and test_classifier.yaml: a classifier is trained, and tested."""
 
+from collections.abc import Iterator, Set
 from typing import Annotated, Any, ClassVar
 
 from detection.cli.settings.backbone import VGG16, VGG19, CifarResNet, ResNet
@@ -11,7 +12,7 @@ from detection.cli.settings.crops import (
     Views,
 )
 from detection.cli.settings.kinds import Classes, Count, File, Folder, Images, Packages, Seed, Text
-from detection.cli.settings.node import Built, Node, OneOf
+from detection.cli.settings.node import Built, Node, OneOf, Rule
 from detection.cli.settings.pixels import PerPixelMean, PixelFormat
 from detection.cli.settings.runtime import Runtime
 from detection.cli.settings.schedule import ClassifierSchedule
@@ -43,9 +44,14 @@ class TrainClassifier(Node):
     schedule: ClassifierSchedule
     runtime: Runtime
     resume: bool
+    resume_with_changes: bool
     overwrite: bool
     output_dir: Folder
     seed: Seed
+
+    def broken(self, given: Set[str]) -> Iterator[Rule]:
+        if self.resume_with_changes and not self.resume:
+            yield Rule("resume_with_changes", "belongs to resume=true: give both, or none")
 
 
 class TestData(Node):

@@ -31,6 +31,7 @@ class Train(Node):
     proposals: File | None
     val_proposals: File | None
     resume: bool
+    resume_with_changes: bool
     overwrite: bool
     output_dir: Folder
     seed: Seed
@@ -39,6 +40,8 @@ class Train(Node):
     def broken(self, given: Set[str]) -> Iterator[Rule]:
         if self.resume and self.overwrite:
             yield Rule("overwrite", "replaces a run, and resume=true goes on with it: give one")
+        if self.resume_with_changes and not self.resume:
+            yield Rule("resume_with_changes", "belongs to resume=true: give both, or none")
 
 
 class TrainNet(Train):
