@@ -36,6 +36,8 @@ def main(config: DictConfig) -> None:
             checks = pool.map(_problem, dataset.examples)
             found = tqdm(checks, total=len(dataset), unit="img", desc=split)
             problems += [problem for problem in found if problem]
+    if len(problems) == 1:
+        raise ValueError(problems[0])
     if problems:
         raise ValueError("\n".join([f"{len(problems)} problems:", *problems]))
     log.info("nothing wrong in %s", ", ".join(splits))

@@ -19,6 +19,8 @@ def main() -> None:
     if name == "--version":
         print(f"detection {__version__}")
         return
+    if name.startswith("-"):
+        sys.exit(f"error: {name}: the command comes first: detection COMMAND ...; see detection -h")
     if name not in COMMANDS:
         sys.exit(f"error: there is no command {name!r}; {_nearest(name)}")
     # Until the command starts nothing is worth collecting: a tenth of the time until an answer.
