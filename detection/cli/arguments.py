@@ -68,8 +68,8 @@ def parse(command: Command, words: list[str]) -> Arguments:
     split = words.index("--") if "--" in words else len(words)
     parser = _Parser(add_help=False, allow_abbrev=False)
     parser.add_argument("-h", "--help", action="store_true")
-    for option in (("-o", "--output"), ("--config",), ("--config-dir",)):
-        parser.add_argument(*option, action="append", default=[])
+    for flags in (("-o", "--output"), ("--config",), ("--config-dir",)):
+        parser.add_argument(*flags, action="append", default=[])
     parser.add_argument("words", nargs="*")
     given, unknown = parser.parse_known_intermixed_args(words[:split])
     if unknown:
@@ -77,8 +77,8 @@ def parse(command: Command, words: list[str]) -> Arguments:
         raise ValueError(f"there is no option {option}: {_INSTEAD.get(option, _KEY_VALUE)}")
     output = _once("-o", given.output)
     config, config_dir = (
-        Path(path).expanduser() if (path := _once(option, words)) is not None else None
-        for option, words in (("--config", given.config), ("--config-dir", given.config_dir))
+        Path(path).expanduser() if (path := _once(flag, paths)) is not None else None
+        for flag, paths in (("--config", given.config), ("--config-dir", given.config_dir))
     )
     wants_help: Literal["", "first", "all"] = "first" if given.help else ""
     if given.help and "all" in given.words:

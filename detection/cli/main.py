@@ -7,6 +7,7 @@ import gc
 import sys
 
 from detection.cli.commands import COMMANDS
+from detection.cli.missing import remedy_for
 from detection.version import __version__
 
 
@@ -26,8 +27,12 @@ def main() -> None:
     # Until the command starts nothing is worth collecting: a tenth of the time until an answer.
     gc.disable()
     # Hydra and OmegaConf are loaded for a command alone.
-    from detection.cli.launch import launch
-
+    try:
+        from detection.cli.launch import launch
+    except ImportError as error:
+        if (remedy := remedy_for(error)) is None:
+            raise
+        sys.exit(f"error: {remedy}")
     launch(COMMANDS[name], [f"detection {name}", *words])
 
 
