@@ -5,6 +5,12 @@ from __future__ import annotations
 import traceback
 from pathlib import Path
 
+# What pyproject.toml declares, by the names that are imported.
+NEEDED = (
+    *("torch", "torchvision", "numpy", "PIL", "pycocotools", "hotcoco", "hydra", "omegaconf"),
+    *("yaml", "filelock", "pydantic", "tqdm", "matplotlib", "jinja2", "defusedxml", "safetensors"),
+)
+
 
 def remedy_for(error: ImportError) -> str | None:
     """None for an error that no installation mends."""
@@ -17,7 +23,7 @@ def remedy_for(error: ImportError) -> str | None:
         )
     if "pip install" in str(error):
         return str(error)
-    if isinstance(error, ModuleNotFoundError) and name and name != "detection":
+    if isinstance(error, ModuleNotFoundError) and name in NEEDED:
         return (
             f"the package {name} is not installed ({error}): pip install . in the repository "
             "installs all that is needed"
