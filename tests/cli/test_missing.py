@@ -59,11 +59,10 @@ def test_what_lacks_a_library_anywhere_within_opencv_is_understood(
     command: Command, tmp_path: Path
 ) -> None:
     (tmp_path / "cv2").mkdir()
-    (tmp_path / "cv2" / "__init__.py").write_text("raise ImportError('libGL.so.1: cannot open')")
+    file = tmp_path / "cv2" / "__init__.py"
+    file.write_text("raise ImportError('libGL.so.1: cannot open')")
     loads = "import importlib.util as util\n"
-    loads += (
-        f"spec = util.spec_from_file_location('other', {str(tmp_path / 'cv2/__init__.py')!r})\n"
-    )
+    loads += f"spec = util.spec_from_file_location('other', {str(file)!r})\n"
     lacking(tmp_path, loads + "spec.loader.exec_module(util.module_from_spec(spec))")
     with pytest.raises(SystemExit, match=r"libGL\.so\.1: .* pip install opencv-python-headless"):
         launch(command, ["tool", "runs=[a]"])
