@@ -40,14 +40,24 @@ generate(root=Path("data"), splits={"train": 4, "val": 2}, image_side=128, seed=
 torch.save(torchvision.models.resnet18().state_dict(), "resnet18.pth")
 PROGRAM
 
+"$python" -c 'from detection import Detector, train
+print(Detector, train)'
+detection weights > weights.txt
+grep -q coco_r101_c4 weights.txt
+detection env > env.txt
 detection check data
 detection import resnet18.pth resnet18.pt
 detection train data experiment=demo_from_random schedule.rules.iterations=2 -o trained
 detection test trained/best.pt data -o tested
 detection detect trained/best.pt data/val -o "found (1)"
 test -s "found (1)/detections.json"
+mkdir photos
+for name in 照片 "it's" "a (1)" "k=v"; do cp "$(find data/val -name '*.jpg' | head -n 1)" "photos/$name.jpg"; done
+detection detect trained/best.pt photos/照片.jpg "photos/it's.jpg" "photos/a (1).jpg" "photos/k=v.jpg" -o odd
+test "$(find odd/drawn -type f | wc -l)" = 4
+detection export-weights trained/best.pt best.safetensors to=safetensors
 detection train --help all > help.txt
-"$python" -c 'from detection.inference.detector import Detector
-print(Detector.load("trained/best.pt").class_names)'
-for command in train test detect check import; do detection "$command" --help > /dev/null; done
+"$python" -c 'from detection import Detector
+print(Detector.load("best.safetensors")("photos/照片.jpg"))'
+for command in train test detect check import export-weights weights env benchmark; do detection "$command" --help > /dev/null; done
 echo "the wheel works"

@@ -24,6 +24,7 @@ from detection.benchmarks.memory import copy_bandwidth
 from detection.benchmarks.report import machine_name, write_report
 from detection.benchmarks.table import as_markdown
 from detection.cli.objects import as_plain
+from detection.engine.distributed import resolve_device
 
 SUITES = ("ops", "inference", "train", "data", "evaluation", "growth", "start", "neighbours")
 CPU_SUITES = ("data", "evaluation", "start", "neighbours")
@@ -73,4 +74,4 @@ def main(config: DictConfig) -> None:
 
 def _device(config: DictConfig) -> torch.device:
     cuda = torch.cuda.is_available() and config.suite not in CPU_SUITES
-    return torch.device(config.device or ("cuda" if cuda else "cpu"))
+    return resolve_device(config.device or ("cuda" if cuda else "cpu"))

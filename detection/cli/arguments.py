@@ -8,6 +8,7 @@ all words are paths.
 from __future__ import annotations
 
 import argparse
+import logging
 import os
 import re
 from dataclasses import dataclass, field
@@ -20,6 +21,8 @@ from detection.cli.choices import top_level_keys
 from detection.cli.commands import Command, Positional
 from detection.cli.config_folders import searched_first
 from detection.cli.explain import SHAPE
+
+log = logging.getLogger("configuration")
 
 
 @dataclass(frozen=True)
@@ -65,16 +68,19 @@ def parse(command: Command, words: list[str]) -> Arguments:
     split = words.index("--") if "--" in words else len(words)
     parser = _Parser(add_help=False, allow_abbrev=False)
     parser.add_argument("-h", "--help", action="store_true")
-    parser.add_argument("-o", "--output")
-    parser.add_argument("--config")
-    parser.add_argument("--config-dir")
+    for flags in (("-o", "--output"), ("--config",), ("--config-dir",)):
+        parser.add_argument(*flags, action="append", default=[])
     parser.add_argument("words", nargs="*")
     given, unknown = parser.parse_known_intermixed_args(words[:split])
     flags, unknown = _flags(unknown, command)
     if unknown:
         option = unknown[0].partition("=")[0]
         raise ValueError(f"there is no option {option}: {_INSTEAD.get(option, _KEY_VALUE)}")
-    config, config_dir = _path(given.config), _path(given.config_dir)
+    output = _once("-o", given.output)
+    config, config_dir = (
+        Path(path).expanduser() if (path := _once(flag, paths)) is not None else None
+        for flag, paths in (("--config", given.config), ("--config-dir", given.config_dir))
+    )
     wants_help: Literal["", "first", "all"] = "first" if given.help else ""
     if given.help and "all" in given.words:
         given.words.remove("all")
@@ -86,21 +92,37 @@ def parse(command: Command, words: list[str]) -> Arguments:
         for word in given.words:
             (overrides if _is_override(word, command) else plain).append(word)
     plain += words[split + 1 :]
+    _say_replaced(overrides)
     keys = {override.lstrip("+").partition("=")[0] for override in overrides}
     paths: dict[str, str | list[str]] = {}
-    if given.output is not None:
+    if output is not None:
         if command.output is None:
             raise ValueError(f"{command.name} writes no files: leave out -o")
         if command.output in keys:
             raise ValueError(f"-o and {command.output}= are the same: leave one of them out")
-        paths[command.output] = os.path.expanduser(given.output)
+        paths[command.output] = os.path.expanduser(output)
     positionals = [p for p in command.positionals if not {p.key, p.unless} & {*keys, *paths}]
     paths |= _assigned(command, positionals, [os.path.expanduser(word) for word in plain])
     return Arguments([_whole(o) for o in overrides], paths, config, config_dir, wants_help)
 
 
-def _path(given: str | None) -> Path | None:
-    return Path(given).expanduser() if given else None
+def _once(option: str, given: list[str]) -> str | None:
+    """The value of an option, if it is there."""
+    if len(given) > 1:
+        raise ValueError(f"{option} is given {len(given)} times ({', '.join(given)}): leave one")
+    if option != "-o" and "" in given:  # an empty output is said with its key
+        raise ValueError(f"{option} '': a path is needed behind it")
+    return given[0] if given else None
+
+
+def _say_replaced(overrides: list[str]) -> None:
+    """Of a key that is given twice the last value counts."""
+    last: dict[str, str] = {}
+    for override in overrides:
+        key = override.lstrip("+").partition("=")[0]
+        if last.get(key, override) != override:
+            log.warning("%s: replaced by %s, which follows", last[key], override)
+        last[key] = override
 
 
 def _flags(options: list[str], command: Command) -> tuple[list[str], list[str]]:
@@ -133,6 +155,9 @@ def _assigned(
             found[positional.key], left = left, []
         elif left:
             found[positional.key] = left.pop(0)
+    spaces = next((word for word in paths if word.startswith("=") or word.endswith("=")), None)
+    if spaces is not None and not os.path.exists(spaces):
+        raise ValueError(f"{spaces!r}: write key=value without spaces around the =")
     if left:
         raise ValueError(
             f"{left[0]!r} is one argument too many; usage: detection {command.name} {command.usage}"

@@ -44,6 +44,8 @@ def main(config: DictConfig) -> None:
         print(json.dumps(summary(read, problems), ensure_ascii=False, indent=2))
     elif read:
         log.info("%s", overview(read))
+    if len(problems) == 1:
+        raise ValueError(problems[0])
     if problems:
         raise ValueError("\n".join([f"{len(problems)} problems:", *problems]))
     log.info("nothing wrong in %s", ", ".join(splits))

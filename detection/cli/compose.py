@@ -11,7 +11,7 @@ import importlib
 import inspect
 import logging
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 from hydra import compose, initialize_config_dir
 from hydra.core.override_parser.overrides_parser import OverridesParser
@@ -82,6 +82,14 @@ def check_values(
     check(config, composed, {_key(override) for override in overrides}, is_needed=is_needed)
 
 
+def check_overrides(key: str, config: str, overrides: Sequence[str]) -> None:
+    """Raises ValueError for what is wrong with the overrides that a key holds for a command."""
+    try:
+        compose_config(config, [*overrides])
+    except ValueError as error:
+        raise ValueError(f"{key}: {error}") from None
+
+
 def as_typed(config: str, overrides: list[str]) -> list[str]:
     """The overrides with quotes around texts that Hydra would read as something else."""
     from detection.cli.settings import texts
@@ -107,7 +115,7 @@ def _with_values(known: DictConfig, overrides: list[str]) -> DictConfig | None:
             if parsed.is_sweep_override():
                 return None
             OmegaConf.update(composed, parsed.key_or_group, parsed.value(), merge=True)
-    except (HydraException, OmegaConfBaseException):
+    except (HydraException, OmegaConfBaseException, ValueError):
         return None
     return composed
 

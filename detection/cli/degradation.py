@@ -15,7 +15,7 @@ from pathlib import Path
 from omegaconf import DictConfig
 
 from detection.cli import train_classifier
-from detection.cli.compose import compose_config
+from detection.cli.compose import check_overrides, compose_config
 from detection.engine.log import read_log
 from detection.engine.metrics_file import write_metrics
 from detection.visualization.curves import plot_error_curves
@@ -26,6 +26,10 @@ log = logging.getLogger("degradation")
 def main(config: DictConfig) -> None:
     folder = Path(config.output_dir)
     runs = {name: folder / name for name in config.runs}
+    for name in runs:  # before the first one is trained
+        check_overrides(
+            f"common or runs.{name}", "classifier", [*config.common, *config.runs[name]]
+        )
     for name, run in runs.items():
         if (run / "metrics.json").exists():
             log.info("%s: there already", name)

@@ -19,7 +19,7 @@ from omegaconf import DictConfig
 
 from detection.classification.object_crops import write_object_crops
 from detection.cli import bn_statistics, detect, train_classifier, train_net
-from detection.cli.compose import compose_config
+from detection.cli.compose import check_overrides, compose_config
 from detection.cli.demo_report import read_metrics, write_report
 from detection.data.dataset import DetectionDataset
 from detection.data.formats.open import open_dataset
@@ -33,6 +33,8 @@ DIGITS = 6 * "[0-9]"  # the generated files are numbered
 
 
 def main(config: DictConfig) -> None:
+    check_overrides("pretraining.classifier", "classifier", config.pretraining.classifier)
+    check_overrides("detector", "train", config.detector)
     output = OutputFolder(
         path=Path(config.output_dir),
         command="demo",

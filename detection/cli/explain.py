@@ -6,47 +6,17 @@ import difflib
 import re
 import shlex
 from collections.abc import Iterator
-from dataclasses import dataclass
 
-from hydra.errors import OverrideParseException
+from hydra.core.override_parser.overrides_parser import OverridesParser
+from hydra.errors import HydraException, OverrideParseException
 from omegaconf import DictConfig, OmegaConf
 
 from detection.cli.choices import groups_of, is_group
 from detection.cli.config_folders import find_file
+from detection.cli.other_names import OTHER_NAMES
 
 # key=value, +key=value, ++key=value, ~key or ~key=value
 SHAPE = re.compile(r"(\+{0,2}[\w.@/-]+=.*|~[\w.@/-]+(=.*)?)", re.DOTALL)
-
-
-@dataclass(frozen=True)
-class OtherName:
-    """What other programs call a key: those of ours that it may stand for, the first one counts."""
-
-    keys: tuple[str, ...]
-    note: str = ""
-
-
-_BATCH = OtherName(("schedule.batch_size", "batch_size", "pretraining.batch_size"))
-OTHER_NAMES = {
-    "lr": OtherName(
-        ("schedule.learning_rate.reference",),
-        "it is the rate for schedule.learning_rate.reference_batch images",
-    ),
-    "epochs": OtherName(
-        ("schedule.rules.iterations", "pretraining.epochs"),
-        "an iteration is schedule.batch_size images, an epoch all images of the training set",
-    ),
-    "batch": _BATCH,
-    "batch_size": _BATCH,
-    "imgsz": OtherName(
-        ("data.shorter_sides", "data.test_shorter_side", "data.crop.side", "shorter_side"),
-        "in pixels; longest= bounds the other side",
-    ),
-    "device": OtherName(("runtime.device",)),
-    "workers": OtherName(("runtime.workers",)),
-    "classes": OtherName(("data.classes",)),
-    "threshold": OtherName(("score_threshold", "inference.post_processing.score_threshold")),
-}
 
 
 def check_choices(config: str, overrides: list[str]) -> None:
@@ -64,7 +34,8 @@ def check_choices(config: str, overrides: list[str]) -> None:
                 f"{override}: settings of Hydra's own would change nothing here: leave it out"
             )
         known = (*groups.get(key, []), "null")
-        if key in groups and value not in known and re.fullmatch(r"[\w/-]+", value):
+        name = value.strip("'\"")
+        if key in groups and name not in known and not name.startswith(("{", "$")):
             raise ValueError(f"{override}: {_no_such(key, value, groups)}")
 
 
@@ -100,6 +71,14 @@ def explain(error: Exception, config: str, overrides: list[str], known: DictConf
         problem = _problem(override, message, groups, known)
         if problem is not None:
             return f"{override}: {problem}"
+    for override in overrides:
+        key = override.lstrip("+~").partition("=")[0]
+        if not is_group(key) and isinstance(_node(known, key), DictConfig) and "=" in override:
+            return (
+                f"{override}: {key} has settings of its own; set those, as in {_first(known, key)}="
+            )
+        if isinstance(error, ValueError) and not _is_parsed(override):
+            return _cannot_be_read(override)
     # The lines after the first one are advice.
     return f"{' '.join(overrides)}: does not fit {config}.yaml: {message.splitlines()[0]}"
 
@@ -147,6 +126,13 @@ def _problem(
 
 def _cannot_be_read(override: str) -> str:
     key, _, value = override.partition("=")
+    inside = re.fullmatch(r"\[([^\[\]{}'\"\\]+)\]", value)
+    items = [item.strip() for item in inside[1].split(",")] if inside else []
+    if items and all(items):
+        quoted = ",".join(f'"{item}"' for item in items)
+        return f"{override}: such texts need quotes within the shell's: " + shlex.quote(
+            f"{key}=[{quoted}]"
+        )
     if value.startswith(("[", "{", "'", '"')):
         return f"{override}: a bracket, a quote or a comma of its value is amiss"
     quoted = value.replace('"', '\\"')
@@ -154,6 +140,25 @@ def _cannot_be_read(override: str) -> str:
         f"{override}: cannot be read; such a value needs quotes within the shell's: "
         + shlex.quote(f'{key}="{quoted}"')
     )
+
+
+def _is_parsed(override: str) -> bool:
+    try:
+        OverridesParser.create().parse_override(override)
+    except (HydraException, ValueError):
+        return False
+    return True
+
+
+def _node(known: DictConfig, key: str) -> object:
+    return OmegaConf.select(known, key, throw_on_missing=False)
+
+
+def _first(known: DictConfig, group: str) -> str:
+    """The first setting of a part of the configuration."""
+    node = _node(known, group)
+    keys = _keys(node, f"{group}.") if isinstance(node, DictConfig) else iter(())
+    return next((key for key in keys if not key.endswith("_")), group)
 
 
 def _right_key(wrong: str, keys: list[str], known: DictConfig) -> str:

@@ -13,6 +13,7 @@ import importlib
 import importlib.util
 import logging
 import os
+import re
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -68,16 +69,28 @@ def launch(command: Command, argv: list[str]) -> None:
         sys.exit("interrupted")
     except BrokenPipeError:  # what reads us, such as head, has enough
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-    except (ValueError, FileNotFoundError, FloatingPointError) as error:
+    except (ValueError, OSError, FloatingPointError) as error:
         if os.environ.get("DETECTION_TRACEBACK"):
             raise
-        sys.exit(f"error: {error}")
+        sys.exit(f"error: {_shortened(_text(error))}")
     except MissingMandatoryValue as error:
         sys.exit(f"error: {_is_needed(command, error.full_key or 'a value')}")
     except HydraException as error:  # a class that does not take what it is given
         sys.exit(f"error: configuration: {' '.join(str(error).split())}")
     except OmegaConfBaseException as error:
         sys.exit(f"error: configuration: {str(error).splitlines()[0]}")
+
+
+def _text(error: Exception) -> str:
+    """Of what the system says, the file first; our own errors stay as they are."""
+    if isinstance(error, OSError) and error.errno is not None and error.filename is not None:
+        return f"{os.fsdecode(error.filename)}: {error.strerror}"
+    return str(error)
+
+
+def _shortened(text: str) -> str:
+    """Without the middle of words that fill a screen: a file pasted by mistake."""
+    return re.sub(r"\S{500,}", lambda word: f"{word[0][:60]}...{word[0][-60:]}", text)
 
 
 def _is_needed(command: Command, key: str) -> str:

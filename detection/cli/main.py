@@ -7,6 +7,7 @@ import gc
 import sys
 
 from detection.cli.commands import COMMANDS
+from detection.cli.missing import remedy_for
 from detection.version import __version__
 
 
@@ -19,13 +20,19 @@ def main() -> None:
     if name == "--version":
         print(f"detection {__version__}")
         return
+    if name.startswith("-"):
+        sys.exit(f"error: {name}: the command comes first: detection COMMAND ...; see detection -h")
     if name not in COMMANDS:
         sys.exit(f"error: there is no command {name!r}; {_nearest(name)}")
     # Until the command starts nothing is worth collecting: a tenth of the time until an answer.
     gc.disable()
     # Hydra and OmegaConf are loaded for a command alone.
-    from detection.cli.launch import launch
-
+    try:
+        from detection.cli.launch import launch
+    except ImportError as error:
+        if (remedy := remedy_for(error)) is None:
+            raise
+        sys.exit(f"error: {remedy}")
     launch(COMMANDS[name], [f"detection {name}", *words])
 
 

@@ -7,7 +7,7 @@ import os
 import socket
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -57,6 +57,22 @@ def locked(folder: Path) -> Iterator[None]:
         yield
     finally:
         lock.release()
+
+
+@contextmanager
+def removed_if_nothing_is_written(folder: Path) -> Iterator[None]:
+    """A run that fails before it has written anything leaves no folder that was not there."""
+    new = [path for path in (folder, *folder.parents) if not path.exists()]
+    try:
+        yield
+    except BaseException:
+        if new and folder.is_dir() and {path.name for path in folder.iterdir()} <= {MARKER, LOCK}:
+            for name in (MARKER, LOCK):
+                (folder / name).unlink(missing_ok=True)
+            for path in new:
+                with suppress(OSError):  # another run has come to write beside it
+                    path.rmdir()
+        raise
 
 
 def _is_gone(marker: dict[str, Any]) -> bool:

@@ -18,7 +18,13 @@ from typing import Any
 
 from detection.atomic_write import remove_leftovers, write_text
 from detection.engine.distributed import Processes
-from detection.engine.folder_lock import LOCK, MARKER, locked, read_marker
+from detection.engine.folder_lock import (
+    LOCK,
+    MARKER,
+    locked,
+    read_marker,
+    removed_if_nothing_is_written,
+)
 from detection.version import __version__
 
 # What tells a folder of an earlier version from one that the project knows nothing of.
@@ -82,7 +88,7 @@ class OutputFolder:
             raise ValueError("resume=true goes on with a run, overwrite=true replaces it: give one")
         if not (self.path / MARKER).is_file():  # else it may be in use, which is to be said first
             self._check(resume=resume, overwrite=overwrite)
-        with locked(self.path):
+        with removed_if_nothing_is_written(self.path), locked(self.path):
             before = read_marker(self.path)
             self._check(resume=resume, overwrite=overwrite)
             if overwrite:

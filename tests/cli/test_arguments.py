@@ -156,3 +156,12 @@ def test_ones_own_files_come_first(tmp_path: Path) -> None:
         with pytest.raises(ValueError, match="did you mean 'mine'"):
             compose_config("test", ["inference=mien"])
     assert compose_config("test", []).runtime.workers == "auto"
+
+
+def test_of_a_key_that_is_given_twice_the_last_counts_and_that_is_said(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    parse(COMMANDS["train"], ["d", "seed=1", "seed=1", "seed=2"])
+    assert [record.message for record in caplog.records] == [
+        "seed=1: replaced by seed=2, which follows"
+    ]

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import importlib
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -367,6 +369,42 @@ def command(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Command:
 def test_a_users_mistake_ends_with_one_line(command: Command) -> None:
     with pytest.raises(SystemExit, match=r"error: somewhere: no such folder"):
         launch(command, ["tool", "data.root=somewhere"])
+
+
+def test_what_the_system_refuses_ends_with_one_line_too(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.syspath_prepend(tmp_path)
+    (tmp_path / "file").touch()
+    (tmp_path / "folder").mkdir()
+    module = tmp_path / "writing.py"
+    for place, said in (
+        ("file/x", "file/x: Not a directory"),
+        ("folder", "folder: Is a directory"),
+        (400 * "z", "File name too long"),
+    ):
+        module.write_text(f"def main(config):\n    open({str(tmp_path / place)!r}, 'w')\n")
+        sys.modules.pop("writing", None)
+        importlib.invalidate_caches()
+        with pytest.raises(SystemExit, match=said) as ended:
+            launch(Command(name="w", module="writing", config="env", help="writes"), ["tool"])
+        assert str(ended.value).startswith("error: ")
+        assert "\n" not in str(ended.value)
+
+
+@pytest.mark.slow
+def test_overrides_that_a_key_holds_are_checked_before_the_work_begins(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    for name, words, said in (
+        ("demo", ['pretraining.classifier=["a"]'], "pretraining.classifier: 'a' is no override"),
+        ("demo", ['detector=["schedule.batch_size=0"]'], "detector: schedule.batch_size=0: must"),
+        ("degradation", ["d", 'runs.plain-20=["a=1"]'], "runs.plain-20: a=1: there is no key"),
+    ):
+        with pytest.raises(SystemExit, match=said):
+            launch(COMMANDS[name], [name, *words])
+    assert [*tmp_path.iterdir()] == []
 
 
 def test_a_missing_value_is_asked_for(command: Command) -> None:

@@ -31,6 +31,8 @@ def test_alone_it_lists_the_commands(
         ("trian", "there is no command 'trian'; did you mean 'train'"),
         ("bn_statistics", "did you mean 'bn-statistics'"),
         ("xyz", "choose from train, test, detect, check"),
+        ("-o", "-o: the command comes first: detection COMMAND"),
+        ("--verbose", "--verbose: the command comes first"),
     ],
 )
 def test_an_unknown_command_names_the_nearest(

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import re
+import tomllib
 from pathlib import Path
 
 import pytest
 
+from detection.cli import missing
 from detection.cli.commands import Command
 from detection.cli.launch import launch
 
@@ -50,3 +53,32 @@ def test_an_extra_is_named_and_a_defect_is_none(command: Command, tmp_path: Path
     lacking(tmp_path, "import a_library_that_is_not_there")
     with pytest.raises(ImportError):
         launch(command, ["tool", "runs=[a]"])
+
+
+def test_what_lacks_a_library_anywhere_within_opencv_is_understood(
+    command: Command, tmp_path: Path
+) -> None:
+    (tmp_path / "cv2").mkdir()
+    file = tmp_path / "cv2" / "__init__.py"
+    file.write_text("raise ImportError('libGL.so.1: cannot open')")
+    loads = "import importlib.util as util\n"
+    loads += f"spec = util.spec_from_file_location('other', {str(file)!r})\n"
+    lacking(tmp_path, loads + "spec.loader.exec_module(util.module_from_spec(spec))")
+    with pytest.raises(SystemExit, match=r"libGL\.so\.1: .* pip install opencv-python-headless"):
+        launch(command, ["tool", "runs=[a]"])
+
+
+def test_a_dependency_that_is_missing_is_named(command: Command, tmp_path: Path) -> None:
+    lacking(tmp_path, "raise ModuleNotFoundError(\"No module named 'PIL'\", name='PIL.Image')")
+    with pytest.raises(SystemExit, match=r"error: the package PIL is not installed .*pip install"):
+        launch(command, ["tool", "runs=[a]"])
+
+
+def test_the_dependencies_are_those_of_the_project() -> None:
+    imported = {"pillow": "PIL", "hydra-core": "hydra", "pyyaml": "yaml"}
+    text = (Path(__file__).resolve().parents[2] / "pyproject.toml").read_text()
+    declared = {
+        re.split("[>=<]", line)[0] for line in tomllib.loads(text)["project"]["dependencies"]
+    }
+    names = {imported.get(name, name) for name in declared} - {"opencv-python"}
+    assert names == {*missing.NEEDED}

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import ast
 import re
-import runpy
 import shlex
 import shutil
 import sys
@@ -20,6 +19,7 @@ import torch
 from detection.cli.arguments import parse
 from detection.cli.commands import COMMANDS
 from detection.cli.compose import compose_config
+from detection.cli.main import main
 from detection.model.resnet import ResNet
 from detection.shapes.dataset import generate
 
@@ -47,11 +47,13 @@ SMALL_TRAINING = [
     "model.roi_head.sampling.per_image=4",
 ]
 SMALL = {
-    "train_net": [*SMALL_TRAINING, "runtime.workers=0", "runtime.device=cpu"],
-    "test_net": ["runtime.workers=0", "runtime.device=cpu"],
+    "train": [*SMALL_TRAINING, "runtime.workers=0", "runtime.device=cpu"],
+    "test": ["runtime.workers=0", "runtime.device=cpu"],
     "detect": ["runtime.workers=0", "runtime.device=cpu"],
-    "check_dataset": ["workers=0"],
+    "check": ["workers=0"],
 }
+# Files that stand for published weights, which are fetched.
+FETCHED = {"coco_r101_c4": "published.pt", "weights=msra_r50": "weights=r50.pt"}
 
 
 def blocks(page: Path) -> list[tuple[str, str]]:
@@ -202,13 +204,14 @@ def test_any_other_command_asks_for_what_is_there(name: str) -> None:
 
 
 @pytest.fixture(scope="module")
-def working_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def working_folder(tmp_path_factory: pytest.TempPathFactory, example_files: Path) -> Path:
     """What the README takes for granted: a data set, weights, photos."""
     folder = tmp_path_factory.mktemp("reader")
-    generate(root=folder / "data", splits={"train": 2, "val": 2}, seed=1, image_side=128)
+    generate(root=folder / "my_data", splits={"train": 2, "val": 2}, seed=1, image_side=128)
     backbone = ResNet(depth=50, stride_in_1x1=True, norm="frozen", frozen_stages=[], bin_step=2)
     torch.save(backbone.state_dict(), folder / "r50.pt")  # as import_weights.py makes it
-    shutil.copytree(folder / "data" / "val", folder / "photos")
+    shutil.copy(example_files / "best.pt", folder / "published.pt")
+    shutil.copytree(folder / "my_data" / "val", folder / "photos")
     shutil.copy(next((folder / "photos").iterdir()), folder / "photo.jpg")
     return folder
 
@@ -216,26 +219,26 @@ def working_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def test_the_commands_of_the_readme_run(
     working_folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Train, test, detect, check, then the block of Python: as they stand, on small pictures."""
+    """Detect, check, train, test, then the blocks of Python: as they stand, on small pictures."""
     monkeypatch.chdir(working_folder)
-    given = {"/path/to/dataset": "data"}
-    readme = ROOT / "README.md"
-    calls = [tool_of(words) for words in shell_commands(readme)]
     done = []
-    for tool, arguments in filter(None, calls):
-        if tool not in SMALL:  # the demo, which has its own test
+    for program, *words in shell_commands(ROOT / "README.md"):
+        if program != "detection":  # pip, which installs it
             continue
-        for placeholder, path in given.items():
-            arguments = [argument.replace(placeholder, path) for argument in arguments]
-        script = str(ROOT / "tools" / f"{tool}.py")
-        monkeypatch.setattr(sys, "argv", [script, *arguments, *SMALL[tool]])
-        runpy.run_path(script, run_name="__main__")
-        done.append(tool)
-    assert done == ["check_dataset", "train_net", "test_net", "detect"]
-    assert (working_folder / "outputs" / "photos" / "detections.json").is_file()
+        name, *arguments = (FETCHED.get(word, word) for word in words)
+        monkeypatch.setattr(sys, "argv", [program, name, *arguments, *SMALL[name]])
+        main()
+        done.append(name)
+    assert done == ["detect", "check", "train", "test", "detect"]
+    for output in ("out", "outputs/photos"):
+        assert (working_folder / output / "detections.json").is_file()
+        assert [*(working_folder / output / "drawn").iterdir()]
     # These pages' blocks have tests of their own.
     pages = [page for page in PAGES if page.name not in ("CONTRIBUTING.md", "api.md")]
     python = [block for page in pages for language, block in blocks(page) if language == "python"]
     assert python
     for block in python:
+        for name, file in FETCHED.items():
+            block = block.replace(name, file)
         exec(compile(block, "a page", "exec"), {})
+    assert Path("drawn.jpg").is_file()

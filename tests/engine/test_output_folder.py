@@ -209,3 +209,24 @@ def test_a_lock_that_orphans_of_a_killed_run_hold_is_waited_for(
             pass
     with locked(tmp_path):
         pass
+
+
+def test_a_run_that_fails_at_once_leaves_no_folder(tmp_path: Path) -> None:
+    folder = tmp_path / "deep" / "er"
+    with pytest.raises(FileNotFoundError), detect(folder).taken():
+        raise FileNotFoundError("nowhere.pt: no such checkpoint")
+    assert [*tmp_path.iterdir()] == []
+    (tmp_path / "deep").mkdir()
+    with pytest.raises(FileNotFoundError), detect(folder).taken():
+        raise FileNotFoundError("nowhere.pt: no such checkpoint")
+    assert [path.name for path in tmp_path.rglob("*")] == ["deep"]
+
+    def write_half() -> None:
+        with detect(folder).taken():
+            (folder / "detections.json").write_text("half")
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        write_half()
+    assert (folder / MARKER).is_file()
+    assert content(folder) == {"detections.json": b"half"}

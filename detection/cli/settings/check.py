@@ -166,7 +166,10 @@ def _hint(key: str, value: Any, kind: Kind | None) -> str:
         return f": write {key}=[{show(value, quotes=False)}]"
     if isinstance(value, list) and len(value) == 1 and item is None and _fits(value[0], kind):
         return f": write {key}={show(value[0], quotes=False)}"
+    plain = (str, int, float, bool, type(None))
     if isinstance(value, list) and item is not None and item.is_text and value:
+        if not all(isinstance(v, plain) for v in value):
+            return ""
         texts = ",".join(f'"{show(v, quotes=False)}"' for v in value)
         if not all(isinstance(v, str) for v in value):
             return f": write [{texts}]"

@@ -2,7 +2,7 @@
 
 from typing import Annotated
 
-from annotated_types import Ge, Gt, Le, Lt, MinLen
+from annotated_types import Ge, Gt, Le, Len, Lt, MinLen
 
 from detection.cli.settings.data import DetectionData
 from detection.cli.settings.kinds import (
@@ -67,12 +67,12 @@ class Splits(Node):
 
 class Shapes(Node):
     splits: Splits
-    image_side: Pixels
+    image_side: Annotated[Whole, Ge(128), Le(20_000)]  # the smallest objects keep their silhouettes
 
 
 class Pretraining(Node):
     crop_side: Pixels
-    context: Annotated[list[Positive], ASCENDING]
+    context: Annotated[list[Positive], Len(2, 2), ASCENDING]
     per_object: Count
     epochs: Count
     batch_size: Images
