@@ -68,8 +68,8 @@ def parse(command: Command, words: list[str]) -> Arguments:
     split = words.index("--") if "--" in words else len(words)
     parser = _Parser(add_help=False, allow_abbrev=False)
     parser.add_argument("-h", "--help", action="store_true")
-    for flags in (("-o", "--output"), ("--config",), ("--config-dir",)):
-        parser.add_argument(*flags, action="append", default=[])
+    for names in (("-o", "--output"), ("--config",), ("--config-dir",)):
+        parser.add_argument(*names, action="append", default=[])
     parser.add_argument("words", nargs="*")
     given, unknown = parser.parse_known_intermixed_args(words[:split])
     flags, unknown = _flags(unknown, command)
