@@ -24,6 +24,7 @@ from detection.build import packages_of
 from detection.cli.detector_run import detector_run
 from detection.cli.objects import as_plain, open_split
 from detection.cli.processes import runtime_and_processes
+from detection.data.split_file import SPLIT_FILE
 from detection.engine.alternating_training import AlternatingTraining, Split, Step
 from detection.engine.distributed import Processes
 from detection.engine.propose import write_proposals
@@ -59,13 +60,21 @@ def step_config(step: Step, config: DictConfig) -> DictConfig:
     if step.init:
         changes |= {"init": str(step.init), "shared_fixed": True}
         changes |= {"weights": None, "init_new_classes": False}
-    merged = OmegaConf.merge(config, changes)
+    merged = OmegaConf.merge(_with_split(config), changes)
     assert isinstance(merged, DictConfig)
     if step.network == "fast_rcnn":
         times = config.schedule.fast_rcnn_batch
         merged.schedule.batch_size *= times
         merged.schedule.learning_rate.reference_batch *= times
     return merged
+
+
+def _with_split(config: DictConfig) -> DictConfig:
+    """All steps take the split that the first one has made, if it has."""
+    made = next(Path(config.output_dir).glob(f"1_*/{SPLIT_FILE}"), None)
+    if made is not None and config.data.split_file is None:
+        config.data.split_file = str(made)
+    return config
 
 
 def _train(config: DictConfig, runtime: Runtime, processes: Processes, step: Step) -> None:
@@ -91,7 +100,7 @@ def _propose(
     write_proposals(
         path,
         detector,
-        open_split(config.data, config.data[f"{split}_split"]),
+        open_split(_with_split(config).data, config.data[f"{split}_split"]),
         batch_size=config.validation.batch_size,
         workers=runtime.workers,
         processes=processes,
