@@ -11,10 +11,9 @@ from typing import Any
 
 import torch
 
-from detection.cli.detector_run import detector_run
+from detection.cli import train_net
 from detection.cli.from_python import configuration
 from detection.cli.objects import open_split
-from detection.cli.processes import runtime_and_processes
 from detection.data.loader import BatchPlan
 from detection.engine.checkpoints import BEST, LAST
 from detection.engine.stop import Stopped
@@ -109,8 +108,7 @@ def train(
     if epochs is not None:
         config = configuration("train", _in_epochs(config, epochs, overrides), paths=expanded)
     try:
-        with runtime_and_processes(config) as (runtime, processes):
-            detector_run(config, runtime, processes).run()
+        train_net.main(config)
     except Stopped:
         folder = config.output_dir
         raise KeyboardInterrupt(f"{folder} is saved: go on with resume=True") from None

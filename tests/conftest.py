@@ -48,6 +48,12 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
             item.add_marker(pytest.mark.skip(reason="needs a CUDA device"))
 
 
+@pytest.fixture(autouse=True)
+def no_weights_from_the_network(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A training of schedule=auto would look for some."""
+    monkeypatch.setattr("detection.weights.first._is_reachable", lambda address: False)
+
+
 @pytest.fixture(params=["cpu", pytest.param("cuda", marks=pytest.mark.cuda)])
 def device(request: pytest.FixtureRequest) -> torch.device:
     """Each device at hand, one after the other."""
@@ -295,7 +301,7 @@ SMALL_TRAINING = [
     *("data.shorter_sides=[64]", "schedule.batch_size=2", "model.roi_head.pooled_size=4"),
     *("model.rpn.training_proposals.after_nms=16", "model.rpn.test_proposals.after_nms=4"),
     *("model.roi_head.sampling.per_image=4", "runtime.workers=0", "runtime.device=cpu"),
-    "schedule.learning_rate.reference=0.00001",
+    *("schedule=paper2015", "schedule.learning_rate.reference=0.00001"),
 ]
 
 

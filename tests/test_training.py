@@ -32,7 +32,9 @@ def test_a_training_returns_its_run(in_example_files: Path) -> None:
 @pytest.fixture
 def config(example_files: Path) -> Any:
     return configuration(
-        "train", {"schedule.batch_size": 2}, paths={"data.root": example_files / "data"}
+        "train",
+        {"schedule": "paper2015", "schedule.batch_size": 2},
+        paths={"data.root": example_files / "data"},
     )
 
 

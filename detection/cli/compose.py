@@ -11,7 +11,7 @@ import importlib
 import inspect
 import logging
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 
 from hydra import compose, initialize_config_dir
 from hydra.core.override_parser.overrides_parser import OverridesParser
@@ -41,7 +41,18 @@ def compose_unchecked(config: str, overrides: list[str]) -> DictConfig:
     """The configuration, whatever its values; ValueError if an override fits no key or file."""
     composed = _compose(config, overrides)
     following = following_overrides(composed, overrides)
-    return _compose(config, [*overrides, *following]) if following else composed
+    if following:
+        composed = _compose(config, [*overrides, *following])
+    leave_alone(composed, map(_key, [*overrides, *following]))
+    return composed
+
+
+def leave_alone(composed: DictConfig, keys: Iterable[str]) -> None:
+    """Tells the recipe of ``schedule=auto``, where there is one, which keys are the user's."""
+    recipe = OmegaConf.select(composed, "schedule.recipe", throw_on_missing=False)
+    if recipe is not None:
+        own = (key for key in keys if not key.startswith("schedule.recipe"))
+        recipe.given = list(dict.fromkeys([*recipe.given, *own]))
 
 
 def _compose(config: str, overrides: list[str]) -> DictConfig:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import functools
-import logging
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
@@ -13,8 +12,9 @@ from hydra.utils import instantiate
 from omegaconf import DictConfig, OmegaConf
 
 from detection.checkpoint import Checkpoint, trained_networks
-from detection.cli.objects import as_plain, make, open_split
+from detection.cli.objects import as_plain, make
 from detection.cli.resumed_settings import check_settings
+from detection.cli.training_data import TrainingData, open_training_data
 from detection.data.dataset import DetectionDataset
 from detection.data.loader import Batch, BatchPlan, TrainingImages, training_loader
 from detection.data.proposals_file import ProposalsFile
@@ -32,16 +32,23 @@ from detection.model.frozen_bn import use_winograd
 from detection.model.rpn import RPN
 from detection.weights.initialise import InitialWeights, check_random_start
 
-log = logging.getLogger("train")
-
 # In place of a file for weights=: none, although layers are fixed.
 RANDOM = "random"
 
 
-def detector_run(config: DictConfig, runtime: Runtime, processes: Processes) -> TrainingRun:
-    """The training of a detector, or of one of its two networks, that configs/train.yaml says."""
+def detector_run(
+    config: DictConfig,
+    runtime: Runtime,
+    processes: Processes,
+    pictures: TrainingData | None = None,
+) -> TrainingRun:
+    """The training of a detector, or of one of its two networks, that configs/train.yaml says.
+
+    ``pictures``: those that the configuration names, where they are open already.
+    """
     measures_the_same = check_settings(Path(config.output_dir), config)
-    train_set, val_set = _training_data(config)
+    pictures = pictures or open_training_data(config)
+    train_set, val_set = pictures.train, pictures.val
     torch.manual_seed(config.seed)
     template = checkpoint_template(config, train_set.class_names, train_set.category_ids)
     model = make(template.model_config)
@@ -98,6 +105,7 @@ def detector_run(config: DictConfig, runtime: Runtime, processes: Processes) -> 
         processes=processes,
         seed=config.seed,
         settings=OmegaConf.to_yaml(config),
+        files=pictures.files,
         update_bn_statistics=update_bn_statistics if config.schedule.precise_bn else None,
         overwrite=config.overwrite,
         command="train_net",
@@ -136,21 +144,6 @@ def first_weights(config: DictConfig) -> InitialWeights:
 
 def _path(given: str | None) -> Path | None:
     return Path(given).expanduser() if given else None
-
-
-def _training_data(config: DictConfig) -> tuple[DetectionDataset, DetectionDataset]:
-    """The training and the validation set, both with the training set's labels."""
-    data = config.data
-    train_set, val_set = (open_split(data, split) for split in (data.train_split, data.val_split))
-    for dataset in (train_set, val_set):
-        if not dataset.annotated:
-            raise ValueError(f"{dataset.source} is not annotated: choose another split")
-    val_set = val_set.with_class_names(train_set.class_names)
-    if not data.train_on_empty:
-        train_set = train_set.without_empty()
-    for dataset in (train_set, val_set):
-        log.info("%s", dataset.report())
-    return train_set, val_set
 
 
 def _proposals(

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import is_dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from omegaconf import DictConfig, OmegaConf
 
@@ -14,6 +14,7 @@ from detection.checkpoint import NETWORKS
 from detection.data.dataset import DetectionDataset
 from detection.data.formats.format import Format
 from detection.data.formats.open import FORMATS, open_dataset
+from detection.data.split_file import PictureSplit
 from detection.data.transforms import Resize
 from detection.engine.runtime import Runtime
 from detection.inference.class_thresholds import class_thresholds
@@ -36,15 +37,31 @@ def make(config: DictConfig | Mapping[str, Any]) -> Any:
 def open_split(
     data: DictConfig, split: str | Sequence[str], *, check_images: bool = True
 ) -> DetectionDataset:
-    """A split of ``data.root``, or several as one data set."""
-    return open_dataset(
-        root=Path(data.root),
-        split=split,
+    """A split of ``data.root``, or several as one data set.
+
+    Where ``data.split_file`` divides one, the training and validation splits are its sides.
+    """
+    root = Path(data.root).expanduser()
+    side = _side(data, split)
+    divided = PictureSplit.load(Path(data.split_file)) if side else None
+    dataset = open_dataset(
+        root=root,
+        split=divided.of if divided else split,
         classes=data.classes,
         invalid_boxes=data.invalid_boxes,
         check_images=check_images,
         formats=formats(data),
     )
+    return divided.side(dataset, side, root=root) if divided and side else dataset
+
+
+def _side(data: DictConfig, split: str | Sequence[str]) -> Literal["train", "val"] | None:
+    """The side of ``data.split_file`` that ``split`` is."""
+    if data.split_file is None:
+        return None
+    if split == data.train_split:
+        return "train"
+    return "val" if split == data.val_split else None
 
 
 def formats(data: DictConfig) -> tuple[Format, ...]:

@@ -14,6 +14,7 @@ from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 from yaml import YAMLError
 
+from detection.cli.compose import leave_alone
 from detection.cli.config_folders import CONFIGS, searched_first
 
 # What to do with an output folder is said of each run anew.
@@ -37,10 +38,19 @@ def as_default(file: Path | None, config: str) -> Iterator[None]:
         _lay_over(default, {key: value for key, value in own.items() if key not in NOT_TAKEN})
     except KeyError as error:
         raise ValueError(f"--config {file}: configs/{config}.yaml {error.args[0]}") from None
+    leave_alone(default, _leaves(own))
     with tempfile.TemporaryDirectory() as folder:
         OmegaConf.save(default, Path(folder) / f"{config}.yaml")
         with searched_first(Path(folder)):
             yield
+
+
+def _leaves(own: Mapping[str, Any], prefix: str = "") -> Iterator[str]:
+    for key, value in own.items():
+        if isinstance(value, dict) and value:
+            yield from _leaves(value, f"{prefix}{key}.")
+        else:
+            yield f"{prefix}{key}"
 
 
 def _read(file: Path) -> dict[str, Any]:

@@ -23,8 +23,10 @@ from omegaconf import DictConfig
 from detection.checkpoint import NETWORKS
 from detection.cli.objects import detector as make_detector
 from detection.cli.objects import open_split
+from detection.cli.training_data import to_divide
 from detection.data.dataset import DetectionDataset
 from detection.data.proposals_file import ProposalsFile
+from detection.data.split_file import SPLIT_FILE
 from detection.engine.evaluate import detect_dataset, measure
 from detection.engine.metrics_file import write_metrics
 from detection.engine.output_folder import OutputFolder
@@ -133,10 +135,22 @@ def _run(
 def open_test_set(config: DictConfig) -> DetectionDataset:
     """What is measured on, under its own labels."""
     check_images = config.checkpoint is not None
+    _use_split_of_run(config)
     dataset = open_split(config.data, config.split, check_images=check_images)
     if config.max_images is None:
         return dataset
     return replace(dataset, examples=dataset.examples[: config.max_images])
+
+
+def _use_split_of_run(config: DictConfig) -> None:
+    """Where the training made the split, its validation pictures are those of its run."""
+    data = config.data
+    if not isinstance(config.checkpoint, str) or data.split_file or config.split != data.val_split:
+        return
+    beside = Path(config.checkpoint).expanduser().with_name(SPLIT_FILE)
+    if beside.is_file() and to_divide(data) is not None:
+        data.split_file = str(beside)
+        log.info("%s: the pictures that validated in training", beside)
 
 
 def _check_submission(config: DictConfig, dataset: DetectionDataset) -> None:

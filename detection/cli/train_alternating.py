@@ -26,6 +26,7 @@ from detection.cli.detector_run import detector_run
 from detection.cli.objects import as_plain, open_split
 from detection.cli.processes import runtime_and_processes
 from detection.cli.resumed_settings import check_settings
+from detection.data.split_file import SPLIT_FILE
 from detection.engine.alternating_training import AlternatingTraining, Split, Step, four_steps
 from detection.engine.distributed import Processes
 from detection.engine.propose import write_proposals
@@ -62,7 +63,7 @@ def step_config(step: Step, config: DictConfig) -> DictConfig:
     if step.init:
         changes |= {"init": str(step.init), "shared_fixed": True}
         changes |= {"weights": None, "init_new_classes": False}
-    merged = OmegaConf.merge(config, changes)
+    merged = OmegaConf.merge(_with_split(config), changes)
     assert isinstance(merged, DictConfig)
     if step.network == "fast_rcnn":
         _for_fast_rcnn(merged.schedule)
@@ -83,6 +84,14 @@ def check_steps(config: DictConfig) -> None:
     """All before any goes on: a finished step keeps the settings that it was trained with."""
     for step in four_steps(Path(config.output_dir)) if config.resume else ():
         check_settings(step.folder, step_config(step, config))
+
+
+def _with_split(config: DictConfig) -> DictConfig:
+    """All steps take the split that the first one has made, if it has."""
+    made = next(Path(config.output_dir).glob(f"1_*/{SPLIT_FILE}"), None)
+    if made is not None and config.data.split_file is None:
+        config.data.split_file = str(made)
+    return config
 
 
 def _train(config: DictConfig, runtime: Runtime, processes: Processes, step: Step) -> None:
@@ -108,7 +117,7 @@ def _propose(
     write_proposals(
         path,
         detector,
-        open_split(config.data, config.data[f"{split}_split"]),
+        open_split(_with_split(config).data, config.data[f"{split}_split"]),
         batch_size=config.validation.batch_size,
         workers=runtime.workers,
         processes=processes,

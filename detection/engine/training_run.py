@@ -10,7 +10,7 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -69,6 +69,7 @@ class TrainingRun:
     ``update_bn_statistics``: before each validation, where BN learns.
     ``settings``: the text that is kept as config.yaml.
     ``measures_the_same``: whether the validations before resuming can be compared with those after.
+    ``settings``: the text that is kept as config.yaml.  ``files``: name -> text, of others beside.
     """
 
     folder: Path
@@ -91,6 +92,7 @@ class TrainingRun:
     command: str = "training"
     reads: Sequence[Path] = ()
     measures_the_same: bool = True
+    files: Mapping[str, str] = field(default_factory=dict)
 
     def run(self) -> Metrics | None:
         """Trains to the end.  Returns the last validation's numbers.
@@ -193,7 +195,8 @@ class TrainingRun:
                 start=progress.iteration,
                 validates_first=not progress.is_validated,
             )
-            write_text(self.folder / "config.yaml", self.settings)
+            for name, text in {"config.yaml": self.settings, **self.files}.items():
+                write_text(self.folder / name, text)
         try:
             train(
                 network=self.network,

@@ -222,7 +222,7 @@ def test_hydra_and_the_checkpoint_build_the_same_model() -> None:
 
 
 def test_the_paper2015_preset_has_the_papers_numbers() -> None:
-    config = compose_config("train", ["data.root=x"])
+    config = compose_config("train", ["data.root=x", "schedule=paper2015"])
     assert (config.model.backbone.depth, config.model.backbone.stride_in_1x1) == (101, True)
     assert list(config.model.backbone.frozen_stages) == ["conv1", "conv2"]
     assert config.model.roi_head.pooled_size == 14
@@ -244,7 +244,7 @@ def differing(a: object, b: object, key: str = "") -> set[str]:
 
 
 def test_modern_c4_differs_from_the_paper_in_these_values_and_no_others() -> None:
-    paper = as_plain(compose_config("train", ["data.root=x"]))
+    paper = as_plain(compose_config("train", ["data.root=x", "schedule=paper2015"]))
     modern = as_plain(compose_config("train", ["data.root=x", "experiment=modern_c4"]))
     assert differing(paper["model"], modern["model"]) == {
         "pixels.mean",
@@ -319,7 +319,7 @@ def test_mocos_protocol_trains_every_layer_for_24_thousand_iterations() -> None:
         ),
         (
             "schedule=cifar",
-            "this schedule is another command's; choose from modern_c4, paper2015, sh",
+            "this schedule is another command's; choose from auto, modern_c4, paper2015, sh",
         ),
         ("data=imagenet", "this data is another command's; choose from coco2014"),
         ("epochs", "write key=value"),

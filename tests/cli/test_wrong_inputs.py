@@ -120,7 +120,7 @@ TRAIN = [
     ("inference.refinement.passes=-1", "inference.refinement.passes=-1: must be"),
     (
         "schedule=cifar",
-        "schedule=cifar: this schedule is another command's; choose from modern_c4, paper2015",
+        "schedule=cifar: this schedule is another command's; choose from auto, modern_c4",
     ),
     ("data=imagenet", "data=imagenet: this data is another command's; choose from coco2014"),
     (
@@ -220,7 +220,11 @@ OTHERS = [
     ("benchmark suite=opps", "suite='opps': must be ops, inference"),
     ("benchmark device=auto", "device='auto': must be cpu, cuda or cuda:<index>, or null"),
 ]
-WRONG = [*((f"train d {words}", message) for words, message in TRAIN), *OTHERS]
+PAPER = "train d schedule=paper2015"
+WRONG = [
+    *((f"{'train d' if 'schedule=' in w else PAPER} {w}", message) for w, message in TRAIN),
+    *OTHERS,
+]
 
 
 @pytest.fixture(scope="module")
@@ -324,7 +328,7 @@ def test_what_is_odd_but_right_is_taken(
     words: str, key: str, value: Any, run: Callable[[str], DictConfig]
 ) -> None:
     place = "" if "data.root" in words else "d"
-    found = OmegaConf.select(run(f"train {place} {shlex.quote(words)}"), key)
+    found = OmegaConf.select(run(f"train schedule=paper2015 {place} {shlex.quote(words)}"), key)
     assert found == value
     assert isinstance(found, list | type(value)) or OmegaConf.is_list(found)
 

@@ -4,7 +4,16 @@ from typing import Literal
 
 from pydantic import ConfigDict, Field
 
-from detection.cli.settings.kinds import Folder, Fraction, Lengths, Pixels, Text, TextOrTexts, Texts
+from detection.cli.settings.kinds import (
+    File,
+    Folder,
+    Fraction,
+    Lengths,
+    Pixels,
+    Text,
+    TextOrTexts,
+    Texts,
+)
 from detection.cli.settings.node import Node
 
 
@@ -20,6 +29,7 @@ class DetectionData(Node):
     format: Format
     train_split: TextOrTexts
     val_split: TextOrTexts
+    split_file: File | None
     classes: Texts | None
     invalid_boxes: Literal["clip", "error", "repair"]
     ignore_crowd: bool

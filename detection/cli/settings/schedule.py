@@ -13,6 +13,7 @@ from detection.cli.settings.kinds import (
     Images,
     Milestones,
     NotNegative,
+    Overrides,
     Positive,
     PositiveFraction,
 )
@@ -124,10 +125,28 @@ class Schedule(Node):
             )
 
 
+class Switches(Built):
+    """The rules of schedule=auto, each with its switch."""
+
+    target: ClassVar = "detection.engine.recipe.recipe.Switches"
+    given: Overrides
+    initial_weights: bool
+    network: bool
+    picture_size: bool
+    scale_jitter: bool
+    anchors: bool
+    batch: bool
+    rate: bool
+    length: bool
+    testing: bool
+    validation: bool
+
+
 class DetectorSchedule(Schedule):
     precise_bn: CountOrZero
     fast_rcnn_batch: Images = 1
     fast_rcnn_length: Positive = 1.0
+    recipe: Annotated[Any, OneOf(Switches, optional=True)] = None
 
 
 class ClassifierSchedule(Schedule):
@@ -136,6 +155,7 @@ class ClassifierSchedule(Schedule):
     precise_bn: CountOrZero = 0
     fast_rcnn_batch: Images = 1
     fast_rcnn_length: Positive = 1.0
+    recipe: Annotated[Any, OneOf(Switches, optional=True)] = None
 
     def broken(self, given: Set[str]) -> Iterator[Rule]:
         yield from super().broken(given)

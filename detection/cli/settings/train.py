@@ -6,7 +6,7 @@ from typing import Annotated, Any, Literal
 from detection.cli.settings.data import DetectionData
 from detection.cli.settings.faster_rcnn import FasterRCNN
 from detection.cli.settings.inference import Inference
-from detection.cli.settings.kinds import Backend, File, Folder, Images, Seed
+from detection.cli.settings.kinds import Backend, File, Folder, Images, Positive, Seed
 from detection.cli.settings.node import Node, OneOf, Rule
 from detection.cli.settings.runtime import Runtime
 from detection.cli.settings.schedule import DetectorSchedule
@@ -45,8 +45,13 @@ class Train(Node):
 
 
 class TrainNet(Train):
+    minutes: Positive | None
+    dry_run: bool
+
     def broken(self, given: Set[str]) -> Iterator[Rule]:
         yield from super().broken(given)
+        if self.minutes is not None and self.schedule.recipe is None:
+            yield Rule("minutes", "is for schedule=auto; others have schedule.rules.iterations")
         if self.train_only != "fast_rcnn":
             for key in ("proposals", "val_proposals"):
                 if getattr(self, key):
@@ -68,6 +73,8 @@ class TrainNet(Train):
 class Alternating(Train):
     def broken(self, given: Set[str]) -> Iterator[Rule]:
         yield from super().broken(given)
+        if self.schedule.recipe is not None:
+            yield Rule("schedule.recipe", "schedule=auto trains in one piece: choose another")
         for key in ("train_only", "shared_fixed", "proposals", "val_proposals"):
             if getattr(self, key):
                 yield Rule(

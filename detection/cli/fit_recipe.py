@@ -1,0 +1,162 @@
+"""``schedule=auto``: writes what the recipe chooses into the configuration, and says why.
+
+What is given on the command line or by --config stands in ``schedule.recipe.given`` and is left as
+it is.  Afterwards ``schedule.recipe`` is null: the configuration that a run keeps holds the values.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+from omegaconf import DictConfig, OmegaConf
+
+from detection.cli.detector_run import detector_run
+from detection.cli.objects import make
+from detection.cli.training_data import TrainingData
+from detection.engine.distributed import Processes
+from detection.engine.recipe.facts import DataFacts, DeviceFacts
+from detection.engine.recipe.recipe import Choice, Recipe, Switches
+from detection.engine.recipe.rules import RULES, fit
+from detection.engine.recipe.timing import STEPS, longest_minutes, measure_steps, timed
+from detection.engine.runtime import Runtime
+from detection.weights.first import first_weights_here
+
+log = logging.getLogger("train")
+
+# What a run that is gone on with keeps of its own, where the command line says nothing else.
+_KEPT = ("weights", "init", "init_new_classes", "model", "data", "inference", "schedule")
+
+
+def fit_recipe(
+    config: DictConfig, pictures: TrainingData, runtime: Runtime, processes: Processes
+) -> None:
+    """Fits ``config`` to the pictures and the device; needs a schedule with a recipe."""
+    given = _Given(config)
+    if config.resume and _as_before(config, given):
+        return
+    switches: Switches = make(config.schedule.recipe)
+    facts = DataFacts.of(pictures.train, pictures.val)
+    device = _device(runtime, processes)
+    said = []
+    if switches.initial_weights:
+        said += _initial_weights(config, given, processes)
+    start = "detector" if config.init else "backbone" if config.weights else "nothing"
+    recipe = Recipe(
+        data=facts,
+        device=device,
+        starts_from=start,
+        given=given,
+        current=lambda key: OmegaConf.select(config, key),
+    )
+    said += fit(recipe, [name for name in RULES if getattr(switches, name)])
+    for choice in said:
+        _write(config, choice.values)
+    config.schedule.recipe = None
+    if processes.is_first:
+        _say(facts, device, said)
+    steps_are_given = given("schedule.rules.iterations")
+    if config.dry_run and not steps_are_given:
+        log.info("  time: the training says it after %d steps", STEPS)
+    if config.dry_run or steps_are_given or not (switches.length and switches.validation):
+        return
+    _fit_time(config, pictures, runtime, processes, given, facts)
+
+
+def _fit_time(
+    config: DictConfig,
+    pictures: TrainingData,
+    runtime: Runtime,
+    processes: Processes,
+    given: _Given,
+    facts: DataFacts,
+) -> None:
+    """The steps that the time has room for, by the time of the first twenty."""
+    measured = measure_steps(detector_run(config, runtime, processes, pictures))
+    values, reason = timed(
+        processes.from_first(measured),
+        steps=config.schedule.rules.iterations,
+        validated=facts.validated,
+        minutes=config.minutes or longest_minutes(facts.pictures),
+        fill=config.minutes is not None,
+    )
+    _write(config, {key: value for key, value in values.items() if not given(key)})
+    config.minutes = None  # the steps say it now
+    log.info("time: %s", reason)
+
+
+class _Given:
+    """Whether a key is the user's: it, a part of it, or the file that it is in was named."""
+
+    def __init__(self, config: DictConfig) -> None:
+        self.keys = [key.replace("/", ".") for key in config.schedule.recipe.given]
+
+    def __call__(self, key: str) -> bool:
+        return any(
+            key == own or key.startswith(f"{own}.") or own.startswith(f"{key}.")
+            for own in self.keys
+            if own not in ("schedule", "data")
+        )
+
+
+def _device(runtime: Runtime, processes: Processes) -> DeviceFacts:
+    if runtime.device.type != "cuda":
+        return DeviceFacts(is_gpu=False, memory=0.0, processes=processes.world_size)
+    memory = torch.cuda.get_device_properties(runtime.device).total_memory / 2**30
+    return DeviceFacts(is_gpu=True, memory=memory, processes=processes.world_size)
+
+
+def _initial_weights(config: DictConfig, given: _Given, processes: Processes) -> list[Choice]:
+    if config.weights or config.init or given("weights") or given("init") or given("model"):
+        return []
+    found = first_weights_here(fetch=not config.dry_run) if processes.is_first else None
+    found = processes.from_first(found)
+    values: dict[str, Any] = {}
+    if found.detector:
+        values = {"init": found.detector, "init_new_classes": True}
+    elif found.backbone:
+        values = {"weights": found.backbone}
+    return [Choice("initial_weights", values, found.reason)]
+
+
+def _as_before(config: DictConfig, given: _Given) -> bool:
+    """Takes the values of the run that goes on; False if it has left none."""
+    file = Path(config.output_dir) / "config.yaml"
+    if not file.is_file():
+        return False
+    before = OmegaConf.load(file)
+    assert isinstance(before, DictConfig)
+    now = {key: OmegaConf.select(config, key) for key in given.keys}
+    for key in _KEPT:
+        if key in before:
+            config[key] = before[key]
+    for key, value in now.items():
+        if value is not None and not isinstance(value, DictConfig):
+            OmegaConf.update(config, key, value, force_add=True)
+    config.schedule.recipe = config.minutes = None
+    log.info("%s: its values are gone on with", file)
+    return True
+
+
+def _write(config: DictConfig, values: Mapping[str, Any]) -> None:
+    for key, value in values.items():
+        OmegaConf.update(config, key, value, merge=False, force_add=True)
+
+
+def _say(facts: DataFacts, device: DeviceFacts, said: list[Choice]) -> None:
+    on = f"a GPU of {device.memory:.0f} GiB" if device.is_gpu else "a CPU"
+    log.info(
+        "The recipe for %d pictures with %d boxes of %d classes on %s (key=value changes any of "
+        "it, schedule.recipe.RULE=false leaves a rule out):",
+        facts.pictures,
+        len(facts.boxes),
+        facts.classes,
+        on,
+    )
+    for choice in said:
+        log.info("  %s: %s", choice.rule.replace("_", " "), choice.reason)
+        for key, value in choice.values.items():
+            log.info("      %s=%s", key, str(value).replace(" ", ""))

@@ -1,0 +1,148 @@
+"""Configuration -> the pictures that train and those that validate; makes a split where none is."""
+
+from __future__ import annotations
+
+import logging
+import re
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+from omegaconf import DictConfig
+
+from detection.cli.objects import formats, open_split
+from detection.data.dataset import DetectionDataset
+from detection.data.formats.open import available_splits
+from detection.data.formats.splits import aliases
+from detection.data.split_file import SPLIT_FILE, PictureSplit, make_split
+
+log = logging.getLogger("train")
+
+SIDES: tuple[Literal["train"], Literal["val"]] = ("train", "val")
+# val2017 and Valid validate, too.
+_VAL = {word.casefold() for word in ("val", *aliases("val"))}
+
+
+@dataclass(frozen=True)
+class TrainingData:
+    """Both with the training set's labels.  ``files``: name -> text, to keep beside the run."""
+
+    train: DetectionDataset
+    val: DetectionDataset
+    files: dict[str, str]
+
+
+def open_training_data(config: DictConfig) -> TrainingData:
+    """Opens ``data.train_split`` and ``data.val_split``.
+
+    Where there is no validation split, one is made; ``data.split_file`` says afterwards where it
+    will be kept, so that the run's configuration leads to it again.
+    """
+    data = config.data
+    made = _divided(config) if _split_file(config) is None else None
+    if made is None:
+        train_set, val_set = (open_split(data, name) for name in (data.train_split, data.val_split))
+        split = None if data.split_file is None else PictureSplit.load(Path(data.split_file))
+    else:
+        whole, split = made
+        root = Path(data.root).expanduser()
+        train_set, val_set = (split.side(whole, side, root=root) for side in SIDES)
+    if split is not None:
+        data.split_file = str(Path(config.output_dir) / SPLIT_FILE)
+    for dataset in (train_set, val_set):
+        if not dataset.annotated:
+            raise ValueError(f"{dataset.source} is not annotated: choose another split")
+    val_set = val_set.with_class_names(train_set.class_names)
+    if not data.train_on_empty:
+        train_set = train_set.without_empty()
+    for dataset in (train_set, val_set):
+        log.info("%s", dataset.report())
+    warn_of_overlap(train_set, val_set)
+    return TrainingData(train_set, val_set, {SPLIT_FILE: split.to_json()} if split else {})
+
+
+def _split_file(config: DictConfig) -> str | None:
+    """The one that is given, or that of the run that goes on."""
+    data = config.data
+    kept = Path(config.output_dir) / SPLIT_FILE
+    if data.split_file is None and config.resume and kept.is_file():
+        data.split_file = str(kept)
+    file: str | None = data.split_file
+    return file
+
+
+def _divided(config: DictConfig) -> tuple[DetectionDataset, PictureSplit] | None:
+    """A split that has to give the pictures for validation, and how."""
+    data = config.data
+    of = to_divide(data)
+    if of is None:
+        return None
+    root = Path(data.root).expanduser()
+    whole = open_split(data, of)
+    if len(whole) == 1:
+        data.train_split = data.val_split = of
+        return None
+    split = make_split(whole, of=of, root=root, seed=config.seed)
+    log.info(
+        "%s: no validation split, so one is made of %s: %d pictures train, %d validate (every "
+        "class in both where it can be, copies and frames of one scene on one side; kept in %s)",
+        root,
+        of,
+        len(split.train),
+        len(split.val),
+        Path(config.output_dir) / SPLIT_FILE,
+    )
+    return whole, split
+
+
+def to_divide(data: DictConfig) -> str | None:
+    """The split that has to give pictures for validation; None where there is one for it."""
+    if data.val_split != "val" or not isinstance(data.train_split, str) or "/" in data.train_split:
+        return None
+    splits = available_splits(Path(data.root).expanduser(), formats(data))
+    if not splits or any(re.sub(r"[\d_-]+$", "", name.casefold()) in _VAL for name in splits):
+        return None
+    train = _find(data.train_split, splits)
+    if train is None and data.train_split == "train" and len(splits) == 1:
+        return None if _find("test", splits) else splits[0]
+    return train
+
+
+def _find(name: str, splits: list[str]) -> str | None:
+    return next((word for word in (name, *aliases(name)) if word in splits), None)
+
+
+def warn_of_overlap(train_set: DetectionDataset, val_set: DetectionDataset) -> None:
+    """Pictures that were learnt say nothing of others."""
+    learnt = {example.path.resolve() for example in train_set.examples}
+    by_size: dict[int, list[Path]] = {}
+    for path in learnt:
+        by_size.setdefault(_size(path), []).append(path)
+    both = [
+        example.path
+        for example in val_set.examples
+        if example.path.resolve() in learnt
+        or any(_equal(example.path, path) for path in by_size.get(_size(example.path), []))
+    ]
+    if len(both) == len(val_set):
+        log.warning(
+            "all %d pictures for validation are learnt as well: AP says how well they are known by "
+            "heart, and nothing of new pictures",
+            len(both),
+        )
+    elif both:
+        log.warning(
+            "%d of %d pictures for validation are learnt as well, the first is %s: AP comes out "
+            "too high",
+            len(both),
+            len(val_set),
+            both[0],
+        )
+
+
+def _size(path: Path) -> int:
+    return path.stat().st_size if path.is_file() else -1
+
+
+def _equal(first: Path, second: Path) -> bool:
+    return first.is_file() and second.is_file() and first.read_bytes() == second.read_bytes()

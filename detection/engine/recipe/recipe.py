@@ -1,0 +1,62 @@
+"""What rules work on and what they choose; the rules themselves are in rules.py."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from detection.engine.recipe.facts import DataFacts, DeviceFacts
+
+
+@dataclass(frozen=True)
+class Choice:
+    """What a rule sets: key -> value; and why, for people."""
+
+    rule: str
+    values: Mapping[str, Any]
+    reason: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class Switches:
+    """Which rules apply: one for each of `rules.RULES`.
+
+    ``given``: keys that are left alone.  ``initial_weights``: whether some are looked for.
+    """
+
+    given: Sequence[str]
+    initial_weights: bool
+    network: bool
+    picture_size: bool
+    scale_jitter: bool
+    anchors: bool
+    batch: bool
+    rate: bool
+    length: bool
+    testing: bool
+    validation: bool
+
+
+@dataclass
+class Recipe:
+    """The facts, what the user has said, and what has been chosen so far.
+
+    ``given``: whether a key is the user's.  ``current``: the value of a key.
+    ``starts_from``: detector, backbone or nothing, which training starts from.
+    """
+
+    data: DataFacts
+    device: DeviceFacts
+    starts_from: str
+    given: Callable[[str], bool]
+    current: Callable[[str], Any]
+    choices: list[Choice] = field(default_factory=list)
+
+    def value(self, key: str) -> Any:
+        """As the user has said, or else as chosen, or as it stands."""
+        if not self.given(key):
+            for choice in reversed(self.choices):
+                if key in choice.values:
+                    return choice.values[key]
+        return self.current(key)

@@ -1,0 +1,117 @@
+"""What a step takes here, and how many of them fit into the time."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from itertools import islice
+from typing import Any
+
+import numpy as np
+import torch
+
+from detection.engine.evaluate import detect_dataset
+from detection.engine.training_run import TrainingRun
+from detection.engine.validation import DetectionValidation
+from detection.precision import autocast
+
+# The steps that are timed, after two that warm the caches; fewer where they take long.
+STEPS = 20
+ENOUGH_SECONDS = 30.0
+# The part of the time that validations may take, and how often there are at most.
+_VALIDATING = 0.15
+_VALIDATIONS = 10
+_CHECKPOINT_SECONDS = 120.0
+# Fewer steps than these teach no detector anything.
+_FEWEST = 200
+
+
+@dataclass(frozen=True)
+class StepTime:
+    """Seconds: of a training step, of a picture in validation, and what measuring took."""
+
+    step: float
+    picture: float
+    measuring: float
+
+
+def measure_steps(run: TrainingRun) -> StepTime:
+    """Times some steps of ``run`` and some pictures of its validation, then throws all away.
+
+    The run itself is to be made anew.  On one process; several exchange gradients besides.
+    """
+    began = time.perf_counter()
+    run.initialise()
+    device, precision = run.runtime.device, run.runtime.precision
+    run.model.to(device)
+    run.network.train()
+    optimizer = run.optimizer(run.model)
+    seconds: list[float] = []
+    for mini_batch in islice(run.batches(0), STEPS):
+        start = time.perf_counter()
+        for part in mini_batch.to(device).split(run.rules.accumulate):
+            with autocast(device, precision):
+                losses = run.network(part.images, part.targets)
+            losses.total().backward()
+        optimizer.step()  # its rate is zero: the times are those of training, the weights stay
+        optimizer.zero_grad(set_to_none=True)
+        _wait(device)
+        seconds.append(time.perf_counter() - start)
+        if len(seconds) >= 5 and time.perf_counter() - began > ENOUGH_SECONDS:
+            break
+    step = float(np.mean(seconds[2:] or seconds))
+    picture = _validation_seconds(run.validation) if run.processes.is_first else 0.0
+    return StepTime(step, picture, time.perf_counter() - began)
+
+
+def _wait(device: torch.device) -> None:
+    if device.type == "cuda":
+        torch.cuda.synchronize(device)
+
+
+def _validation_seconds(validation: object) -> float:
+    if not isinstance(validation, DetectionValidation):
+        return 0.0
+    few = replace(validation.dataset, examples=validation.dataset.examples[:3])
+    detector = validation.detector()
+    start = time.perf_counter()
+    detect_dataset(detector, few, batch_size=len(few), workers=0)
+    return (time.perf_counter() - start) / len(few)
+
+
+def timed(
+    time_of: StepTime, *, steps: int, validated: int, minutes: float, fill: bool
+) -> tuple[Mapping[str, Any], str]:
+    """The steps that fit into ``minutes``, with validations and checkpoints between them.
+
+    ``steps``: as many at most, unless the time is to be filled (``fill``).
+    """
+    budget = 60 * minutes
+    once = max(time_of.picture * validated, 1e-3)
+    left = max(budget - time_of.measuring, 0.0)
+    fitting = max(1, int((left - once) / time_of.step))
+    wanted = fitting if fill else min(steps, fitting)
+    total = wanted * time_of.step
+    validations = int(np.clip(_VALIDATING * total / once, 1, _VALIDATIONS))
+    room = max(1, int((left - validations * once) / time_of.step))
+    wanted = min(wanted, room)
+    if not fill:  # nobody has asked for so little time that nothing is learnt
+        wanted = max(wanted, min(steps, _FEWEST))
+    values = {
+        "schedule.rules.iterations": wanted,
+        "schedule.rules.evaluate_every": -(-wanted // validations),
+        "schedule.rules.checkpoint_every": max(1, int(_CHECKPOINT_SECONDS / time_of.step)),
+        "schedule.learning_rate.warmup_iterations": min(100, wanted // 10),
+    }
+    whole = (wanted * time_of.step + validations * once + time_of.measuring) / 60
+    limit = "" if wanted == steps else f", which is what {minutes:g} minutes have room for"
+    return values, (
+        f"a step takes {time_of.step:.2f} s and a validation {once:.0f} s here: {wanted} steps and "
+        f"{validations} validations are {whole:.0f} minutes{limit}; saved about every two minutes"
+    )
+
+
+def longest_minutes(pictures: int) -> float:
+    """The minutes that a training on a CPU takes at most: 20, and an hour from 1500 pictures on."""
+    return float(np.clip(pictures / 25, 20, 60))

@@ -1,0 +1,99 @@
+"""schedule=auto: what is chosen is written, what is said stays, resume keeps it."""
+
+from __future__ import annotations
+
+import logging
+from pathlib import Path
+
+import pytest
+import torch
+from omegaconf import DictConfig, OmegaConf
+
+from detection.cli.compose import CONFIGS, compose_config
+from detection.cli.fit_recipe import fit_recipe
+from detection.cli.run_config import as_default
+from detection.cli.training_data import open_training_data
+from detection.engine.runtime import ALONE, Runtime
+from detection.weights import first
+
+CPU = Runtime(device=torch.device("cpu"), precision="fp32", workers=0, winograd=False)
+EXPERIMENTS = sorted(path.stem for path in (CONFIGS / "experiment").glob("*.yaml"))
+
+
+def fitted(data: Path, out: Path, *words: str) -> DictConfig:
+    said = [f"data.root={data}", f"output_dir={out}", *words]
+    config = compose_config("train", said)
+    fit_recipe(config, open_training_data(config), CPU, ALONE)
+    return config
+
+
+def test_values_are_written_where_nothing_is_said(
+    example_files: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    words = ["weights=r50.pt", "schedule.batch_size=3", "model.backbone.depth=101", "dry_run=true"]
+    with caplog.at_level(logging.INFO):
+        config = fitted(example_files / "data", tmp_path / "out", *words)
+
+    assert config.schedule.batch_size == 3
+    assert config.model.backbone.depth == 101
+    assert config.model.roi_head.sampling.per_image == 32
+    assert config.schedule.rules.iterations == 500  # 1500 pictures, three at a time
+    assert config.schedule.recipe is None
+    assert "The recipe for 4 pictures" in caplog.text
+    assert "anchors: boxes are" in caplog.text
+    assert "model.roi_head.sampling.per_image=32" in caplog.text
+    assert "schedule.batch_size=" not in caplog.text.replace("(key=value", "")
+
+
+def test_a_model_that_is_chosen_is_left_alone(example_files: Path, tmp_path: Path) -> None:
+    words = ["weights=r50.pt", "model=modern_c4", "dry_run=true"]
+    config = fitted(example_files / "data", tmp_path / "out", *words)
+    assert config.model == compose_config("train", ["data.root=x", "model=modern_c4"]).model
+    assert list(config.data.shorter_sides) == [320]
+
+
+def test_a_run_that_goes_on_keeps_its_values(example_files: Path, tmp_path: Path) -> None:
+    words = ["weights=r50.pt", "schedule.rules.iterations=7"]
+    before = fitted(example_files / "data", tmp_path, *words)
+    before.schedule.learning_rate.warmup_iterations = 3  # as no rule would choose it
+    (tmp_path / "config.yaml").write_text(OmegaConf.to_yaml(before))
+
+    config = fitted(example_files / "data", tmp_path, "resume=true", "seed=1")
+    assert config.schedule == before.schedule
+    assert config.model == before.model
+    assert config.weights == "r50.pt"
+
+    with as_default(tmp_path / "config.yaml", "train"):
+        assert compose_config("train", []).schedule == before.schedule
+
+
+@pytest.mark.parametrize("experiment", EXPERIMENTS)
+def test_no_experiment_is_fitted(experiment: str) -> None:
+    words = [f"experiment={experiment}", "data.root=x"]
+    for command in ("train", "alternating"):
+        schedule = compose_config(command, words).schedule
+        assert schedule.recipe is None
+    if experiment.startswith(("table8", "table9", "table12")):
+        assert compose_config("train", words).schedule.rules.iterations == 320_000
+
+
+def test_alternating_training_keeps_the_papers_schedule() -> None:
+    schedule = compose_config("alternating", ["data.root=x"]).schedule
+    assert (schedule.rules.iterations, schedule.batch_size) == (320_000, 8)
+
+
+def test_the_first_weights_that_can_be_had(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("TORCH_HOME", str(tmp_path))
+    monkeypatch.setattr(torch.hub, "_hub_dir", None)
+    monkeypatch.delenv("DETECTION_WEIGHTS", raising=False)
+    nothing = first.first_weights_here(fetch=False, is_reachable=lambda _: False)
+    assert (nothing.detector, nothing.backbone) == (None, None)
+    assert "WARNING: no pre-trained weights" in nothing.reason
+
+    there = first.first_weights_here(fetch=False, is_reachable=lambda _: True)
+    assert there.detector == "coco_r50_c4"
+
+    monkeypatch.setenv("DETECTION_WEIGHTS", str(tmp_path))
+    (tmp_path / first.PUBLISHED["msra_r50"].file().name).write_bytes(b"x")
+    kept = first.first_weights_here(fetch=False, is_reachable=lambda _: pytest.fail("asked"))
+    assert (kept.detector, kept.backbone) == (None, "msra_r50")

@@ -1,0 +1,109 @@
+"""The pictures of a training: the splits that are given, or one that is made and kept."""
+
+from __future__ import annotations
+
+import json
+import logging
+import shutil
+from dataclasses import replace
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+from omegaconf import DictConfig
+
+from detection.cli.compose import compose_config
+from detection.cli.objects import open_split
+from detection.cli.training_data import open_training_data, to_divide, warn_of_overlap
+
+
+@pytest.fixture
+def unsplit(tmp_path: Path) -> Path:
+    """Twenty pictures, one COCO file, no splits."""
+    root = tmp_path / "mine"
+    root.mkdir()
+    images, annotations = [], []
+    for i in range(1, 21):
+        random = np.random.default_rng(i)
+        pixels = cv2.resize(random.integers(0, 256, (6, 8, 3)).astype(np.uint8), (64, 48))
+        cv2.imwrite(str(root / f"{chr(96 + i)}.jpg"), pixels)
+        images.append({"id": i, "file_name": f"{chr(96 + i)}.jpg", "width": 64, "height": 48})
+        box = {"bbox": [4, 4, 20, 20], "area": 400, "iscrowd": 0}
+        annotations.append({"id": i, "image_id": i, "category_id": 1 + i % 2, **box})
+    categories = [{"id": 1, "name": "mug"}, {"id": 2, "name": "cup"}]
+    content = {"images": images, "annotations": annotations, "categories": categories}
+    (root / "labels.json").write_text(json.dumps(content))
+    return root
+
+
+def config_of(root: Path, out: Path, *more: str) -> DictConfig:
+    return compose_config("train", [f"data.root={root}", f"output_dir={out}", *more])
+
+
+def test_a_split_is_made_said_and_used_again(
+    unsplit: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    out = tmp_path / "out"
+    config = config_of(unsplit, out)
+    with caplog.at_level(logging.INFO):
+        data = open_training_data(config)
+
+    assert (len(data.train), len(data.val)) == (16, 4)
+    assert "no validation split, so one is made of all: 16 pictures train, 4" in caplog.text
+    assert config.data.split_file == str(out / "split.json")
+
+    out.mkdir()
+    (out / "split.json").write_text(data.files["split.json"])
+    again = open_training_data(config_of(unsplit, out, "resume=true", "seed=5"))
+    assert names(again.val) == names(data.val)
+    # What a run's config.yaml says leads to it from any command.
+    assert names(open_split(config.data, "val")) == names(data.val)
+    assert names(open_split(config.data, "train")) == names(data.train)
+    assert open_training_data(config).files == data.files
+
+
+def names(dataset: object) -> set[str]:
+    return {example.path.name for example in dataset.examples}  # type: ignore[attr-defined]
+
+
+def test_splits_that_are_there_are_used(example_files: Path, tmp_path: Path) -> None:
+    config = config_of(example_files / "data", tmp_path)
+    assert to_divide(config.data) is None
+    assert open_training_data(config).files == {}
+    assert config.data.split_file is None
+
+
+def test_a_year_or_a_capital_is_a_validation_split(
+    unsplit: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    config = config_of(unsplit, tmp_path)
+    for splits, divided in [
+        (["train", "val2017"], None),
+        (["train", "Valid"], None),
+        (["train", "test"], "train"),
+        (["all"], "all"),
+        (["test"], None),
+        (["left", "right"], None),
+    ]:
+        monkeypatch.setattr(
+            "detection.cli.training_data.available_splits", lambda *_, found=splits: found
+        )
+        assert to_divide(config.data) == divided, splits
+
+
+def test_pictures_on_both_sides_are_warned_of(
+    example_files: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    same = ["data.val_split=train"]
+    open_training_data(config_of(example_files / "data", tmp_path, *same))
+    assert "pictures for validation are learnt as well: AP says how well they" in caplog.text
+
+    caplog.clear()
+    data = open_training_data(config_of(example_files / "data", tmp_path))
+    assert "learnt as well" not in caplog.text
+    copy = tmp_path / "copy.jpg"
+    shutil.copy(data.train.examples[0].path, copy)
+    one = replace(data.val.examples[0], path=copy)
+    warn_of_overlap(data.train, replace(data.val, examples=[one, data.val.examples[1]]))
+    assert f"1 of 2 pictures for validation are learnt as well, the first is {copy}" in caplog.text

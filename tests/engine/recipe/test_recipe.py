@@ -1,0 +1,187 @@
+"""Each rule: what it chooses from which facts, and that explicit settings win."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pytest
+
+from detection.engine.recipe.anchor_fit import fit_anchors, mean_overlap, shape_recall
+from detection.engine.recipe.facts import DataFacts, DeviceFacts
+from detection.engine.recipe.recipe import Recipe
+from detection.engine.recipe.rules import RULES, fit
+from detection.engine.recipe.timing import StepTime, longest_minutes, timed
+
+CPU = DeviceFacts(is_gpu=False, memory=0.0)
+GPU = DeviceFacts(is_gpu=True, memory=16.0)
+# As configs/ have them.
+FILES = {
+    "data.shorter_sides": [600],
+    "data.longest": 1000,
+    "data.test_shorter_side": 600,
+    "schedule.batch_size": 2,
+    "schedule.rules.iterations": 2000,
+}
+
+
+def facts(pictures: int = 100, box: tuple[float, float] = (96, 192)) -> DataFacts:
+    """Pictures of 480 x 640, a box of (height, width) in each."""
+    return DataFacts(
+        sizes=np.tile([480.0, 640.0], (pictures, 1)),
+        boxes=np.tile(box, (pictures, 1)).astype(float),
+        picture=np.arange(pictures),
+        classes=2,
+        validated=20,
+    )
+
+
+def chosen(
+    data: DataFacts | None = None,
+    device: DeviceFacts = CPU,
+    *,
+    start: str = "backbone",
+    rules: tuple[str, ...] = tuple(name for name in RULES if name != "scale_jitter"),
+    **given: Any,
+) -> dict[str, Any]:
+    recipe = Recipe(
+        data=facts() if data is None else data,
+        device=device,
+        starts_from=start,
+        given=lambda key: key in given,
+        current=lambda key: given.get(key, FILES.get(key)),
+    )
+    values: dict[str, Any] = {}
+    for choice in fit(recipe, rules):
+        assert choice.reason
+        values |= choice.values
+    return values
+
+
+def test_a_cpu_takes_the_small_network_and_a_gpu_the_whole() -> None:
+    small, whole = chosen(), chosen(device=GPU)
+    assert small["model.backbone.frozen_stages"] == ["conv1", "conv2", "conv3"]
+    assert small["model.roi_head.sampling.per_image"] == 32
+    assert "model.backbone.frozen_stages" not in whole
+    assert whole["model.roi_head.sampling.per_image"] == 512
+
+
+def test_random_weights_learn_everywhere() -> None:
+    values = chosen(start="nothing")
+    assert values["model.backbone.frozen_stages"] == []
+    assert values["model.backbone.norm"] == "trained"
+    assert values["schedule.learning_rate.reference"] == 0.001
+    assert values["schedule.batch_size"] == 8
+
+
+def test_a_detector_keeps_its_anchors_and_pixels() -> None:
+    values = chosen(start="detector")
+    assert values["model.rpn.anchors.sizes"] == [32, 64, 128, 256, 512]
+    assert values["model.rpn.hidden_channels"] == 1024
+
+
+@pytest.mark.parametrize(
+    ("box", "shorter"),
+    [((96, 96), 320), ((38, 38), 416), ((10, 10), 480)],  # 20, 8 and 2 % of 480: 64, 33, 10 pixels
+)
+def test_small_boxes_take_larger_pictures(box: tuple[float, float], shorter: int) -> None:
+    values = chosen(facts(box=box))
+    assert values["data.shorter_sides"] == [shorter]
+    assert values["data.longest"] == round(shorter * 5 / 3)
+    assert values["data.test_shorter_side"] == round(1.25 * shorter)
+
+
+def test_jitter_keeps_the_size_of_the_test() -> None:
+    values = chosen(rules=("picture_size", "scale_jitter"))
+    assert values["data.shorter_sides"] == [256, 288, 320, 352, 384]
+    assert values["data.test_shorter_side"] == 400
+
+
+def test_anchors_are_those_of_the_boxes_at_the_size_of_the_training() -> None:
+    # 96 x 192 in 480 x 640 becomes 64 x 128 at 320: a root of 90.5 and a ratio of 0.5.
+    values = chosen(facts(box=(96, 192)))
+    assert values["model.rpn.anchors.sizes"] == [64, 91, 128]
+    assert values["model.rpn.anchors.aspect_ratios"] == [0.5]
+    larger = chosen(facts(box=(96, 192)), **{"data.shorter_sides": [480], "data.longest": 800})
+    assert larger["model.rpn.anchors.sizes"] == [96, 136, 192]
+
+
+def test_fitted_anchors_overlap_more() -> None:
+    random = np.random.default_rng(0)
+    boxes = np.exp(random.normal([3.5, 4.5], 0.4, (500, 2)))  # wide ones
+    paper = [64, 128, 256], [0.5, 1.0, 2.0]
+    own = fit_anchors(boxes)
+    assert mean_overlap(boxes, *own) > mean_overlap(boxes, *paper)
+    assert shape_recall(boxes, *own) > shape_recall(boxes, *paper)
+    assert shape_recall(np.array([[64.0, 64.0]]), [64], [1.0]) == 1
+    # 32 x 64 in 64 x 64: an IoU of a half.
+    assert mean_overlap(np.array([[32.0, 64.0]]), [64], [1.0]) == pytest.approx(0.5)
+
+
+def test_a_batch_is_no_larger_than_the_set_or_the_memory() -> None:
+    assert chosen(facts(1))["schedule.batch_size"] == 1
+    assert chosen(facts(10), start="nothing")["schedule.batch_size"] == 8
+    assert chosen(facts(10), GPU)["schedule.batch_size"] == 10
+    gpu = chosen(device=GPU)  # 16 GiB hold 8 pictures at once
+    assert (gpu["schedule.batch_size"], gpu["schedule.rules.accumulate"]) == (16, 2)
+    two = DeviceFacts(is_gpu=False, memory=0.0, processes=2)
+    assert chosen(device=two)["schedule.batch_size"] == 2
+
+
+def test_the_length_follows_the_pictures() -> None:
+    assert chosen(facts(100))["schedule.rules.iterations"] == 1500  # 30 times, two at a time
+    assert chosen(facts(10))["schedule.rules.iterations"] == 750
+    large = chosen(facts(100_000))["schedule.rules.iterations"]
+    assert large == 600_000  # 12 times
+
+
+def test_what_is_said_wins_and_the_rules_after_it_know() -> None:
+    values = chosen(**{"schedule.batch_size": 5, "model.rpn.anchors.sizes": [32]})
+    assert "schedule.batch_size" not in values
+    assert "model.rpn.anchors.sizes" not in values
+    assert values["schedule.rules.iterations"] == 600  # 3000 pictures
+    assert values["schedule.learning_rate.reference_batch"] == 5
+    assert chosen(**{"schedule.optimizer": "sgd"}).get("schedule.learning_rate.reference") is None
+
+
+@pytest.mark.parametrize("rule", RULES)
+def test_a_rule_that_is_off_sets_nothing(rule: str) -> None:
+    alone = set(chosen(rules=(rule,)))
+    without = chosen(rules=tuple(name for name in RULES if name != rule))
+    assert alone
+    others = {key for name in RULES if name != rule for key in chosen(rules=(name,))}
+    assert not (alone - others) & set(without)
+
+
+def test_no_boxes_and_one_picture_are_survived() -> None:
+    none = DataFacts(np.array([[48.0, 64.0]]), np.zeros((0, 2)), np.zeros(0, np.int64), 1, 1)
+    values = chosen(none)
+    assert "model.rpn.anchors.sizes" not in values
+    assert values["schedule.rules.iterations"] == 1500
+
+
+def test_time_decides_over_the_steps() -> None:
+    second = StepTime(step=1.0, picture=0.5, measuring=30.0)
+    # 20 minutes are 1200 s: 30 for measuring, 10 for each validation.
+    values, reason = timed(second, steps=5000, validated=20, minutes=20, fill=False)
+    assert values["schedule.rules.iterations"] == 1070  # 1170 without ten validations
+    assert values["schedule.rules.evaluate_every"] == 107
+    assert values["schedule.rules.checkpoint_every"] == 120
+    assert "20 minutes" in reason
+    enough, _ = timed(second, steps=400, validated=20, minutes=20, fill=False)
+    assert enough["schedule.rules.iterations"] == 400
+    filled, _ = timed(second, steps=400, validated=20, minutes=20, fill=True)
+    assert filled["schedule.rules.iterations"] == 1070
+
+
+def test_a_slow_machine_still_learns_something_unless_time_is_given() -> None:
+    slow = StepTime(step=20.0, picture=10.0, measuring=60.0)
+    least, _ = timed(slow, steps=1000, validated=20, minutes=20, fill=False)
+    assert least["schedule.rules.iterations"] == 200
+    asked, _ = timed(slow, steps=1000, validated=20, minutes=20, fill=True)
+    assert asked["schedule.rules.iterations"] == 47  # 940 s are left for steps of 20
+
+
+@pytest.mark.parametrize(("pictures", "minutes"), [(10, 20), (750, 30), (100_000, 60)])
+def test_a_training_is_an_hour_at_most(pictures: int, minutes: float) -> None:
+    assert longest_minutes(pictures) == minutes
