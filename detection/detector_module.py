@@ -22,12 +22,13 @@ from detection.checkpoint import Checkpoint
 from detection.cli.detector_run import checkpoint_template, first_weights
 from detection.cli.from_python import configuration
 from detection.cli.objects import make
-from detection.data.image_input import to_image
+from detection.data.image_input import ROUNDING, to_image
 from detection.data.transforms import Resize
 from detection.inference.pipeline import Pipeline
 from detection.model.faster_rcnn import FasterRCNN
 from detection.model.frozen_bn import use_winograd
 from detection.structures import ImageBatch, Target
+from detection.weights.by_name import weights_file
 
 # Ours -> torchvision's.
 LOSS_NAMES = {
@@ -97,7 +98,9 @@ class DetectorModule(nn.Module):
             >>> len(DetectorModule.new(["cat", "dog"], **small).class_names)
             2
         """
-        if isinstance(class_names, str) or len({*class_names}) != len(class_names):
+        names = [] if isinstance(class_names, str) else list(class_names)
+        texts = all(isinstance(name, str) and name.strip() for name in names)
+        if not names or not texts or len({*names}) != len(names):
             raise ValueError(f"class_names must be a list of different names, got {class_names!r}")
         config = configuration(
             "train", overrides, paths={"weights": weights}, may_lack=["data.root"]
@@ -117,9 +120,10 @@ class DetectorModule(nn.Module):
     def load(cls, path: str | PathLike[str], *, trust: Sequence[str] = ()) -> DetectorModule:
         """That of a checkpoint, to be trained on: in training mode, as every new module.
 
-        ``trust``: see :meth:`detection.Detector.load`.
+        ``path``: a file, or a name such as "coco_r50_c4", as for :meth:`detection.Detector.load`;
+        ``trust``: see there.
         """
-        checkpoint = Checkpoint.load(Path(path))
+        checkpoint = Checkpoint.load(weights_file(Path(path), kind="detector"))
         model = checkpoint.build_model(trust=trust)
         assert isinstance(model, FasterRCNN)
         loaded = cls(model, template=checkpoint, resize=build(checkpoint.resize), trust=trust)
@@ -167,7 +171,7 @@ class DetectorModule(nn.Module):
         shorter = sides[int(torch.randint(len(sides), ()))] if len(sides) > 1 else sides[0]
         size = self._resize.size(_size(image), shorter)
         pixels = F.interpolate(255 * image[None].float(), size, mode="bilinear")
-        return pixels[0].round().to(torch.uint8)
+        return pixels[0].round().clamp(0, 255).to(torch.uint8)
 
     def _detect(self, images: list[Tensor]) -> list[dict[str, Tensor]]:
         pipeline = Pipeline(
@@ -193,10 +197,20 @@ def to_target(given: Mapping[str, Tensor], *, index: int, num_classes: int) -> T
     Raises ValueError that names the target, ``index``, and the value.
     """
     where = f"targets[{index}]"
+    if not isinstance(given, Mapping):
+        raise ValueError(f"{where} must be a dict of boxes and labels, got {type(given).__name__}")
     missing = {"boxes", "labels"} - given.keys()
     if missing:
         raise ValueError(f"{where} has no {' and no '.join(sorted(missing))}")
     boxes, labels = given["boxes"], given["labels"]
+    for name, value in (("boxes", boxes), ("labels", labels)):
+        if not isinstance(value, Tensor):
+            raise ValueError(f"{where}: {name} must be a tensor, got {type(value).__name__}")
+    if boxes.shape == (0,) and labels.numel() == 0:  # torch.tensor([]) has neither shape nor type
+        boxes, labels = boxes.new_zeros(0, 4), labels.new_zeros(0, dtype=torch.int64)
+    form = getattr(boxes, "format", None)  # torchvision's BoundingBoxes know theirs
+    if form is not None and not str(form).endswith("XYXY"):
+        raise ValueError(f"{where}: boxes must be (x1, y1, x2, y2), got those of {form}")
     crowd = given.get("iscrowd", torch.zeros(len(labels), dtype=torch.bool))
     if not boxes.is_floating_point() or boxes.ndim != 2 or boxes.shape[1] != 4:
         raise ValueError(
@@ -224,13 +238,22 @@ def to_target(given: Mapping[str, Tensor], *, index: int, num_classes: int) -> T
 def _check_images(images: list[Tensor]) -> None:
     for index, image in enumerate(images):
         where = f"images[{index}]"
-        if not image.is_floating_point() or image.ndim != 3 or image.shape[0] != 3:
+        if not isinstance(image, Tensor):
+            raise ValueError(
+                f"{where} must be a float tensor [3, height, width], got {type(image).__name__}"
+            )
+        if (
+            not image.is_floating_point()
+            or not image.numel()
+            or image.ndim != 3
+            or image.shape[0] != 3
+        ):
             raise ValueError(
                 f"{where} must be a float tensor [3, height, width], RGB in [0, 1], got "
                 f"{image.dtype} {list(image.shape)}"
             )
         low, high = float(image.detach().min()), float(image.detach().max())
-        if not (low >= 0 and high <= 1):
+        if not (low > -ROUNDING and high < 1 + ROUNDING):
             raise ValueError(
                 f"{where} has values {low:.4g} ... {high:.4g}: expected [0, 1], not normalised"
             )

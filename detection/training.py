@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 from collections.abc import Sequence
 from dataclasses import dataclass
+from math import inf
+from numbers import Real
 from os import PathLike
 from pathlib import Path
 from typing import Any
@@ -47,13 +49,16 @@ class TrainedRun:
     @property
     def checkpoint(self) -> Path:
         """best.pt, the best of the validations; last.pt where none could be compared."""
-        best = self.folder / BEST
-        return best if best.is_file() or not (self.folder / LAST).is_file() else self.folder / LAST
+        best, last = Path(self.folder) / BEST, Path(self.folder) / LAST
+        return best if best.is_file() or not last.is_file() else last
 
     @property
     def metrics(self) -> dict[str, Any]:
         """metrics.json: ``coco`` and ``voc`` of the last validation, ``best``, ``seconds`` ..."""
-        content = json.loads((self.folder / METRICS).read_text(encoding="utf-8"))
+        path = Path(self.folder) / METRICS
+        if not path.is_file():
+            raise FileNotFoundError(f"{path}: not there: the training has not come to its end")
+        content = json.loads(path.read_text(encoding="utf-8"))
         assert isinstance(content, dict)
         return content
 
@@ -103,6 +108,9 @@ def train(
         <Result: ... in photo.jpg...>
     """
     paths = {"data.root": data, "weights": weights, "output_dir": output_dir}
+    for key, path in paths.items():
+        if path is not None and not isinstance(path, (str, PathLike)):
+            raise ValueError(f"{key}: a path is needed, got {path!r}")
     expanded = {key: None if p is None else Path(p).expanduser() for key, p in paths.items()}
     config = configuration("train", overrides, paths=expanded)
     if epochs is not None:
@@ -117,7 +125,7 @@ def train(
 
 def _in_epochs(config: Any, epochs: float, given: dict[str, Any]) -> dict[str, Any]:
     """``given`` with the iterations of ``epochs``, and with what depends on their number."""
-    if isinstance(epochs, bool) or not isinstance(epochs, (int, float)) or not epochs > 0:
+    if isinstance(epochs, bool) or not isinstance(epochs, Real) or not 0 < epochs < inf:
         raise ValueError(f"epochs must be a number above 0, got {epochs!r}")
     if _ITERATIONS in given:
         raise ValueError(f"epochs and {_ITERATIONS} are the same: leave one of them out")
@@ -140,6 +148,7 @@ def _in_epochs(config: Any, epochs: float, given: dict[str, Any]) -> dict[str, A
         parts[_WARMUP] = min(rate.warmup_iterations, iterations // 10)
     if "milestones" in rate:
         shorter = iterations / rules.iterations
-        scaled = {round(shorter * milestone) for milestone in rate.milestones}
-        parts[_MILESTONES] = sorted(scaled & {*range(1, iterations)})
+        falls = {round(shorter * milestone) for milestone in rate.milestones}
+        # Of a few iterations some parts are none.
+        parts[_MILESTONES] = sorted(fall for fall in falls if 0 < fall < iterations)
     return {**parts, **given}

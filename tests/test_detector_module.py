@@ -12,7 +12,9 @@ import numpy as np
 import pytest
 import torch
 from torch import Tensor, nn
+from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 from torch.utils.data import DataLoader
+from torchvision import tv_tensors
 
 from detection import Detector, DetectorModule
 from detection.data.transforms import Resize
@@ -37,6 +39,7 @@ SMALL = {
 Sample = tuple[Tensor, dict[str, Any]]
 IMAGE = torch.rand(3, 32, 40, generator=torch.Generator().manual_seed(0))
 TARGET = {"boxes": torch.tensor([[4.0, 4, 25, 20]]), "labels": torch.tensor([1])}
+XYWH = tv_tensors.BoundingBoxes(TARGET["boxes"], format="XYWH", canvas_size=(32, 40))
 
 
 @pytest.fixture(scope="module")
@@ -204,6 +207,10 @@ def test_an_image_without_objects_is_background(module: DetectorModule) -> None:
         (IMAGE - 0.5, {}, "not normalised"),
         ((255 * IMAGE).to(torch.uint8), {}, r"a float tensor \[3, height, width\].*torch.uint8"),
         (IMAGE[:1], {}, r"got torch.float32 \[1, 32, 40\]"),
+        (IMAGE[:, :0], {}, r"got torch.float32 \[3, 0, 40\]"),
+        (IMAGE.numpy(), {}, r"images\[0\] must be a float tensor .* got ndarray"),
+        (IMAGE, {"boxes": [[8.0, 8, 50, 40]]}, r"targets\[0\]: boxes must be a tensor, got list"),
+        (IMAGE, {"boxes": XYWH}, r"boxes must be \(x1, y1, x2, y2\), got those of .*XYWH"),
     ],
 )
 def test_wrong_input_is_refused_in_one_line(
@@ -213,6 +220,30 @@ def test_wrong_input_is_refused_in_one_line(
     with pytest.raises(ValueError, match=words) as caught:
         new.train()([image], [target])
     assert "\n" not in str(caught.value)
+
+
+def test_rounding_is_no_wrong_image(new: DetectorModule) -> None:
+    ones = torch.full_like(IMAGE, 1 + 1e-6)  # as of one that was denormalised
+    assert new.eval()([ones])[0]["boxes"].shape[1:] == (4,)
+    assert len(new.train()([ones], [TARGET])) == 4
+
+
+def test_an_empty_tensor_of_no_shape_is_no_objects(new: DetectorModule) -> None:
+    empty = {"boxes": torch.tensor([]), "labels": torch.tensor([])}
+    assert new.train()([IMAGE], [empty])["loss_box_reg"].item() == 0
+
+
+def test_published_detectors_have_names_here_too(new: DetectorModule) -> None:
+    with pytest.raises(FileNotFoundError, match="did you mean coco_r101_c4"):
+        DetectorModule.load("coco_r101_c5")
+
+
+def test_an_average_of_the_weights_is_a_detector(new: DetectorModule, tmp_path: Path) -> None:
+    average = AveragedModel(new, multi_avg_fn=get_ema_multi_avg_fn(0.9))
+    average.update_parameters(new)
+    average.module.save(tmp_path / "ema.pt")
+    found = DetectorModule.load(tmp_path / "ema.pt").state_dict()
+    assert all(torch.equal(found[name], value) for name, value in new.state_dict().items())
 
 
 def test_targets_must_be_of_as_many_images(new: DetectorModule) -> None:
@@ -250,7 +281,7 @@ def test_the_state_goes_there_and_back(module: DetectorModule) -> None:
     assert torch.equal(other([IMAGE])[0]["scores"], module([IMAGE])[0]["scores"])
 
 
-@pytest.mark.parametrize("names", ["cat", ["cat", "cat"]])
+@pytest.mark.parametrize("names", ["cat", ["cat", "cat"], [], [1, 2], [""]])
 def test_class_names_are_a_list_of_different_ones(names: Any) -> None:
     with pytest.raises(ValueError, match="class_names must be a list of different names"):
         DetectorModule.new(names)

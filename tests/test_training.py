@@ -6,9 +6,10 @@ import logging
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
-from detection import Detector, evaluate, train
+from detection import Detector, TrainedRun, evaluate, train
 from detection.cli.from_python import configuration
 from detection.training import _in_epochs
 
@@ -73,7 +74,30 @@ def test_a_measurement_at_the_end_alone_stays_at_the_end(example_files: Path) ->
     assert configuration("train", found, paths={"data.root": "data"}).schedule.rules.iterations == 6
 
 
-@pytest.mark.parametrize("epochs", [0, -1, True, "3", float("nan")])
+def test_parts_of_a_few_iterations_may_be_none(config: Any) -> None:
+    # 240,000 of 320,000 are 1.5 of 2: the rate would fall when all is over.
+    found = _in_epochs(config, 1, {})
+    assert found["schedule.learning_rate.milestones"] == []
+    assert configuration("train", found, paths={"data.root": "data"}).schedule.rules.iterations == 2
+
+
+def test_numbers_of_numpy_are_numbers() -> None:
+    given = {"schedule.batch_size": np.int64(2), "data.flip_probability": np.float32(0.25)}
+    config = configuration("train", given, paths={"data.root": "data"})
+    assert (config.schedule.batch_size, config.data.flip_probability) == (2, 0.25)
+
+
+def test_a_folder_is_a_path() -> None:
+    with pytest.raises(ValueError, match=r"data\.root: a path is needed, got 3"):
+        train(3)  # type: ignore[arg-type]
+
+
+def test_a_run_that_has_not_ended_says_so(tmp_path: Path) -> None:
+    with pytest.raises(FileNotFoundError, match="the training has not come to its end"):
+        _ = TrainedRun(str(tmp_path)).metrics  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("epochs", [0, -1, True, "3", float("nan"), float("inf")])
 def test_epochs_are_a_number_above_zero(config: Any, epochs: Any) -> None:
     with pytest.raises(ValueError, match="epochs must be a number above 0"):
         _in_epochs(config, epochs, {})

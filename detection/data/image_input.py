@@ -8,7 +8,11 @@ as it is of a file.
 
 from __future__ import annotations
 
+import io
+import logging
+import re
 from collections.abc import Mapping
+from os import PathLike, fspath
 from pathlib import Path
 from typing import Any, TypeGuard
 
@@ -20,17 +24,32 @@ from PIL import Image, ImageOps
 
 from detection.data.image import decode_image, read_image
 
-ImageInput = str | Path | Image.Image | NDArray[Any] | torch.Tensor
+log = logging.getLogger(__name__)
+
+ImageInput = str | PathLike[str] | Image.Image | NDArray[Any] | torch.Tensor
 
 # Modes of PIL that hold 8 bits for each channel, or fewer: PIL turns them into RGB as it should be.
-_BYTES = {"1", "L", "LA", "La", "P", "PA", "RGB", "RGBA", "RGBa", "RGBX", "CMYK", "YCbCr", "HSV"}
+_BYTES = {"1", "L", "LA", "P", "PA", "RGB", "RGBA", "RGBa", "RGBX", "CMYK", "YCbCr", "HSV"}
 _SIXTEEN = {"I;16", "I;16L", "I;16B", "I;16N", "I"}
 _KINDS = "a path, a PIL image, a numpy array or a torch tensor"
+# Floats that round to a byte: denormalised ones miss 0 and 1 by their last digits.
+ROUNDING = 0.5 / 255
+_ADDRESS = re.compile(r"[a-z][a-z0-9+.-]+:/|data:", re.IGNORECASE)  # C:/ is a drive
 
 
 def is_image_input(value: object) -> TypeGuard[ImageInput]:
     """Whether ``value`` is one photo, of whatever kind."""
-    return isinstance(value, (str, Path, Image.Image, np.ndarray, torch.Tensor))
+    return isinstance(value, (str, PathLike, Image.Image, np.ndarray, torch.Tensor))
+
+
+def not_a_photo(value: object) -> TypeError:
+    """The error for an object of another kind."""
+    hint = ""
+    if isinstance(value, (bytes, bytearray, memoryview, io.IOBase)):
+        hint = "; of the bytes of a file or an open file PIL makes an image: Image.open(...)"
+    elif isinstance(value, Mapping):
+        hint = "; a mapping has none"
+    return TypeError(f"a photo is {_KINDS}, got {type(value).__name__}{hint}")
 
 
 def to_image(given: ImageInput, *, bgr: bool = False) -> NDArray[np.uint8]:
@@ -39,13 +58,15 @@ def to_image(given: ImageInput, *, bgr: bool = False) -> NDArray[np.uint8]:
     A PIL image is turned upright according to its EXIF orientation, as a file is.
     Arrays [H, W] or [H, W, C] and tensors [H, W] or [C, H, W] have 1 (grey), 2 (grey, alpha),
     3 or 4 (with alpha) channels: uint8; uint16, of which the upper 8 bits are used, as of files;
-    or floats in [0, 1].
+    or floats in [0, 1], which may miss it by what rounding to a byte takes away.
     ``bgr``: whether the channels of an array or a tensor are in OpenCV's order.
     Raises FileNotFoundError; TypeError for another kind of object; ValueError for a file that is no
     picture and for pixels that are none of the above.
     """
-    if isinstance(given, (str, Path)):
-        return _from_path(given)
+    if not isinstance(bgr, bool):
+        raise ValueError(f"bgr must be True or False, got {bgr!r}")
+    if isinstance(given, (str, PathLike)):
+        return _from_path(fspath(given))
     if isinstance(given, Image.Image):
         return _from_pil(given)
     if isinstance(given, torch.Tensor):
@@ -53,12 +74,13 @@ def to_image(given: ImageInput, *, bgr: bool = False) -> NDArray[np.uint8]:
     if isinstance(given, np.ndarray):
         _check_shape(given.shape, channels=-1, what="an array")
         return _from_array(given, what="an array", bgr=bgr)
-    hint = "; a mapping has none" if isinstance(given, Mapping) else ""
-    raise TypeError(f"a photo is {_KINDS}, got {type(given).__name__}{hint}")
+    raise not_a_photo(given)
 
 
-def _from_path(given: str | Path) -> NDArray[np.uint8]:
-    if "://" in str(given):
+def _from_path(given: str) -> NDArray[np.uint8]:
+    if not given:
+        raise ValueError("an empty text is no photo's path")
+    if _ADDRESS.match(given):
         raise ValueError(f"{given}: an address, not a file: download it first")
     path = Path(given).expanduser()
     if path.is_dir():
@@ -69,7 +91,13 @@ def _from_path(given: str | Path) -> NDArray[np.uint8]:
 def _from_pil(given: Image.Image) -> NDArray[np.uint8]:
     if 0 in given.size:
         raise ValueError(f"a PIL image of {given.width} x {given.height} pixels: it is empty")
-    image = ImageOps.exif_transpose(given)
+    name = getattr(given, "filename", "") or "a PIL image"
+    try:
+        image = ImageOps.exif_transpose(given)
+    except (OSError, ValueError, SyntaxError) as error:  # PIL reads the file only now
+        raise ValueError(f"{name}: PIL cannot read its pixels: {error}") from None
+    if image.mode == "La":  # PIL has no other way out of it
+        image = image.convert("LA")
     if image.mode in _BYTES:
         return _from_array(np.asarray(image.convert("RGB")), what="a PIL image", bgr=False)
     pixels = np.asarray(image)
@@ -91,6 +119,11 @@ def _from_pil(given: Image.Image) -> NDArray[np.uint8]:
 def _channels_last(given: torch.Tensor) -> NDArray[Any]:
     """A tensor [H, W] or [C, H, W] as an array [H, W] or [H, W, C]."""
     _check_shape(tuple(given.shape), channels=0, what="a tensor")
+    if given.layout != torch.strided or given.is_quantized or given.is_meta:
+        raise ValueError(
+            f"a tensor must be a dense one with numbers: got {given.dtype}, {given.layout}, on "
+            f"{given.device}"
+        )
     tensor = given.detach().cpu()
     if tensor.is_floating_point():
         tensor = tensor.float()  # numpy knows no bfloat16
@@ -132,6 +165,13 @@ def _to_bytes(pixels: NDArray[Any], what: str) -> NDArray[np.uint8]:
     if pixels.dtype == np.uint8:
         return pixels
     if pixels.dtype == np.uint16:
+        if 0 < (most := int(pixels.max())) < 256:
+            log.warning(
+                "%s of 16 bits whose values end at %d of 65535: it is seen as black; give uint8 "
+                "if they are 0 ... 255",
+                what,
+                most,
+            )
         # Through the reader of files, so that both have one rule.
         coded = cv2.imencode(".png", pixels, [cv2.IMWRITE_PNG_COMPRESSION, 0])[1]
         return decode_image(coded.tobytes(), Path(what))
@@ -141,9 +181,9 @@ def _to_bytes(pixels: NDArray[Any], what: str) -> NDArray[np.uint8]:
             "floats in [0, 1]; convert it to one of these"
         )
     low, high = float(pixels.min()), float(pixels.max())
-    if not (low >= 0 and high <= 1):  # a NaN is neither
+    if not (low > -ROUNDING and high < 1 + ROUNDING):  # a NaN is neither
         raise ValueError(
             f"{what} of {pixels.dtype} has values {low:.4g} ... {high:.4g}: floats must be in "
             "[0, 1], not normalised, without NaN; give uint8 for 0 ... 255"
         )
-    return np.rint(pixels * 255).astype(np.uint8)
+    return np.rint(pixels * 255).clip(0, 255).astype(np.uint8)

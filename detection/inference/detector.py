@@ -8,7 +8,7 @@ from __future__ import annotations
 import copy
 from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import replace
-from pathlib import Path
+from os import PathLike
 from typing import Literal, overload
 
 import torch
@@ -57,7 +57,7 @@ class Detector(Pipeline):
     @classmethod
     def load(
         cls,
-        paths: Path | str | Sequence[Path | str],
+        paths: str | PathLike[str] | Sequence[str | PathLike[str]],
         *,
         device: torch.device | str = "auto",
         precision: Precision = "fp32",
@@ -69,6 +69,8 @@ class Detector(Pipeline):
     ) -> Detector:
         """A detector from a checkpoint, which needs nothing else, or an ensemble of several.
 
+        ``paths``: a .pt file, or a name that ``detection weights`` lists ("coco_r101_c4"), which is
+        downloaded at its first use; several make an ensemble.
         ``device``: "auto" is a CUDA GPU if there is one.
         ``inference``, ``resize``: in place of those stored in the checkpoint.
         ``winograd``: see :func:`detection.model.frozen_bn.use_winograd`.
@@ -157,6 +159,7 @@ class Detector(Pipeline):
         detector = self
         if threshold is not None:
             check_threshold(threshold)
+            threshold = float(threshold)
             step = reaching(self.inference.post_processing, threshold)
             detector = copy.copy(self)
             detector.inference = replace(self.inference, post_processing=step)

@@ -11,8 +11,10 @@ def find_device(name: torch.device | str) -> torch.device:
         return torch.device("cuda" if torch.cuda.is_available() else "cpu")
     try:
         device = torch.device(name)
-    except RuntimeError:
+    except (RuntimeError, TypeError):
         raise ValueError(f"device must be auto, cpu, cuda or cuda:N, got {name!r}") from None
+    if device.type == "meta":
+        raise ValueError("device meta holds no numbers: device must be auto, cpu, cuda or cuda:N")
     found = torch.cuda.device_count()
     if device.type == "cuda" and (device.index or 0) >= found:
         raise ValueError(f"device {name}: torch sees {found} CUDA devices here; use cpu, or auto")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Sequence
+from os import PathLike, fspath
 from pathlib import Path
 
 from detection.build import build
@@ -13,7 +14,7 @@ from detection.weights.by_name import weights_file
 
 
 def load_checkpoints(
-    paths: Path | str | Sequence[Path | str],
+    paths: str | PathLike[str] | Sequence[str | PathLike[str]],
     *,
     networks: Sequence[str],
     same_inference: bool,
@@ -29,8 +30,16 @@ def load_checkpoints(
     Raises ValueError if one of the files has not trained ``networks``, or if they do not agree on
     the classes or on what they must.
     """
-    given = [paths] if isinstance(paths, (str, Path)) else paths
-    files = [weights_file(path, kind="detector") for path in given]
+    given = [paths] if isinstance(paths, (str, PathLike)) else paths
+    try:
+        names = [fspath(path) for path in given]
+    except TypeError:
+        raise TypeError(
+            f"a checkpoint is a path or a name, or a list of them, got {paths!r}"
+        ) from None
+    if "" in names:
+        raise ValueError("a checkpoint's path is empty")
+    files = [weights_file(name, kind="detector") for name in names]
     if not files:
         raise ValueError("no checkpoint given: name one, or several for an ensemble")
     checkpoints = [Checkpoint.load(file) for file in files]

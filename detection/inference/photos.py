@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import io
 import logging
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from itertools import islice
+from numbers import Integral
+from os import PathLike
 from pathlib import Path
 from typing import Literal
 
@@ -13,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from detection.data.image import SUFFIXES
-from detection.data.image_input import ImageInput, is_image_input, to_image
+from detection.data.image_input import ImageInput, is_image_input, not_a_photo, to_image
 from detection.data.picture_files import find_pictures
 
 log = logging.getLogger(__name__)
@@ -29,7 +32,7 @@ class Photo:
 
 def is_folder(given: object) -> bool:
     """Whether a call's argument names a folder of photos."""
-    return isinstance(given, (str, Path)) and Path(given).expanduser().is_dir()
+    return isinstance(given, (str, PathLike)) and given != "" and Path(given).expanduser().is_dir()
 
 
 def each(given: ImageInput | Iterable[ImageInput]) -> Iterable[ImageInput]:
@@ -39,7 +42,7 @@ def each(given: ImageInput | Iterable[ImageInput]) -> Iterable[ImageInput]:
 
     Raises FileNotFoundError for a folder without any, TypeError for what holds no photos.
     """
-    if isinstance(given, (str, Path)) and is_folder(given):
+    if isinstance(given, (str, PathLike)) and is_folder(given):
         folder = Path(given).expanduser()
         files = find_pictures(folder)
         if not files:
@@ -47,17 +50,15 @@ def each(given: ImageInput | Iterable[ImageInput]) -> Iterable[ImageInput]:
         return files
     if is_image_input(given):
         return [given]
-    if isinstance(given, Iterable) and not isinstance(given, (bytes, dict)):
+    single = (bytes, bytearray, memoryview, io.IOBase, Mapping)
+    if isinstance(given, Iterable) and not isinstance(given, single):
         return given
-    raise TypeError(
-        "a photo is a path, a PIL image, a numpy array or a torch tensor, or there is a list or "
-        f"an iterator of them; got {type(given).__name__}"
-    )
+    raise not_a_photo(given)
 
 
 def read_photo(given: ImageInput, *, bgr: bool) -> Photo:
     """One photo; raises what :func:`detection.data.image_input.to_image` raises."""
-    path = Path(given).expanduser() if isinstance(given, (str, Path)) else None
+    path = Path(given).expanduser() if isinstance(given, (str, PathLike)) else None
     return Photo(to_image(given, bgr=bgr), path)
 
 
@@ -73,13 +74,13 @@ def photo_batches(
     ``errors``: whether a photo that cannot be read raises, or is logged and left out.
     Raises ValueError at once for a ``batch_size`` below 1 and for other ``errors``.
     """
-    if isinstance(batch_size, bool) or not isinstance(batch_size, int) or batch_size < 1:
+    if isinstance(batch_size, bool) or not isinstance(batch_size, Integral) or batch_size < 1:
         raise ValueError(f"batch_size must be a whole number, 1 or more, got {batch_size!r}")
     if errors not in ("raise", "warn"):
         raise ValueError(f"errors must be raise or warn, got {errors!r}")
     photos = _readable(given, bgr) if errors == "warn" else (read_photo(p, bgr=bgr) for p in given)
     # The iterator ends with the first empty batch.
-    return iter(lambda: list(islice(photos, batch_size)), [])
+    return iter(lambda: list(islice(photos, int(batch_size))), [])
 
 
 def _readable(given: Iterable[ImageInput], bgr: bool) -> Iterator[Photo]:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
+from os import PathLike
 from pathlib import Path
 from types import ModuleType
 from typing import TYPE_CHECKING, Any, overload
@@ -122,16 +123,26 @@ class Result:
     def __getitem__(
         self, index: int | slice | Tensor | NDArray[Any] | Sequence[Any]
     ) -> Detection | Result:
-        if isinstance(index, (int, np.integer)) and not isinstance(index, bool):
-            if not -len(self) <= index < len(self):
-                raise IndexError(f"detection {index} of {len(self)}")
-            index = int(index) % len(self)
-            return next(iter(self[index : index + 1]))
-        if not isinstance(index, slice):
-            index = torch.as_tensor(index)
-            # An empty list has no type of its own.
-            index = index.long() if index.numel() == 0 and index.dtype != torch.bool else index
-        return replace(self, detections=self.detections[index])
+        if isinstance(index, str):
+            raise TypeError(f"detections have numbers: those of a class are named({index!r})")
+        if isinstance(index, slice):  # of any step, also backwards, which tensors do not have
+            return self[list(range(*index.indices(len(self))))]
+        try:
+            rows = torch.as_tensor(index)
+        except (TypeError, ValueError, RuntimeError):
+            rows = torch.empty(0, 0)
+        if rows.ndim == 0 and not rows.dtype.is_floating_point and rows.dtype != torch.bool:
+            number = int(rows)
+            if not -len(self) <= number < len(self):
+                raise IndexError(f"detection {number} of {len(self)}")
+            return next(iter(self[[number % len(self)]]))
+        # An empty list has no type of its own.
+        rows = rows.long() if rows.shape == (0,) and rows.dtype != torch.bool else rows
+        if rows.ndim != 1 or rows.dtype.is_floating_point:
+            raise TypeError(
+                f"an index is a number, a slice, a mask or a list of numbers: {index!r}"
+            )
+        return replace(self, detections=self.detections[rows])
 
     def named(self, *names: str) -> Result:
         """The detections of these classes alone.  Raises ValueError for an unknown one.
@@ -175,7 +186,7 @@ class Result:
         """What a notebook shows for a result."""
         return to_png(self.draw(bgr=True))
 
-    def save(self, path: str | Path) -> None:
+    def save(self, path: str | PathLike[str]) -> None:
         """Writes the drawn photo, or for ``.json`` the list of :meth:`to_coco`.
 
         Its folder is made.  Raises ValueError for a suffix that is neither.
@@ -194,7 +205,9 @@ class Result:
         >>> sorted(entries[0])
         ['bbox', 'category_id', 'class_name', 'file_name', 'image_id', 'score']
         """
-        named: dict[str, Any] = {} if image_id is None else {"image_id": image_id}
+        named: dict[str, Any] = {}
+        if image_id is not None:  # numpy's numbers are none of JSON's
+            named["image_id"] = image_id if isinstance(image_id, str) else int(image_id)
         if self.path is not None:
             named["file_name"] = self.path.name
         return [
@@ -213,7 +226,9 @@ class Result:
         columns = ["class_name", "score", "x1", "y1", "x2", "y2", "label", "file_name"]
         file = self.path.name if self.path else None
         rows = [(d.class_name, d.score, *d.box, d.label, file) for d in self]
-        return pandas.DataFrame(rows, columns=columns)
+        table = pandas.DataFrame(rows, columns=columns)
+        # Without a row pandas does not know what a column holds.
+        return table.astype({**dict.fromkeys(columns[1:6], "float64"), "label": "int64"})
 
     def to_supervision(self) -> supervision.Detections:
         """``supervision.Detections``; its ``class_id`` counts from 0: ``class_names[class_id]``.

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import is_dataclass, replace
+from numbers import Real
 
 from detection.inference.steps import PostProcessingStep
 
 
 def check_threshold(threshold: float) -> None:
     """Raises ValueError unless it is a number in [0, 1]."""
-    number = isinstance(threshold, (int, float)) and not isinstance(threshold, bool)
+    number = isinstance(threshold, Real) and not isinstance(threshold, bool)
     if not number or not 0 <= threshold <= 1:
         raise ValueError(f"threshold must be a number in [0, 1], got {threshold!r}")
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import io
+import os
 from pathlib import Path
 from typing import Any
 
@@ -156,3 +158,63 @@ def test_a_missing_file_and_a_folder_are_named(tmp_path: Path) -> None:
         to_image(tmp_path / "nope.jpg")
     with pytest.raises(ValueError, match="a folder, not a picture"):
         to_image(tmp_path)
+
+
+@pytest.mark.parametrize("sign", [-1, 1])
+def test_floats_that_miss_the_range_by_rounding_are_taken(sign: int) -> None:
+    pixels = (RGB / 255).clip(0, 1) + sign * 1e-6  # as of a picture that was denormalised
+    np.testing.assert_array_equal(to_image(pixels), BGR)
+
+
+def test_what_else_names_a_file_is_a_path(tmp_path: Path) -> None:
+    Image.fromarray(RGB).save(tmp_path / "a.png")
+    (entry,) = os.scandir(tmp_path)
+    np.testing.assert_array_equal(to_image(entry), BGR)
+
+
+def test_grey_with_premultiplied_alpha_is_taken() -> None:
+    image = Image.fromarray(GREY).convert("LA").convert("La")
+    np.testing.assert_array_equal(to_image(image)[:, :, 0], GREY)
+
+
+def test_sixteen_bits_of_which_eight_are_used_are_warned_about(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    to_image(RGB.astype(np.uint16))
+    assert f"end at {RGB.max()} of 65535: it is seen as black" in caplog.text
+    caplog.clear()
+    to_image(np.zeros((4, 4), np.uint16))  # a lid on the lens
+    assert not caplog.text
+
+
+@pytest.mark.parametrize(
+    ("given", "words"),
+    [
+        ("", "an empty text is no photo's path"),
+        (Path("https://example.com/a.jpg"), "an address, not a file"),
+        ("data:image/png;base64,AAAA", "an address, not a file"),
+        (torch.zeros(3, 4, 4, device="meta"), "dense one with numbers: .* on meta"),
+        (torch.zeros(3, 4, 4).to_sparse(), "dense one with numbers: .*sparse"),
+    ],
+)
+def test_what_has_no_pixels_is_said_at_once(given: Any, words: str) -> None:
+    with pytest.raises(ValueError, match=words):
+        to_image(given)
+
+
+@pytest.mark.parametrize("given", [b"\xff\xd8", io.BytesIO(b"\xff\xd8"), bytearray(3)])
+def test_bytes_are_refused_with_the_way_to_give_them(given: Any) -> None:
+    with pytest.raises(TypeError, match=r"of the bytes of a file .* PIL makes an image"):
+        to_image(given)
+
+
+def test_a_pil_image_that_cannot_be_read_is_named(tmp_path: Path) -> None:
+    Image.fromarray(RGB).save(tmp_path / "a.jpg")
+    (tmp_path / "cut.jpg").write_bytes((tmp_path / "a.jpg").read_bytes()[:700])
+    with pytest.raises(ValueError, match=r"cut\.jpg: PIL cannot read its pixels: .*truncated"):
+        to_image(Image.open(tmp_path / "cut.jpg"))
+
+
+def test_the_order_of_channels_is_said_by_true_or_false() -> None:
+    with pytest.raises(ValueError, match="bgr must be True or False, got 'no'"):
+        to_image(RGB, bgr="no")  # type: ignore[arg-type]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import io
 import logging
 import multiprocessing
 import pickle
@@ -298,3 +299,29 @@ def test_a_detector_says_what_it_is(
 ) -> None:
     assert repr(make()) == "<Detector: 3 classes (a, b, c) on cpu in fp32>"
     assert "of 2 models: 3 classes" in repr(make(tiny(), tiny()))
+
+
+def test_numbers_of_numpy_are_numbers(make: Callable[..., Detector], rgb: np.ndarray) -> None:
+    detector = make()
+    (found,) = detector([rgb], threshold=np.float32(0.25), batch_size=np.int64(2))  # type: ignore[list-item]
+    assert same(found, detector(rgb, threshold=0.25))
+
+
+def test_bytes_are_no_list_of_photos(make: Callable[..., Detector]) -> None:
+    for given in (b"\xff", bytearray(2), io.BytesIO(b"\xff")):
+        with pytest.raises(TypeError, match="PIL makes an image"):
+            make()(given)  # type: ignore[call-overload]
+
+
+@pytest.mark.parametrize("given", [3, None, [["best.pt"]]])
+def test_a_checkpoint_is_a_path_or_several(given: Any) -> None:
+    with pytest.raises(TypeError, match="a checkpoint is a path or a name, or a list of them"):
+        Detector.load(given)
+    with pytest.raises(ValueError, match="path is empty"):
+        Detector.load("")
+
+
+@pytest.mark.parametrize("device", [None, "meta", "gpu"])
+def test_a_device_that_is_none_is_refused(make: Callable[..., Detector], device: Any) -> None:
+    with pytest.raises(ValueError, match="must be auto, cpu, cuda or cuda:N"):
+        make().to(device)

@@ -182,3 +182,32 @@ def test_elsewhere_the_systems_viewer_does_or_its_lack_is_said(
     monkeypatch.setattr(ImageShow, "show", lambda image, title: False)
     with pytest.raises(RuntimeError, match=r"no viewer .*save\('drawn\.jpg'\)"):
         make_result().show()
+
+
+def test_steps_go_backwards_and_a_tensor_is_a_number() -> None:
+    result = make_result()
+    assert result[::-1].scores.tolist() == result.scores.tolist()[::-1]
+    assert result[torch.tensor(0)] == result[0]
+    assert result[np.int64(-1)] == result[-1]
+
+
+@pytest.mark.parametrize("index", [1.5, None, True, ..., [[0]]])
+def test_what_is_no_index_is_said(index: Any) -> None:
+    with pytest.raises(TypeError, match="an index is a number, a slice, a mask or a list"):
+        make_result()[index]
+
+
+def test_the_name_of_a_class_is_no_index() -> None:
+    with pytest.raises(TypeError, match=r"those of a class are named\('cat'\)"):
+        make_result()["cat"]
+
+
+def test_numbers_of_numpy_become_json() -> None:
+    assert json.dumps(make_result().to_coco(image_id=np.int64(7)))  # type: ignore[arg-type]
+
+
+def test_an_empty_table_has_the_types_of_a_full_one() -> None:
+    pytest.importorskip("pandas")
+    full, empty = make_result().to_pandas(), make_result(0).to_pandas()
+    for column in ("score", "x1", "label"):
+        assert empty[column].dtype == full[column].dtype
