@@ -1,18 +1,23 @@
-"""``weights=`` by name decides the depth, pixels and stride that the command line leaves open.
+"""``weights=`` decides the depth, pixels and stride that the command line leaves open.
 
-Published weights fit one network alone, so nothing is guessed.  What is said on the command line
-stays; the check of the weights says then what they need.
+Weights fit one network alone, so nothing is guessed: of published ones it is known, and most files
+say it.  What is said on the command line stays; the check of the weights says then what they need.
 """
 
 from __future__ import annotations
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 from omegaconf import DictConfig, OmegaConf
 
 from detection.weights.published import PUBLISHED, Published
+
+if TYPE_CHECKING:  # both import torch
+    from detection.weights.backbone_file import BackboneFile
+    from detection.weights.input_format import InputFormat
 
 log = logging.getLogger("configuration")
 
@@ -43,6 +48,66 @@ def following_overrides(composed: DictConfig, overrides: Sequence[str]) -> list[
     if found:
         log.info("weights=%s sets %s", row.name, " ".join(found))
     return found
+
+
+def follow_file(composed: DictConfig, given: Collection[str]) -> None:
+    """Makes the model of ``composed`` fit the file of ``weights=``, if it says what it needs.
+
+    ``given``: the keys and groups that the user has chosen; these are left alone.
+    Imports torch.  What is wrong with the file is left to the training to say.
+    """
+    path = OmegaConf.select(composed, "weights", throw_on_missing=False)
+    target = OmegaConf.select(composed, "model.backbone._target_", throw_on_missing=False)
+    if not isinstance(path, str) or target != _RESNET or not Path(path).expanduser().is_file():
+        return
+    import torch
+
+    from detection.build import build
+    from detection.cli.objects import as_plain
+    from detection.weights.backbone_file import read_backbone
+
+    try:
+        with torch.device("meta"):  # its names alone are needed
+            backbone = build(as_plain(composed.model.backbone))
+        file = read_backbone(Path(path).expanduser(), backbone)
+    except (ValueError, OSError):
+        return
+    found = _of_file(composed.model, file, given)
+    for key, value in found.items():
+        OmegaConf.update(composed, f"model.{key}", value, merge=False)
+    if found:
+        said = " ".join(f"model.{key}={_shown(value)}" for key, value in found.items())
+        log.info("%s: sets %s", path, said)
+
+
+def _of_file(model: DictConfig, file: BackboneFile, given: Collection[str]) -> dict[str, Any]:
+    """Key -> value of the model that the file needs, where it differs and is not given."""
+    found: dict[str, Any] = {}
+    if file.depth not in (None, model.backbone.depth) and "model.backbone.depth" not in given:
+        found["backbone.depth"] = file.depth
+    if file.input is None:
+        return found
+    chosen = any(key == "model/pixels" or key.startswith("model.pixels") for key in given)
+    if not chosen and "std" in model.pixels and _other_input(model.pixels, file.input):
+        found |= {f"pixels.{name}": getattr(file.input, name) for name in ("order", "mean", "std")}
+    stride = file.input.stride_in_1x1
+    chosen = bool({"model.backbone.stride_in_1x1", "model.backbone.bin_step"} & {*given})
+    if stride not in (None, model.backbone.stride_in_1x1) and not chosen:
+        found |= {"backbone.stride_in_1x1": stride, "backbone.bin_step": 2 if stride else 1}
+    return found
+
+
+def _other_input(pixels: DictConfig, needed: InputFormat) -> bool:
+    """Whether the difference would matter; means of MSRA's several files differ by a level."""
+    shift = max(abs(a - b) for a, b in zip(pixels.mean, needed.mean, strict=True))
+    scale = max(max(a / b, b / a) for a, b in zip(pixels.std, needed.std, strict=True))
+    return bool(pixels.order != needed.order or shift > 10 or scale > 1.5)
+
+
+def _shown(value: Any) -> str:
+    if isinstance(value, list):
+        return f"[{','.join(f'{number:g}' for number in value)}]"
+    return str(value).lower() if isinstance(value, bool) else str(value)
 
 
 def _published(given: object) -> Published | None:

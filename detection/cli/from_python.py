@@ -17,6 +17,7 @@ from omegaconf.errors import OmegaConfBaseException
 from detection.cli.arguments import Arguments
 from detection.cli.choices import is_group
 from detection.cli.compose import compose_config
+from detection.cli.follow_weights import follow_file
 
 
 def configuration(
@@ -36,6 +37,7 @@ def configuration(
     try:
         composed = compose_config(config, [_override(*item) for item in values.items()])
         Arguments(paths={**given}).fill(composed)
+        follow_file(composed, [*values])
     except OmegaConfBaseException as error:
         raise ValueError(f"configuration: {' '.join(str(error).split())}") from None
     missing = sorted(OmegaConf.missing_keys(composed) - {*may_lack})

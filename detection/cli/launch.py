@@ -27,6 +27,7 @@ from detection.cli.commands import Command
 from detection.cli.compose import check_values, compose_unchecked
 from detection.cli.config_folders import searched_first
 from detection.cli.door import choose_threads
+from detection.cli.follow_weights import follow_file
 from detection.cli.help import help_text
 from detection.cli.missing import remedy_for
 from detection.cli.run_config import as_default
@@ -60,7 +61,9 @@ def launch(command: Command, argv: list[str]) -> None:
             gc.enable()
             if command.computes:
                 choose_threads()
-            importlib.import_module(command.module).main(composed)
+            module = importlib.import_module(command.module)
+            follow_file(composed, [o.lstrip("+").partition("=")[0] for o in arguments.overrides])
+            module.main(composed)
     except ImportError as error:
         if os.environ.get("DETECTION_TRACEBACK") or (remedy := remedy_for(error)) is None:
             raise

@@ -1,0 +1,65 @@
+"""A file for ``weights=`` sets what it says of the model, where the command line does not."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+import torch
+import torchvision
+from omegaconf import DictConfig
+
+from detection.cli.compose import compose_config
+from detection.cli.follow_weights import follow_file
+
+
+@pytest.fixture(scope="module")
+def published(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """torchvision's ResNet-50, under torchvision's names."""
+    path = tmp_path_factory.mktemp("weights") / "resnet50-0.pth"
+    network = torchvision.models.resnet50(weights=None)
+    network(3 * torch.randn(4, 3, 32, 32))  # BN has seen pixels: of these it tells the scale
+    torch.save(network.half().state_dict(), path)
+    return path
+
+
+def following(path: Path, *given: str) -> DictConfig:
+    composed = compose_config("train", ["data.root=data", f"weights='{path}'", *given])
+    follow_file(composed, [override.partition("=")[0] for override in given])
+    return composed.model
+
+
+def test_depth_pixels_and_stride_are_those_of_the_file(
+    published: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    with caplog.at_level("INFO"):
+        model = following(published)
+    assert model.backbone.depth == 50
+    assert (model.backbone.stride_in_1x1, model.backbone.bin_step) == (False, 1)
+    assert model.pixels.order == "RGB"
+    assert list(model.pixels.mean) == pytest.approx([123.675, 116.28, 103.53])
+    assert list(model.pixels.std) == pytest.approx([58.395, 57.12, 57.375])
+    (line,) = [line for line in caplog.messages if "sets" in line]
+    assert "model.backbone.depth=50" in line
+    assert "model.backbone.bin_step=1" in line
+
+
+def test_what_is_given_stays(published: Path) -> None:
+    model = following(
+        published, "model.backbone.depth=101", "model/pixels=msra", "model.backbone.bin_step=2"
+    )
+    assert (model.backbone.depth, model.backbone.stride_in_1x1) == (101, True)
+    assert model.pixels.order == "BGR"
+
+
+def test_a_model_that_fits_stays(published: Path, caplog: pytest.LogCaptureFixture) -> None:
+    with caplog.at_level("INFO"):
+        model = following(published, "experiment=moco_voc")
+    assert model.backbone.norm == "trained_extra"
+    assert "sets" not in caplog.text
+
+
+def test_a_file_that_says_nothing_changes_nothing(tmp_path: Path) -> None:
+    (tmp_path / "text.pth").write_text("no weights")
+    assert following(tmp_path / "text.pth").backbone.depth == 101
+    assert following(tmp_path / "missing.pth").backbone.depth == 101
