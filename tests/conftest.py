@@ -302,6 +302,7 @@ SMALL_TRAINING = [
     *("model.rpn.training_proposals.after_nms=16", "model.rpn.test_proposals.after_nms=4"),
     *("model.roi_head.sampling.per_image=4", "runtime.workers=0", "runtime.device=cpu"),
     *("schedule=paper2015", "schedule.learning_rate.reference=0.00001"),
+    "model.rpn.sampling.cross_boundary=true",  # the paper's anchors are larger than the pictures
 ]
 
 

@@ -21,7 +21,7 @@ EXPERIMENTS = sorted(path.stem for path in (CONFIGS / "experiment").glob("*.yaml
 
 
 def fitted(data: Path, out: Path, *words: str) -> DictConfig:
-    said = [f"data.root={data}", f"output_dir={out}", *words]
+    said = ["schedule=auto", f"data.root={data}", f"output_dir={out}", *words]
     config = compose_config("train", said)
     fit_recipe(config, open_training_data(config), CPU, ALONE)
     return config

@@ -319,7 +319,7 @@ def test_mocos_protocol_trains_every_layer_for_24_thousand_iterations() -> None:
         ),
         (
             "schedule=cifar",
-            "this schedule is another command's; choose from auto, modern_c4, paper2015, sh",
+            "this schedule is another command's; choose from auto, modern_c4, paper2015, pap",
         ),
         ("data=imagenet", "this data is another command's; choose from coco2014"),
         ("epochs", "write key=value"),

@@ -96,7 +96,8 @@ DATA = {
     "data.train_split": "train",
     "data.val_split": "val",
     "data.classes": None,
-    "data.invalid_boxes": "error",
+    "data.split_file": None,
+    "data.invalid_boxes": "clip",
     "data.ignore_crowd": True,
     "data.ignore_difficult": True,  # py, config.use_diff is false
     "data.train_on_empty": True,
@@ -130,6 +131,7 @@ SCHEDULE = {
     "schedule.fast_rcnn_batch": 2,  # He 2015, A: 16 images
     "schedule.fast_rcnn_length": 1.0,  # He 2015, A: both steps
     "schedule.precise_bn": 0,
+    "schedule.recipe": None,
     "schedule.rules.iterations": 320_000,  # He 2015, A: 240k and 80k
     "schedule.rules.log_every": 20,
     "schedule.rules.evaluate_every": 20_000,

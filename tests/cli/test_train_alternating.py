@@ -306,7 +306,7 @@ def test_each_step_is_as_long_as_its_own_schedule_says(
         last = tmp_path / "run" / step / "last.pt"
         checkpoint = Checkpoint.load(last)
         replace(checkpoint, training=checkpoint.training | {"iteration": 2}).save(last)
-    longer = ["resume=true", "schedule.rules.iterations=2"]
+    longer = ["resume=true", "resume_with_changes=true", "schedule.rules.iterations=2"]
     train(data, tmp_path / "run", *longer, "schedule.fast_rcnn_length=0.5")  # nothing is left to do
     with pytest.raises(ValueError, match=r"2_fast_rcnn is to be trained up to iteration 2"):
         train(data, tmp_path / "run", *longer)
