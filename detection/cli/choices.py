@@ -55,11 +55,10 @@ def _defaults(config: str) -> dict[str, str]:
     """Group -> the file that configs/<config>.yaml chooses, or null."""
     path = find_file(config)
     found: dict[str, str] = {}
-    for entry in read(path).defaults if path else []:
-        group, _, file = (part.strip() for part in entry.split("#")[0].partition(":"))
+    for group, file in read(path).starts_from() if path else ():
         if file:
             found[group.removeprefix("override ").lstrip("/")] = file
-        elif group != "_self_":
+        else:
             found |= _defaults(group)
     return found
 

@@ -7,7 +7,7 @@ comment above the first key describes the file.
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cache
 from pathlib import Path
@@ -36,6 +36,13 @@ class ConfigFile:
     package: str | None = None
     defaults: list[str] = field(default_factory=list)
     rows: list[Row] = field(default_factory=list)
+
+    def starts_from(self) -> Iterator[tuple[str, str]]:
+        """(group, file) of what it starts from; the file is empty where another is named whole."""
+        for entry in self.defaults:
+            group, _, file = (part.strip() for part in entry.split("#")[0].partition(":"))
+            if group != "_self_":
+                yield group, file
 
 
 @cache
@@ -113,9 +120,8 @@ def rows_of(
         package = content.package.replace("_global_", "")
     folder = file.rpartition("/")[0]
     found: list[Row] = []
-    for entry in content.defaults:
-        group, _, name = (part.strip() for part in entry.split("#")[0].partition(":"))
-        if group == "_self_" or group.startswith("override "):
+    for group, name in content.starts_from():
+        if group.startswith("override "):
             continue
         inside = group.lstrip("/") if group.startswith("/") else f"{folder}/{group}".lstrip("/")
         if not name:  # a file of the same folder, for the same keys
@@ -138,11 +144,10 @@ def _of_experiment(name: str) -> dict[str, str]:
     """Group -> file, its own choices over those of the experiment that it starts from."""
     path = find_file(f"experiment/{name}")
     found: dict[str, str] = {}
-    for entry in read(path).defaults if path else []:
-        group, _, file = (part.strip() for part in entry.split("#")[0].partition(":"))
+    for group, file in read(path).starts_from() if path else ():
         if file:
             found[group.removeprefix("override ").lstrip("/")] = file
-        elif group != "_self_":
+        else:
             inside = f"{name.rpartition('/')[0]}/{group}".lstrip("/")
             base = group.removeprefix("/experiment/") if group.startswith("/") else inside
             found |= _of_experiment(base)

@@ -13,26 +13,23 @@ from detection.data.box_check import InvalidBoxes
 from detection.data.dataset import DetectionDataset
 from detection.data.formats.coco import Coco, read_coco
 from detection.data.formats.sniff import json_files
-from detection.data.formats.splits import by_name
+from detection.data.formats.splits import FilesOfSplits, by_name
 
 
-class CocoAny:
+class CocoAny(FilesOfSplits):
     """See `detection.data.formats.format.Format`."""
 
     name = Coco.name
     expects = "a JSON with images, annotations and categories"
 
-    def splits(self, root: Path) -> list[str]:
-        return list(_parts(root))
-
-    def has_split(self, root: Path, split: str) -> bool:
-        return split in _parts(root)
+    def parts(self, root: Path) -> dict[str, list[Path]]:
+        return by_name(root, json_files(root, "COCO"))
 
     def read(
         self, *, root: Path, split: str, check_images: bool, invalid_boxes: InvalidBoxes
     ) -> DetectionDataset:
         """Raises ValueError if several files are of this split."""
-        files = _parts(root)[split]
+        files = self.parts(root)[split]
         if len(files) > 1:
             raise ValueError(
                 f"{root}: {len(files)} files may be the annotations of {split!r}: "
@@ -58,8 +55,3 @@ def _images(file: Path, base: Path, split: str) -> Path:
 
 def _above(folder: Path) -> Path:
     return folder.parent if folder.name.casefold().startswith("annotation") else folder
-
-
-def _parts(root: Path) -> dict[str, list[Path]]:
-    files = json_files(root, "COCO")
-    return by_name(root if root.is_dir() else root.parent, files) if files else {}

@@ -26,29 +26,26 @@ from detection.data.formats.pictures import (
     to_dataset,
 )
 from detection.data.formats.sniff import candidates
-from detection.data.formats.splits import by_name
+from detection.data.formats.splits import FilesOfSplits, by_name
 from detection.data.formats.text_file import decode, read_text
 from detection.data.image import read_size
 from detection.data.picture_files import find_pictures
 
 
-class CsvBoxes:
+class CsvBoxes(FilesOfSplits):
     """See `detection.data.formats.format.Format`."""
 
     name = "CSV"
     expects = "a CSV with columns filename, class, xmin, ymin, xmax, ymax"
 
-    def splits(self, root: Path) -> list[str]:
-        return list(_parts(root))
-
-    def has_split(self, root: Path, split: str) -> bool:
-        return split in _parts(root)
+    def parts(self, root: Path) -> dict[str, list[Path]]:
+        return by_name(root, [f for f in candidates(root, ".csv") if _columns_of(f) is not None])
 
     def read(
         self, *, root: Path, split: str, check_images: bool, invalid_boxes: InvalidBoxes
     ) -> DetectionDataset:
         findings = Findings()
-        files = _parts(root)[split]
+        files = self.parts(root)[split]
         base = root if root.is_dir() else root.parent
         names = FileNames(folders=[files[0].parent, base], root=base, findings=findings)
         pictures: dict[Path, AnnotatedPicture] = {}
@@ -87,11 +84,6 @@ class CsvBoxes:
             check_images=check_images,
             has_sizes=has_sizes,
         )
-
-
-def _parts(root: Path) -> dict[str, list[Path]]:
-    files = [file for file in candidates(root, ".csv") if _columns_of(file) is not None]
-    return by_name(root if root.is_dir() else root.parent, files) if files else {}
 
 
 def _columns_of(file: Path) -> Columns | None:

@@ -18,7 +18,7 @@ from detection.data.formats.file_names import FileNames
 from detection.data.formats.format import ALL
 from detection.data.formats.pictures import AnnotatedPicture, refuse_missing, to_dataset
 from detection.data.formats.sniff import candidates
-from detection.data.formats.splits import by_name
+from detection.data.formats.splits import FilesOfSplits, by_name
 from detection.data.formats.text_file import decode, read_text, read_xml
 
 _SUBSET = re.compile(r'<image\s[^>]*\bsubset="([^"]+)"')
@@ -26,23 +26,24 @@ _SIDES = ("xtl", "ytl", "xbr", "ybr")
 _SHAPES = ("polygon", "polyline", "points", "ellipse", "mask", "cuboid", "skeleton", "tag")
 
 
-class CvatImages:
+class CvatImages(FilesOfSplits):
     """See `detection.data.formats.format.Format`."""
 
     name = "CVAT for images"
     expects = "annotations.xml of CVAT"
 
-    def splits(self, root: Path) -> list[str]:
-        return list(_parts(root))
-
-    def has_split(self, root: Path, split: str) -> bool:
-        return split in _parts(root)
+    def parts(self, root: Path) -> dict[str, list[Path]]:
+        files = [file for file in candidates(root, ".xml") if _is_cvat(file)]
+        if len(files) != 1:
+            return by_name(root, files)
+        subsets = sorted(set(_SUBSET.findall(read_text(files[0]))))
+        return dict.fromkeys(subsets, files) if len(subsets) > 1 else {ALL: files}
 
     def read(
         self, *, root: Path, split: str, check_images: bool, invalid_boxes: InvalidBoxes
     ) -> DetectionDataset:
         findings = Findings()
-        files = _parts(root)[split]
+        files = self.parts(root)[split]
         pictures: list[AnnotatedPicture] = []
         missing: list[str] = []
         classes: dict[str, None] = {}
@@ -83,16 +84,6 @@ class CvatImages:
             class_names=_all_names(classes, pictures),
             check_images=check_images,
         )
-
-
-def _parts(root: Path) -> dict[str, list[Path]]:
-    files = [file for file in candidates(root, ".xml") if _is_cvat(file)]
-    if not files:
-        return {}
-    if len(files) > 1:
-        return by_name(root, files)
-    subsets = sorted(set(_SUBSET.findall(read_text(files[0]))))
-    return dict.fromkeys(subsets, files) if len(subsets) > 1 else {ALL: files}
 
 
 def _is_cvat(file: Path) -> bool:

@@ -25,28 +25,25 @@ from detection.data.formats.pictures import (
     to_dataset,
 )
 from detection.data.formats.sniff import json_files
-from detection.data.formats.splits import by_folder
+from detection.data.formats.splits import FilesOfSplits, by_folder
 from detection.data.formats.text_file import read_json
 from detection.data.picture_files import find_pictures
 
 
-class LabelMe:
+class LabelMe(FilesOfSplits):
     """See `detection.data.formats.format.Format`."""
 
     name = "LabelMe"
     expects = "a JSON with shapes and imagePath beside each picture"
 
-    def splits(self, root: Path) -> list[str]:
-        return list(_parts(root))
-
-    def has_split(self, root: Path, split: str) -> bool:
-        return split in _parts(root)
+    def parts(self, root: Path) -> dict[str, list[Path]]:
+        return by_folder(root, json_files(root, "LabelMe"))
 
     def read(
         self, *, root: Path, split: str, check_images: bool, invalid_boxes: InvalidBoxes
     ) -> DetectionDataset:
         findings = Findings()
-        files = _parts(root)[split]
+        files = self.parts(root)[split]
         base = root if root.is_dir() else root.parent
         names = FileNames(folders=[base], root=base, findings=findings)
         pictures, missing = [], []
@@ -74,11 +71,6 @@ class LabelMe:
             check_images=check_images,
             replaced="keep",
         )
-
-
-def _parts(root: Path) -> dict[str, list[Path]]:
-    files = json_files(root, "LabelMe")
-    return by_folder(root if root.is_dir() else root.parent, files) if files else {}
 
 
 def _picture(

@@ -20,6 +20,20 @@ WORDS = {word for words in ALIASES for word in words} | {"trainval", "minival"}
 REST = "rest"
 
 
+class FilesOfSplits:
+    """The questions of a `Format` that lists its files of annotations by split."""
+
+    def parts(self, root: Path) -> dict[str, list[Path]]:
+        """Split -> its files of annotations; {} if ``root`` is in another format."""
+        raise NotImplementedError
+
+    def splits(self, root: Path) -> list[str]:
+        return list(self.parts(root))
+
+    def has_split(self, root: Path, split: str) -> bool:
+        return split in self.parts(root)
+
+
 def aliases(split: str) -> tuple[str, ...]:
     """The other names of ``split``: valid for val."""
     same = next((words for words in ALIASES if split in words), ())
@@ -48,10 +62,14 @@ def split_in(name: str) -> str | None:
 
 
 def by_folder(root: Path, files: Iterable[Path]) -> dict[str, list[Path]]:
-    """The files of each split, told by the folders that they lie in; without any: all in one."""
+    """The files of each split, told by the folders that they lie in; without any: all in one.
+
+    ``root``: of the data set; it may be a file itself.  Without files there are no splits.
+    """
+    base = _folder(root)
     found: dict[str, list[Path]] = defaultdict(list)
     for file in files:
-        parts = file.relative_to(root).parts[:-1]
+        parts = file.relative_to(base).parts[:-1]
         found[next((part for part in reversed(parts) if is_split(part)), REST)].append(file)
     if set(found) == {REST}:
         # The folder itself may be one of the splits of a larger data set.
@@ -60,11 +78,15 @@ def by_folder(root: Path, files: Iterable[Path]) -> dict[str, list[Path]]:
 
 
 def by_name(root: Path, files: Iterable[Path]) -> dict[str, list[Path]]:
-    """The files of each split, told by their own names as well; a single file has all."""
-    files = list(files)
-    if len(files) == 1 and split_of(files[0].relative_to(root)) is None:
+    """As :func:`by_folder`, told by their own names as well; a single file has all."""
+    base, files = _folder(root), list(files)
+    if len(files) == 1 and split_of(files[0].relative_to(base)) is None:
         return {ALL: files}
     found: dict[str, list[Path]] = defaultdict(list)
     for file in files:
-        found[split_of(file.relative_to(root)) or file.stem].append(file)
+        found[split_of(file.relative_to(base)) or file.stem].append(file)
     return dict(sorted(found.items()))
+
+
+def _folder(root: Path) -> Path:
+    return root if root.is_dir() else root.parent

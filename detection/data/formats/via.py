@@ -26,7 +26,7 @@ from detection.data.formats.pictures import (
     to_dataset,
 )
 from detection.data.formats.sniff import candidates, json_files
-from detection.data.formats.splits import by_name
+from detection.data.formats.splits import FilesOfSplits, by_name
 from detection.data.formats.text_file import read_json, read_text
 from detection.data.picture_files import find_pictures
 
@@ -35,23 +35,22 @@ CLASS_ATTRIBUTES = ("class", "label", "category", "object", "name", "type")
 Entry = dict[str, Any]
 
 
-class Via:
+class Via(FilesOfSplits):
     """See `detection.data.formats.format.Format`."""
 
     name = "VIA"
     expects = "a project or CSV of the VGG Image Annotator"
 
-    def splits(self, root: Path) -> list[str]:
-        return list(_parts(root))
-
-    def has_split(self, root: Path, split: str) -> bool:
-        return split in _parts(root)
+    def parts(self, root: Path) -> dict[str, list[Path]]:
+        files = json_files(root, "VIA")
+        return by_name(root, files or [file for file in candidates(root, ".csv") if _is_csv(file)])
 
     def read(
         self, *, root: Path, split: str, check_images: bool, invalid_boxes: InvalidBoxes
     ) -> DetectionDataset:
         findings = Findings()
-        files = _parts(root)[split]
+        parts = self.parts(root)
+        files = parts[split]
         entries = [
             (file, entry)
             for file in files
@@ -74,8 +73,7 @@ class Via:
         refuse_missing(
             missing, len(entries), files[0], names.nearest(missing[0]) if missing else ""
         )
-        whole = len(_parts(root)) == 1
-        there = find_pictures(base if whole else files[0].parent)
+        there = find_pictures(base if len(parts) == 1 else files[0].parent)
         say_unlabelled(there, [picture.path for picture in pictures], findings)
         return to_dataset(
             pictures,
@@ -86,12 +84,6 @@ class Via:
             check_images=check_images,
             has_sizes=False,
         )
-
-
-def _parts(root: Path) -> dict[str, list[Path]]:
-    files = json_files(root, "VIA")
-    files = files or [file for file in candidates(root, ".csv") if _is_csv(file)]
-    return by_name(root if root.is_dir() else root.parent, files) if files else {}
 
 
 def _is_csv(file: Path) -> bool:

@@ -21,7 +21,7 @@ from detection.data.formats.pictures import (
     to_dataset,
 )
 from detection.data.formats.sniff import candidates
-from detection.data.formats.splits import by_folder
+from detection.data.formats.splits import FilesOfSplits, by_folder
 from detection.data.formats.text_file import decode
 from detection.data.formats.voc import Voc
 from detection.data.formats.voc_xml import corners_of, read_annotation
@@ -31,23 +31,25 @@ from detection.data.picture_files import find_pictures
 _LOOKED_AT = 20
 
 
-class VocLoose:
+class VocLoose(FilesOfSplits):
     """See `detection.data.formats.format.Format`."""
 
     name = "VOC (XML files)"
     expects = "an XML file beside each picture"
 
-    def splits(self, root: Path) -> list[str]:
-        return list(_parts(root))
-
-    def has_split(self, root: Path, split: str) -> bool:
-        return split in _parts(root)
+    def parts(self, root: Path) -> dict[str, list[Path]]:
+        if not root.is_dir() or Voc().splits(root):
+            return {}
+        files = candidates(root, ".xml")
+        if not any(_is_voc(file) for file in files[:_LOOKED_AT]):
+            return {}
+        return by_folder(root, [file for file in files if _is_voc(file)])
 
     def read(
         self, *, root: Path, split: str, check_images: bool, invalid_boxes: InvalidBoxes
     ) -> DetectionDataset:
         findings = Findings()
-        files = _parts(root)[split]
+        files = self.parts(root)[split]
         names = FileNames(
             folders=[root / "JPEGImages", root / "images"], root=root, findings=findings
         )
@@ -77,15 +79,6 @@ class VocLoose:
             invalid_boxes=invalid_boxes,
             check_images=check_images,
         )
-
-
-def _parts(root: Path) -> dict[str, list[Path]]:
-    if not root.is_dir() or Voc().splits(root):
-        return {}
-    files = candidates(root, ".xml")
-    if not any(_is_voc(file) for file in files[:_LOOKED_AT]):
-        return {}
-    return by_folder(root, [file for file in files if _is_voc(file)])
 
 
 def _is_voc(file: Path) -> bool:
