@@ -46,7 +46,8 @@ detection weights > weights.txt
 grep -q coco_r101_c4 weights.txt
 detection env > env.txt
 detection check data
-detection import resnet18.pth resnet18.pt
+# Its BN was never trained, so the file does not show its pixels.
+detection import resnet18.pth resnet18.pt pixels=torchvision stride_in_1x1=false
 detection train data experiment=demo_from_random schedule.rules.iterations=2 -o trained
 detection test trained/best.pt data -o tested
 detection detect trained/best.pt data/val -o "found (1)"

@@ -20,7 +20,7 @@ from omegaconf import DictConfig, OmegaConf
 from detection.cli.choices import top_level_keys
 from detection.cli.commands import Command, Positional
 from detection.cli.config_folders import searched_first
-from detection.cli.explain import SHAPE
+from detection.cli.overrides import SHAPE
 
 log = logging.getLogger("configuration")
 

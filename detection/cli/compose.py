@@ -23,6 +23,7 @@ from detection.cli.choices import is_group
 from detection.cli.config_folders import CONFIGS
 from detection.cli.explain import check_choices, check_keys, explain
 from detection.cli.follow_weights import following_overrides
+from detection.cli.overrides import key_of
 
 log = logging.getLogger("configuration")
 
@@ -43,7 +44,7 @@ def compose_unchecked(config: str, overrides: list[str]) -> DictConfig:
     following = following_overrides(composed, overrides)
     if following:
         composed = _compose(config, [*overrides, *following])
-    leave_alone(composed, map(_key, [*overrides, *following]))
+    leave_alone(composed, map(key_of, [*overrides, *following]))
     return composed
 
 
@@ -90,7 +91,7 @@ def check_values(
     # pydantic takes a tenth of a second.
     from detection.cli.settings.check import check
 
-    check(config, composed, {_key(override) for override in overrides}, is_needed=is_needed)
+    check(config, composed, {key_of(override) for override in overrides}, is_needed=is_needed)
 
 
 def check_overrides(key: str, config: str, overrides: Sequence[str]) -> None:
@@ -106,10 +107,6 @@ def as_typed(config: str, overrides: list[str]) -> list[str]:
     from detection.cli.settings import texts
 
     return texts.as_typed(config, overrides)
-
-
-def _key(override: str) -> str:
-    return override.lstrip("+~").partition("=")[0]
 
 
 def _with_values(known: DictConfig, overrides: list[str]) -> DictConfig | None:

@@ -14,9 +14,7 @@ from omegaconf import DictConfig, OmegaConf
 from detection.cli.choices import groups_of, is_group
 from detection.cli.config_folders import find_file
 from detection.cli.other_names import OTHER_NAMES
-
-# key=value, +key=value, ++key=value, ~key or ~key=value
-SHAPE = re.compile(r"(\+{0,2}[\w.@/-]+=.*|~[\w.@/-]+(=.*)?)", re.DOTALL)
+from detection.cli.overrides import SHAPE, key_of
 
 
 def check_choices(config: str, overrides: list[str]) -> None:
@@ -72,7 +70,7 @@ def explain(error: Exception, config: str, overrides: list[str], known: DictConf
         if problem is not None:
             return f"{override}: {problem}"
     for override in overrides:
-        key = override.lstrip("+~").partition("=")[0]
+        key = key_of(override)
         if not is_group(key) and isinstance(_node(known, key), DictConfig) and "=" in override:
             return (
                 f"{override}: {key} has settings of its own; set those, as in {_first(known, key)}="

@@ -7,12 +7,13 @@ say it.  What is said on the command line stays; the check of the weights says t
 from __future__ import annotations
 
 import logging
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from omegaconf import DictConfig, OmegaConf
 
+from detection.cli.overrides import key_of
 from detection.weights.published import PUBLISHED, Published
 
 if TYPE_CHECKING:  # both import torch
@@ -33,18 +34,11 @@ def following_overrides(composed: DictConfig, overrides: Sequence[str]) -> list[
     row = _published(OmegaConf.select(composed, "weights", throw_on_missing=False))
     if row is None or OmegaConf.select(composed, "model.backbone._target_") != _RESNET:
         return []
-    given = {override.lstrip("+~").partition("=")[0] for override in overrides}
-    model, found = composed.model, list[str]()
-    if model.backbone.depth != row.depth and "model.backbone.depth" not in given:
-        found.append(f"model.backbone.depth={row.depth}")
-    pixels_given = any(key == "model/pixels" or key.startswith("model.pixels") for key in given)
-    if _pixels_differ(model.pixels, row) and not pixels_given:
+    given = {key_of(override) for override in overrides}
+    found = _words(_of_depth(composed.model, given, row.depth))
+    if _pixels_differ(composed.model.pixels, row) and not _says_pixels(given):
         found.append(f"model/pixels={row.pixels}")
-    stride_given = {"model.backbone.stride_in_1x1", "model.backbone.bin_step"} & given
-    if model.backbone.stride_in_1x1 != row.stride_in_1x1 and not stride_given:
-        step = 2 if row.stride_in_1x1 else 1
-        found.append(f"model.backbone.stride_in_1x1={str(row.stride_in_1x1).lower()}")
-        found.append(f"model.backbone.bin_step={step}")
+    found += _words(_of_stride(composed.model, given, row.stride_in_1x1))
     if found:
         log.info("weights=%s sets %s", row.name, " ".join(found))
     return found
@@ -76,25 +70,36 @@ def follow_file(composed: DictConfig, given: Collection[str]) -> None:
     for key, value in found.items():
         OmegaConf.update(composed, f"model.{key}", value, merge=False)
     if found:
-        said = " ".join(f"model.{key}={_shown(value)}" for key, value in found.items())
-        log.info("%s: sets %s", path, said)
+        log.info("%s: sets %s", path, " ".join(_words(found)))
 
 
 def _of_file(model: DictConfig, file: BackboneFile, given: Collection[str]) -> dict[str, Any]:
     """Key -> value of the model that the file needs, where it differs and is not given."""
-    found: dict[str, Any] = {}
-    if file.depth not in (None, model.backbone.depth) and "model.backbone.depth" not in given:
-        found["backbone.depth"] = file.depth
-    if file.input is None:
+    found = _of_depth(model, given, file.depth)
+    needed = file.input
+    if needed is None:
         return found
-    chosen = any(key == "model/pixels" or key.startswith("model.pixels") for key in given)
-    if not chosen and "std" in model.pixels and _other_input(model.pixels, file.input):
-        found |= {f"pixels.{name}": getattr(file.input, name) for name in ("order", "mean", "std")}
-    stride = file.input.stride_in_1x1
-    chosen = bool({"model.backbone.stride_in_1x1", "model.backbone.bin_step"} & {*given})
-    if stride not in (None, model.backbone.stride_in_1x1) and not chosen:
-        found |= {"backbone.stride_in_1x1": stride, "backbone.bin_step": 2 if stride else 1}
-    return found
+    if not _says_pixels(given) and "std" in model.pixels and _other_input(model.pixels, needed):
+        found |= {f"pixels.{name}": getattr(needed, name) for name in ("order", "mean", "std")}
+    return found | _of_stride(model, given, needed.stride_in_1x1)
+
+
+def _of_depth(model: DictConfig, given: Collection[str], depth: int | None) -> dict[str, Any]:
+    """What weights of this depth need of the model; None: it is not known."""
+    fits = depth in (None, model.backbone.depth) or "model.backbone.depth" in given
+    return {} if fits else {"backbone.depth": depth}
+
+
+def _of_stride(model: DictConfig, given: Collection[str], in_1x1: bool | None) -> dict[str, Any]:
+    """As :func:`_of_depth`, of stride_in_1x1."""
+    said = {"model.backbone.stride_in_1x1", "model.backbone.bin_step"} & {*given}
+    if said or in_1x1 in (None, model.backbone.stride_in_1x1):
+        return {}
+    return {"backbone.stride_in_1x1": in_1x1, "backbone.bin_step": 2 if in_1x1 else 1}
+
+
+def _says_pixels(given: Collection[str]) -> bool:
+    return any(key == "model/pixels" or key.startswith("model.pixels") for key in given)
 
 
 def _other_input(pixels: DictConfig, needed: InputFormat) -> bool:
@@ -102,6 +107,11 @@ def _other_input(pixels: DictConfig, needed: InputFormat) -> bool:
     shift = max(abs(a - b) for a, b in zip(pixels.mean, needed.mean, strict=True))
     scale = max(max(a / b, b / a) for a, b in zip(pixels.std, needed.std, strict=True))
     return bool(pixels.order != needed.order or shift > 10 or scale > 1.5)
+
+
+def _words(found: Mapping[str, Any]) -> list[str]:
+    """As on the command line."""
+    return [f"model.{key}={_shown(value)}" for key, value in found.items()]
 
 
 def _shown(value: Any) -> str:

@@ -30,6 +30,7 @@ from detection.cli.door import choose_threads
 from detection.cli.follow_weights import follow_file
 from detection.cli.help import help_text
 from detection.cli.missing import remedy_for
+from detection.cli.overrides import key_of
 from detection.cli.run_config import as_default
 
 
@@ -62,7 +63,7 @@ def launch(command: Command, argv: list[str]) -> None:
             if command.computes:
                 choose_threads()
             module = importlib.import_module(command.module)
-            follow_file(composed, [o.lstrip("+").partition("=")[0] for o in arguments.overrides])
+            follow_file(composed, {key_of(override) for override in arguments.overrides})
             module.main(composed)
     except ImportError as error:
         if os.environ.get("DETECTION_TRACEBACK") or (remedy := remedy_for(error)) is None:

@@ -1,6 +1,6 @@
 """Trains a detector: python tools/train_net.py data.root=/path/to/data
 
-What is not said is fitted to the pictures and to the machine (schedule=auto), and told with its
+With schedule=auto what is not said is fitted to the pictures and to the machine, and told with its
 reasons; --dry-run tells it and trains nothing.
 
 One of its two networks alone (the four steps of alternating training: tools/train_alternating.py):

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import functools
+import hashlib
 import logging
+import os
 import re
 from dataclasses import dataclass
 from pathlib import Path
@@ -118,11 +121,13 @@ def warn_of_overlap(train_set: DetectionDataset, val_set: DetectionDataset) -> N
     by_size: dict[int, list[Path]] = {}
     for path in learnt:
         by_size.setdefault(_size(path), []).append(path)
+    # Of pictures without compression all may be of one size: each file is read once.
+    digest = functools.cache(_digest)
     both = [
         example.path
         for example in val_set.examples
         if example.path.resolve() in learnt
-        or any(_equal(example.path, path) for path in by_size.get(_size(example.path), []))
+        or digest(example.path) in map(digest, by_size.get(_size(example.path), []))
     ]
     if len(both) == len(val_set):
         log.warning(
@@ -144,5 +149,9 @@ def _size(path: Path) -> int:
     return path.stat().st_size if path.is_file() else -1
 
 
-def _equal(first: Path, second: Path) -> bool:
-    return first.is_file() and second.is_file() and first.read_bytes() == second.read_bytes()
+def _digest(path: Path) -> bytes:
+    """Of the file's bytes; a file that is not there equals none but itself."""
+    if not path.is_file():
+        return os.fsencode(path)
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").digest()
