@@ -25,6 +25,7 @@ from detection.precision import Precision
 
 AnyPath = str | PathLike[str]
 # The keys that ``epochs`` stands for, where they are not given.
+_EPOCHS = "schedule.recipe.epochs"
 _ITERATIONS, _EVALUATE, _CHECKPOINT, _WARMUP, _MILESTONES = (
     "schedule.rules.iterations",
     "schedule.rules.evaluate_every",
@@ -83,12 +84,14 @@ def train(
 ) -> TrainedRun:
     """Trains a detector on a data set's folder, as ``detection train`` does, to the end.
 
-    ``weights``: of the backbone; without them all layers must learn, see docs/weights.md.
+    ``weights``: of the backbone, see docs/weights.md.
     ``output_dir``: by default outputs/train.
-    ``epochs``: times over the training set, in place of ``schedule.rules.iterations``.  Where they
-    are not given, it validates and saves after each epoch (unless the configuration validates at
-    the end alone), lowers the rate at the same parts of the training, and warms up for a tenth of
-    it at most.
+    ``weights`` and ``init`` (``overrides``): without both, and with the default ``schedule="auto"``,
+    a COCO detector or ImageNet weights are looked for.
+    ``epochs``: times over the training set; by default as ``schedule="auto"`` fits them to the
+    pictures and the time.  With other schedules it validates and saves after each epoch where
+    these are not given (unless the configuration validates at the end alone), lowers the rate at
+    the same parts of the training, and warms up for a tenth of it at most.
     ``overrides``: any other key of docs/configuration.md; with dots as
     ``**{"schedule.batch_size": 4}``.
 
@@ -129,6 +132,8 @@ def _in_epochs(config: Any, epochs: float, given: dict[str, Any]) -> dict[str, A
         raise ValueError(f"epochs must be a number above 0, got {epochs!r}")
     if _ITERATIONS in given:
         raise ValueError(f"epochs and {_ITERATIONS} are the same: leave one of them out")
+    if config.schedule.recipe is not None:
+        return {_EPOCHS: float(epochs), **given}
     images = open_split(config.data, config.data.train_split, check_images=False)
     if not config.data.train_on_empty:
         images = images.without_empty()

@@ -76,9 +76,14 @@ def test_a_measurement_at_the_end_alone_stays_at_the_end(example_files: Path) ->
 
 def test_parts_of_a_few_iterations_may_be_none(config: Any) -> None:
     # 240,000 of 320,000 are 1.5 of 2: the rate would fall when all is over.
-    found = _in_epochs(config, 1, {})
+    found = _in_epochs(config, 1, {"schedule": "paper2015"})
     assert found["schedule.learning_rate.milestones"] == []
     assert configuration("train", found, paths={"data.root": "data"}).schedule.rules.iterations == 2
+
+
+def test_the_recipe_takes_epochs_as_they_are(example_files: Path) -> None:
+    config = configuration("train", {}, paths={"data.root": example_files / "data"})
+    assert _in_epochs(config, 2, {"seed": 1}) == {"seed": 1, "schedule.recipe.epochs": 2.0}
 
 
 def test_numbers_of_numpy_are_numbers() -> None:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Mapping
+from math import inf
 from pathlib import Path
 from typing import Any
 
@@ -63,7 +64,7 @@ def fit_recipe(
         log.info("  time: the training says it after %d steps", STEPS)
     if config.dry_run or steps_are_given or not (switches.length and switches.validation):
         return
-    _fit_time(config, pictures, runtime, processes, given, facts)
+    _fit_time(config, pictures, runtime, processes, given, facts, switches.epochs)
 
 
 def _fit_time(
@@ -73,14 +74,20 @@ def _fit_time(
     processes: Processes,
     given: _Given,
     facts: DataFacts,
+    epochs: float | None,
 ) -> None:
-    """The steps that the time has room for, by the time of the first twenty."""
-    measured = measure_steps(detector_run(config, runtime, processes, pictures))
+    """The steps that the time has room for, by the time of the first twenty.
+
+    ``epochs``: as the user has said; they take the time that they take.
+    """
+    run = detector_run(config, runtime, processes, pictures)
+    run.check_folder()
+    measured = measure_steps(run)
     values, reason = timed(
         processes.from_first(measured),
         steps=config.schedule.rules.iterations,
         validated=facts.validated,
-        minutes=config.minutes or longest_minutes(facts.pictures),
+        minutes=config.minutes or (inf if epochs else longest_minutes(facts.pictures)),
         fill=config.minutes is not None,
     )
     _write(config, {key: value for key, value in values.items() if not given(key)})

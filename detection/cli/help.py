@@ -51,6 +51,8 @@ def help_text(
         ),
     }
     lines = [f"usage: {program} {command.usage}", "", purpose]
+    if note := _header(command, "note"):
+        lines += ["", *note]
     for title, body in parts.items():
         if body:
             lines += ["", f"{title}:", *body]

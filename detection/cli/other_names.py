@@ -25,7 +25,7 @@ _RATE = OtherName(
 OTHER_NAMES = {
     "lr": _RATE,
     "epochs": OtherName(
-        ("schedule.rules.iterations", "pretraining.epochs"),
+        ("schedule.recipe.epochs", "schedule.rules.iterations", "pretraining.epochs"),
         "an iteration is schedule.batch_size images, an epoch all images of the training set",
     ),
     "batch": _BATCH,

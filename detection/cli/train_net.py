@@ -1,8 +1,5 @@
 """Trains a detector: python tools/train_net.py data.root=/path/to/data
 
-With schedule=auto what is not said is fitted to the pictures and to the machine, and told with its
-reasons; --dry-run tells it and trains nothing.
-
 One of its two networks alone (the four steps of alternating training: tools/train_alternating.py):
 train_only=rpn, or train_only=fast_rcnn proposals=train.safetensors val_proposals=val.safetensors
 

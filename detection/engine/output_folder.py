@@ -87,10 +87,10 @@ class OutputFolder:
         if resume and overwrite:
             raise ValueError("resume=true goes on with a run, overwrite=true replaces it: give one")
         if not (self.path / MARKER).is_file():  # else it may be in use, which is to be said first
-            self._check(resume=resume, overwrite=overwrite)
+            self.check(resume=resume, overwrite=overwrite)
         with removed_if_nothing_is_written(self.path), locked(self.path):
             before = read_marker(self.path)
-            self._check(resume=resume, overwrite=overwrite)
+            self.check(resume=resume, overwrite=overwrite)
             if overwrite:
                 self._remove_earlier_runs()
             for folder in (self.path, *(self.path / name for name in self.runs)):
@@ -115,7 +115,7 @@ class OutputFolder:
                 raise
             _write_marker(self.path, marker | {"state": "finished"})
 
-    def _check(self, *, resume: bool, overwrite: bool) -> None:
+    def check(self, *, resume: bool, overwrite: bool) -> None:
         """Raises ValueError if the run may not have the folder; changes nothing."""
         if not self.path.exists():
             return

@@ -30,7 +30,7 @@ from detection.engine.checkpoints import (
 from detection.engine.distributed import Processes
 from detection.engine.log import TrainingLog
 from detection.engine.metrics_file import write_metrics
-from detection.engine.output_folder import training_folder
+from detection.engine.output_folder import OutputFolder, training_folder
 from detection.engine.runtime import Runtime
 from detection.engine.schedules import Schedule
 from detection.engine.stop import Stopped, StopRequest
@@ -101,8 +101,7 @@ class TrainingRun:
         FileNotFoundError for a folder that cannot be taken, FloatingPointError when training
         diverges, and :class:`detection.engine.stop.Stopped` when a signal has ended it.
         """
-        folder = training_folder(self.folder, command=self.command, reads=self.reads)
-        with folder.taken(
+        with self._output().taken(
             resume=self.resume, overwrite=self.overwrite, processes=self.processes
         ) as begun:
             resume = self.resume
@@ -119,6 +118,13 @@ class TrainingRun:
                             self.folder / LAST,
                         )
                     raise
+
+    def check_folder(self) -> None:
+        """Raises ValueError, before long work, for a folder that :meth:`run` could not take."""
+        self._output().check(resume=self.resume, overwrite=self.overwrite)
+
+    def _output(self) -> OutputFolder:
+        return training_folder(self.folder, command=self.command, reads=self.reads)
 
     def _run(self, stop: StopRequest, *, resume: bool) -> Metrics | None:
         began = time.perf_counter()

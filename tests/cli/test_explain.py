@@ -16,11 +16,11 @@ def said(config: str, *overrides: str) -> str:
 @pytest.mark.parametrize(
     ("config", "override", "key", "value"),
     [
-        ("train", "lr=0.1", "schedule.learning_rate.reference", "0.001"),
-        ("train", "epochs=12", "schedule.rules.iterations", "320000"),
+        ("train", "lr=0.1", "schedule.learning_rate.reference", "0.0001"),
+        ("train", "epochs=12", "schedule.recipe.epochs", "null"),
         ("demo", "epochs=12", "pretraining.epochs", "4"),
-        ("train", "batch=16", "schedule.batch_size", "8"),
-        ("train", "batch_size=16", "schedule.batch_size", "8"),
+        ("train", "batch=16", "schedule.batch_size", "2"),
+        ("train", "batch_size=16", "schedule.batch_size", "2"),
         ("detect", "batch=16", "batch_size", "4"),
         ("train", "imgsz=640", "data.shorter_sides", "[600]"),
         ("detect", "imgsz=640", "shorter_side", "null"),

@@ -45,6 +45,34 @@ def test_values_are_written_where_nothing_is_said(
     assert "schedule.batch_size=" not in caplog.text.replace("(key=value", "")
 
 
+def test_epochs_are_taken_as_they_are(example_files: Path, tmp_path: Path) -> None:
+    words = ["weights=r50.pt", "schedule.recipe.epochs=9", "dry_run=true"]
+    config = fitted(example_files / "data", tmp_path / "out", *words)
+    assert config.schedule.rules.iterations == 18  # 4 pictures, two at a time
+
+
+def test_a_taken_folder_is_refused_before_steps_are_timed(
+    example_files: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("detection.cli.fit_recipe.measure_steps", lambda _: pytest.fail("timed"))
+    (tmp_path / "best.pt").write_bytes(b"of an earlier run")
+    with pytest.raises(ValueError, match=r"holds the results of a run \(best\.pt\)"):
+        fitted(example_files / "data", tmp_path, "weights=random")
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ("minutes=3", "schedule.rules.iterations=9"),
+        ("minutes=3", "schedule.recipe.epochs=9"),
+        ("schedule.recipe.epochs=9", "schedule.rules.iterations=9"),
+    ],
+)
+def test_the_length_is_said_once(words: tuple[str, str]) -> None:
+    with pytest.raises(ValueError, match="say the same: give one"):
+        compose_config("train", ["data.root=x", *words])
+
+
 def test_a_model_that_is_chosen_is_left_alone(example_files: Path, tmp_path: Path) -> None:
     words = ["weights=r50.pt", "model=modern_c4", "dry_run=true"]
     config = fitted(example_files / "data", tmp_path / "out", *words)

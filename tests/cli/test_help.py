@@ -42,7 +42,7 @@ def test_it_shows_arguments_examples_and_keys_with_their_comments(
         in text
     )
     assert "  detection train photos/ resume=true -o outputs/mine\n" in text
-    assert "  schedule.batch_size=8   images per iteration, over all processes\n" in text
+    assert "  schedule.batch_size=2   images per iteration, over all processes\n" in text
     assert "  model.backbone.depth=101\n                          50, 101 or 152\n" in text
     assert "weight_decay" not in text
     # What stands on the command line is what is shown.

@@ -435,7 +435,7 @@ def check(found: Values, expected: Values) -> None:
 
 
 def test_paper2015() -> None:
-    check(values("train"), PAPER2015)
+    check(values("train", "schedule=paper2015"), PAPER2015)
 
 
 @pytest.mark.parametrize("name", DETECTORS)
@@ -470,12 +470,12 @@ def test_the_networks_of_classifiers(name: str) -> None:
 
 @pytest.mark.parametrize("name", STEPS)
 def test_the_steps_of_inference(name: str) -> None:
-    check(values("train", f"inference={name}"), PAPER2015 | STEPS[name])
+    check(values("train", "schedule=paper2015", f"inference={name}"), PAPER2015 | STEPS[name])
 
 
 def test_torchvisions_vgg16_has_its_own_pixels() -> None:
     pixels = {key: value for key, value in MOCO_VOC.items() if key.startswith("model.pixels.")}
-    found = values("train", "model=vgg16", "model/pixels=torchvision")
+    found = values("train", "schedule=paper2015", "model=vgg16", "model/pixels=torchvision")
     check(found, PAPER2015 | WITH_VGG16 | pixels)
 
 

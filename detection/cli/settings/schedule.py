@@ -130,6 +130,7 @@ class Switches(Built):
 
     target: ClassVar = "detection.engine.recipe.recipe.Switches"
     given: Overrides
+    epochs: Positive | None
     initial_weights: bool
     network: bool
     picture_size: bool

@@ -50,8 +50,12 @@ class TrainNet(Train):
 
     def broken(self, given: Set[str]) -> Iterator[Rule]:
         yield from super().broken(given)
-        if self.minutes is not None and self.schedule.recipe is None:
+        recipe = self.schedule.recipe
+        if self.minutes is not None and recipe is None:
             yield Rule("minutes", "is for schedule=auto; others have schedule.rules.iterations")
+        lengths = {"minutes", "schedule.recipe.epochs", "schedule.rules.iterations"} & given
+        if recipe is not None and len(lengths) > 1:
+            yield Rule(min(lengths), f"{' and '.join(sorted(lengths))} say the same: give one")
         if self.train_only != "fast_rcnn":
             for key in ("proposals", "val_proposals"):
                 if getattr(self, key):

@@ -22,10 +22,12 @@ class Choice:
 class Switches:
     """Which rules apply: one for each of `rules.RULES`.
 
-    ``given``: keys that are left alone.  ``initial_weights``: whether some are looked for.
+    ``given``: keys that are left alone.  ``epochs``: times over the training pictures; None: from
+    their number.  ``initial_weights``: whether some are looked for.
     """
 
     given: Sequence[str]
+    epochs: float | None
     initial_weights: bool
     network: bool
     picture_size: bool

@@ -159,16 +159,19 @@ def rate(recipe: Recipe) -> Found:
 def length(recipe: Recipe) -> Found:
     """How many steps, if time allows: each picture thirty times, few ones more often."""
     pictures = recipe.data.pictures
+    asked = recipe.current("schedule.recipe.epochs")
     # 12 epochs are enough of COCO's 118,000, 30 of some hundreds.
     epochs = float(np.clip(30 * (1000 / max(pictures, 1)) ** 0.25, 12, 30))
-    seen = max(epochs * pictures, 1500.0)
+    seen = asked * pictures if asked else max(epochs * pictures, 1500.0)
     steps = max(1, round(seen / recipe.value("schedule.batch_size")))
     values = {
         "schedule.rules.iterations": steps,
         "schedule.learning_rate.warmup_iterations": min(100, steps // 10),
     }
     times = seen / max(pictures, 1)
-    return values, f"each of {pictures} pictures {times:.0f} times, if time allows"
+    return values, f"each of {pictures} pictures {times:.3g} times" + (
+        ", as epochs= says" if asked else ", if time allows"
+    )
 
 
 def testing(recipe: Recipe) -> Found:

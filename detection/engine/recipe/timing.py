@@ -85,7 +85,8 @@ def timed(
 ) -> tuple[Mapping[str, Any], str]:
     """The steps that fit into ``minutes``, with validations and checkpoints between them.
 
-    ``steps``: as many at most, unless the time is to be filled (``fill``).
+    ``steps``: as many at most, unless the time is to be filled (``fill``).  Where ``minutes`` that
+    are to be filled have room for too few to learn anything, the reason warns of it.
     """
     budget = 60 * minutes
     once = max(time_of.picture * validated, 1e-3)
@@ -106,6 +107,8 @@ def timed(
     }
     whole = (wanted * time_of.step + validations * once + time_of.measuring) / 60
     limit = "" if wanted == steps else f", which is what {minutes:g} minutes have room for"
+    if fill and wanted < _FEWEST:
+        limit += f" (WARNING: fewer than {_FEWEST} steps teach a detector little)"
     return values, (
         f"a step takes {time_of.step:.2f} s and a validation {once:.0f} s here: {wanted} steps and "
         f"{validations} validations are {whole:.0f} minutes{limit}; saved about every two minutes"
