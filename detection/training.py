@@ -84,10 +84,9 @@ def train(
 ) -> TrainedRun:
     """Trains a detector on a data set's folder, as ``detection train`` does, to the end.
 
-    ``weights``: of the backbone, see docs/weights.md.
+    ``weights``: of the backbone, see docs/weights.md.  Without them and without ``init`` the
+    default ``schedule="auto"`` looks for a COCO detector, or else ImageNet weights.
     ``output_dir``: by default outputs/train.
-    ``weights`` and ``init`` (``overrides``): without both, and with the default ``schedule="auto"``,
-    a COCO detector or ImageNet weights are looked for.
     ``epochs``: times over the training set; by default as ``schedule="auto"`` fits them to the
     pictures and the time.  With other schedules it validates and saves after each epoch where
     these are not given (unless the configuration validates at the end alone), lowers the rate at

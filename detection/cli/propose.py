@@ -15,6 +15,7 @@ from omegaconf import DictConfig
 
 from detection.cli.objects import open_split
 from detection.data.proposals_file import ProposalsFile
+from detection.data.report import report
 from detection.engine.distributed import Processes
 from detection.engine.propose import measure_file, write_proposals
 from detection.engine.runtime import set_up_runtime
@@ -30,7 +31,7 @@ def main(config: DictConfig) -> None:
         raise ValueError(f"{path} exists: replace it with overwrite=true, or choose another output")
     runtime = set_up_runtime(**config.runtime)
     dataset = open_split(config.data, config.split)
-    log.info("%s", dataset.report())
+    log.info("%s", report(dataset))
     detector = Detector.load(
         Path(config.checkpoint),
         device=runtime.device,

@@ -26,6 +26,7 @@ from detection.cli.objects import open_split
 from detection.cli.training_data import to_divide
 from detection.data.dataset import DetectionDataset
 from detection.data.proposals_file import ProposalsFile
+from detection.data.report import report
 from detection.data.split_file import SPLIT_FILE
 from detection.engine.evaluate import detect_dataset, measure
 from detection.engine.metrics_file import write_metrics
@@ -95,7 +96,7 @@ def _run(
     """Detects, unless the detections are there, and measures."""
     timing: dict[str, Any] = {}
     entries: dict[str, Any] = {}
-    log.info("%s", dataset.report())
+    log.info("%s", report(dataset))
     if detector is None or runtime is None:
         detections = read_detections(Path(config.detections), dataset.to_coco())
     else:

@@ -17,6 +17,7 @@ from detection.cli.objects import formats, open_split
 from detection.data.dataset import DetectionDataset
 from detection.data.formats.open import available_splits
 from detection.data.formats.splits import aliases
+from detection.data.report import splits_report
 from detection.data.split_file import SPLIT_FILE, PictureSplit, make_split
 
 log = logging.getLogger("train")
@@ -58,8 +59,7 @@ def open_training_data(config: DictConfig) -> TrainingData:
     val_set = val_set.with_class_names(train_set.class_names)
     if not data.train_on_empty:
         train_set = train_set.without_empty()
-    for dataset in (train_set, val_set):
-        log.info("%s", dataset.report())
+    log.info("%s", splits_report({"train": train_set, "val": val_set}))
     warn_of_overlap(train_set, val_set)
     return TrainingData(train_set, val_set, {SPLIT_FILE: split.to_json()} if split else {})
 

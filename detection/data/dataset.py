@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -12,7 +11,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from detection.data.findings import Oddity, table
+from detection.data.findings import Oddity
 
 log = logging.getLogger(__name__)
 
@@ -216,24 +215,3 @@ class DetectionDataset:
             for category_id, name in zip(self.category_ids, self.class_names, strict=True)
         ]
         return {"images": images, "annotations": annotations, "categories": categories}
-
-    def report(self) -> str:
-        """The counts in a line, a table of the classes, and what was odd."""
-        counts = Counter(int(label) for e in self.examples for label in e.labels)
-        pictures = Counter(int(label) for e in self.examples for label in set(e.labels.tolist()))
-        empty = sum(len(e.labels) == 0 for e in self.examples)
-        crowd = sum(int(e.crowd.sum()) for e in self.examples)
-        difficult = sum(int(e.difficult.sum()) for e in self.examples)
-        first = (
-            f"{self.source}: {self.format}{', ' if self.format else ''}{len(self.examples)} images "
-            + (f"({empty} without objects), " if self.annotated else "(not annotated), ")
-            + f"{sum(counts.values())} objects ({crowd} crowd, {difficult} difficult), "
-            f"{len(self.class_names)} classes"
-        )
-        rows: list[tuple[object, ...]] = [("label", "id", "class", "objects", "images")]
-        for label, (name, category_id) in enumerate(
-            zip(self.class_names, self.category_ids, strict=True), start=1
-        ):
-            rows.append((label, category_id, name, counts[label], pictures[label]))
-        odd = [f"  {oddity}" for oddity in self.oddities]
-        return "\n".join([first, *table(rows), *odd])

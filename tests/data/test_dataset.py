@@ -10,7 +10,9 @@ import numpy as np
 import pytest
 
 from detection.data.dataset import DetectionDataset, Example
+from detection.data.findings import Oddity
 from detection.data.formats.coco import read_coco
+from detection.data.report import report, splits_report
 
 
 def example(image_id: int, labels: list[int]) -> Example:
@@ -146,15 +148,43 @@ def test_cocos_format_by_hand(dataset: DetectionDataset) -> None:
 
 
 def test_the_report_counts_and_shows_the_mapping(dataset: DetectionDataset) -> None:
-    report = dataset.report()
-    assert "3 images (1 without objects), 5 objects (1 crowd, 1 difficult), 3 classes" in report
-    rows = [line.split() for line in report.splitlines()[1:]]
+    text = report(dataset)
+    assert "3 images (1 without objects), 5 objects (1 crowd, 1 difficult), 3 classes" in text
+    rows = [line.split() for line in text.splitlines()[1:]]
     assert rows == [
         ["label", "id", "class", "objects", "images"],
         ["1", "3", "ant", "1", "1"],
         ["2", "5", "bee", "2", "1"],
         ["3", "8", "cat", "2", "2"],
     ]
+
+
+def test_two_splits_have_one_table_and_what_is_odd_in_both_is_said_once(
+    dataset: DetectionDataset,
+) -> None:
+    odd = replace(dataset, oddities=(Oddity("strange thing", 2, "here"),))
+    val = replace(odd, examples=dataset.examples[:1], source=Path("val.json"))
+    lines = splits_report({"train": odd, "val": val}).splitlines()
+    assert [line.partition(":")[0] for line in lines[:2]] == ["set.json", "val.json"]
+    assert lines[2].split() == [
+        "label",
+        "id",
+        "class",
+        "train",
+        "objects",
+        "train",
+        "images",
+        "val",
+        "objects",
+        "val",
+        "images",
+    ]
+    assert [line.split() for line in lines[3:6]] == [
+        ["1", "3", "ant", "1", "1", "1", "1"],
+        ["2", "5", "bee", "2", "1", "2", "1"],
+        ["3", "8", "cat", "2", "2", "1", "1"],
+    ]
+    assert lines[6:] == ["  2 x strange thing: here"]
 
 
 def test_images_without_objects_or_with_crowds_alone_can_be_left_out() -> None:

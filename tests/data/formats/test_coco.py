@@ -13,6 +13,7 @@ import pytest
 
 from detection.data.dataset import DetectionDataset
 from detection.data.formats.coco import read_coco
+from detection.data.report import report
 from detection.evaluation.coco_ap import evaluate_coco
 
 Write = Callable[..., Path]
@@ -58,7 +59,7 @@ def test_images_without_objects_stay(tmp_path: Path, coco: Content, write_coco: 
     assert dataset.examples[2].boxes.shape == (0, 4)
     assert dataset.examples[2].labels.shape == (0,)
     assert "3 images (1 without objects), 4 objects (1 crowd, 1 difficult), 3 classes" in (
-        dataset.report()
+        report(dataset)
     )
 
 

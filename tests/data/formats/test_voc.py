@@ -11,6 +11,7 @@ import pytest
 
 from detection.data.dataset import DetectionDataset
 from detection.data.formats.voc import VOC_CLASSES, read_voc
+from detection.data.report import report
 
 Write = Callable[..., Path]
 VocObject = Callable[..., str]
@@ -262,7 +263,7 @@ def test_a_test_set_without_annotations_takes_its_sizes_from_the_pictures(
     dataset = read_voc(root=root, split="test", check_images=True, invalid_boxes="error")
     assert not dataset.annotated
     assert [example.size for example in dataset.examples] == [(60, 80)] * 2
-    assert "2 images (not annotated)" in dataset.report()
+    assert "2 images (not annotated)" in report(dataset)
 
 
 def test_a_test_set_with_annotations_must_have_them_all(tmp_path: Path, write_voc: Write) -> None:
