@@ -96,10 +96,14 @@ def _fit_time(
 
 
 class _Given:
-    """Whether a key is the user's: it, a part of it, or the file that it is in was named."""
+    """Whether a key is the user's: it, a part of it, or the file that it is in was named.
+
+    A class of one's own (``model.backbone._target_``) has settings that no rule knows.
+    """
 
     def __init__(self, config: DictConfig) -> None:
-        self.keys = [key.replace("/", ".") for key in config.schedule.recipe.given]
+        self.named = [key.replace("/", ".") for key in config.schedule.recipe.given]
+        self.keys = [key.removesuffix("._target_") for key in self.named]
 
     def __call__(self, key: str) -> bool:
         return any(
@@ -136,7 +140,7 @@ def _as_before(config: DictConfig, given: _Given) -> bool:
         return False
     before = OmegaConf.load(file)
     assert isinstance(before, DictConfig)
-    now = {key: OmegaConf.select(config, key) for key in given.keys}
+    now = {key: OmegaConf.select(config, key) for key in given.named}
     for key in _KEPT:
         if key in before:
             config[key] = before[key]

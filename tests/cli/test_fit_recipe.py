@@ -45,6 +45,17 @@ def test_values_are_written_where_nothing_is_said(
     assert "schedule.batch_size=" not in caplog.text.replace("(key=value", "")
 
 
+def test_a_class_of_ones_own_is_left_alone(example_files: Path, tmp_path: Path) -> None:
+    own = [
+        "model.backbone._target_=detection.model.vgg.VGG16",
+        "model.backbone.dropout=0.5",
+        "model.backbone.pooled_size=7",
+    ]
+    config = fitted(example_files / "data", tmp_path / "out", "weights=x.pt", "dry_run=true", *own)
+    assert config.model.backbone == compose_config("train", ["data.root=x", *own]).model.backbone
+    assert config.model.roi_head.sampling.per_image == 32
+
+
 def test_epochs_are_taken_as_they_are(example_files: Path, tmp_path: Path) -> None:
     words = ["weights=r50.pt", "schedule.recipe.epochs=9", "dry_run=true"]
     config = fitted(example_files / "data", tmp_path / "out", *words)
