@@ -50,6 +50,7 @@ def test_a_class_of_ones_own_is_left_alone(example_files: Path, tmp_path: Path) 
         "model.backbone._target_=detection.model.vgg.VGG16",
         "model.backbone.dropout=0.5",
         "model.backbone.pooled_size=7",
+        "model.roi_head.pooled_size=7",
     ]
     config = fitted(example_files / "data", tmp_path / "out", "weights=x.pt", "dry_run=true", *own)
     assert config.model.backbone == compose_config("train", ["data.root=x", *own]).model.backbone
