@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Sequence
 
 import torch
 from tqdm import tqdm
@@ -17,7 +18,7 @@ from detection.structures import Metrics
 
 @torch.inference_mode()
 def measure_error(
-    classifier: Classifier,
+    classifiers: Sequence[Classifier],
     dataset: LabelledImages,
     views: Views,
     *,
@@ -26,25 +27,29 @@ def measure_error(
     device: torch.device,
     precision: Precision,
 ) -> Metrics:
-    """The top-1 and top-5 error and the time per image.
+    """The top-1 and top-5 error and the time per image, of one classifier or of an ensemble.
 
     ``error``, ``error_top5``: the fraction of images whose class does not have the best score, or
     is not among the five best; the latter only if there are more than five classes.
-    The softmax scores of all views of an image are averaged.
-    Puts ``classifier`` into evaluation mode.
+    The softmax scores of all views of an image, by all classifiers, are averaged (He et al. 2015,
+    section 4.1: an ensemble of six has 3.57 % top-5 error).  All have the same classes in the same
+    order.  Puts them into evaluation mode.
     """
     began = time.perf_counter()
-    classifier.eval()
-    top = min(5, classifier.num_classes)
+    for classifier in classifiers:
+        classifier.eval()
+    num_classes = classifiers[0].num_classes
+    top = min(5, num_classes)
     first = within = done = 0
     loader = view_loader(dataset, views, batch_size=batch_size, workers=workers)
     with tqdm(total=len(dataset), unit="img", desc="testing", leave=False) as bar:
         for images in loader:
-            scores = torch.zeros(len(images), classifier.num_classes, device=device)
+            scores = torch.zeros(len(images), num_classes, device=device)
             for batch, numbers in by_shape(images):
+                pixels = batch.to(device)
                 with autocast(device, precision):
-                    logits = classifier.logits(batch.to(device))
-                probabilities = logits.float().softmax(dim=1)
+                    logits = [classifier.logits(pixels) for classifier in classifiers]
+                probabilities = torch.stack(logits).float().softmax(dim=2).mean(dim=0)
                 weight = torch.tensor([1 / _count_views(images[n]) for n in numbers], device=device)
                 index = torch.tensor(numbers, device=device)
                 scores.index_add_(0, index, probabilities * weight[:, None])
@@ -55,7 +60,7 @@ def measure_error(
             done += len(images)
             bar.update(len(images))
     metrics: Metrics = {"error": 1 - first / done}
-    if classifier.num_classes > 5:
+    if num_classes > 5:
         metrics["error_top5"] = 1 - within / done
     metrics["seconds_per_image"] = round((time.perf_counter() - began) / done, 5)
     return metrics

@@ -30,7 +30,7 @@ class ErrorValidation:
 
     def __call__(self) -> Metrics:
         self._last = measure_error(
-            self.classifier,
+            [self.classifier],
             self.dataset,
             self.views,
             batch_size=self.batch_size,

@@ -115,7 +115,7 @@ def _error(
     runtime: Runtime,
 ) -> float | None:
     return measure_error(
-        classifier,
+        [classifier],
         dataset,
         build(checkpoint.views, trust=list(config.trust)),
         batch_size=config.batch_size,

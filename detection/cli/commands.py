@@ -35,6 +35,8 @@ class Command:
 
     ``config``: the file of configs/.  ``output``: the key that ``-o`` sets, if there is one.
     ``computes``: whether it runs a network, whose threads are chosen before torch is imported.
+    ``without``: keys of ``config`` that this command does not look at, which need no value here.
+    ``examples``: of a command that shares ``config`` with another one, whose examples stand there.
     """
 
     name: str
@@ -44,6 +46,8 @@ class Command:
     positionals: tuple[Positional, ...] = ()
     output: str | None = "output_dir"
     computes: bool = True
+    without: tuple[str, ...] = ()
+    examples: tuple[str, ...] = ()
 
     @property
     def usage(self) -> str:
@@ -179,6 +183,29 @@ COMMANDS = {
             "degradation",
             "plain and residual networks of two depths: the degradation problem",
             (DATA,),
+        ),
+        Command(
+            "describe",
+            "detection.cli.describe",
+            "train",
+            "counts a detector's parameters and multiply-adds",
+            output=None,
+            computes=False,
+            without=("data.root",),
+            examples=(
+                "experiment=table9_refine",
+                "model=vgg16",
+            ),
+        ),
+        Command(
+            "describe-classifier",
+            "detection.cli.describe_classifier",
+            "classifier",
+            "counts a classifier's parameters and multiply-adds",
+            output=None,
+            computes=False,
+            without=("data.root",),
+            examples=("model.backbone.depth=34", "experiment=classification/cifar"),
         ),
         Command(
             "env",

@@ -44,14 +44,16 @@ def help_text(
     title = "Keys" if everything or not left else f"Keys; --help all lists {left} more"
     parts = {
         "Arguments": _columns(_arguments(command, said)),
-        "Examples": [f"  {program} {example}" for example in _header(command, "example")],
+        "Examples": [
+            f"  {program} {example}" for example in command.examples or _header(command, "example")
+        ],
         f"{title}, as in {shown[0].split('=')[0]}=VALUE" if shown else "": _columns(rows),
         "Choices of files, as in GROUP=FILE": _columns(
             [(f"{group}=", " | ".join(files)) for group, files in groups.items()]
         ),
     }
     lines = [f"usage: {program} {command.usage}", "", purpose]
-    if note := _header(command, "note"):
+    if not command.examples and (note := _header(command, "note")):
         lines += ["", *note]
     for title, body in parts.items():
         if body:

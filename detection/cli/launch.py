@@ -55,6 +55,8 @@ def launch(command: Command, argv: list[str]) -> None:
             if arguments.wants_help:
                 print(_help(command, program, arguments, composed), flush=True)
                 return
+            for key in OmegaConf.missing_keys(composed) & {*command.without}:
+                OmegaConf.update(composed, key, "-")
             is_needed = functools.partial(_is_needed, command)
             check_values(command.config, composed, arguments.overrides, is_needed=is_needed)
             for key in sorted(OmegaConf.missing_keys(composed)):

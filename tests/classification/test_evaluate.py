@@ -13,6 +13,7 @@ from detection.classification.classifier import Classifier
 from detection.classification.crops import CentreCrop, FullyConvolutionalViews, Image, Views
 from detection.classification.evaluate import measure_error
 from detection.classification.images import LabelledImages
+from detection.cli.test_classifier import in_order_of
 from detection.model.pixels import PixelFormat
 
 
@@ -47,7 +48,7 @@ def images_of(brightest: list[int], classes: list[int], names: int = 3) -> Label
 
 def measure(built: Classifier, dataset: LabelledImages, views: Views) -> dict[str, float | None]:
     return measure_error(
-        built,
+        [built],
         dataset,
         views,
         batch_size=2,
@@ -117,3 +118,34 @@ def test_many_scales_of_images_of_many_shapes() -> None:
         measure(classifier(), dataset, FullyConvolutionalViews(shorter_sides=[8, 16]))["error"]
         == 0.0
     )
+
+
+def test_an_ensemble_averages_probabilities() -> None:
+    def of(weights: list[list[float]]) -> Classifier:
+        built = classifier()
+        with torch.no_grad():
+            built.fc.weight.copy_(torch.tensor(weights))
+        return built
+
+    # Of one image of (50, 0, 0): probabilities (0, 0.88, 0.12), (0.5, 0, 0.5); logits as above.
+    first = of([[0, 0, 0], [1.04, 0, 0], [1, 0, 0]])
+    second = of([[1, 0, 0], [0, 0, 0], [1, 0, 0]])
+    dataset = images_of([0], [1])
+
+    def error(*members: Classifier) -> float | None:
+        return measure_error(
+            members, dataset, CentreCrop(side=8, shorter_side=8), batch_size=2, workers=0,
+            device=torch.device("cpu"), precision="fp32",
+        )["error"]  # fmt: skip
+
+    assert error(first) == 0.0
+    assert error(second) == 1.0
+    assert error(first, second) == error(second, first) == 0.0
+
+
+def test_the_rows_of_the_fc_layer_are_put_in_order() -> None:
+    built = classifier()
+    in_order_of(built, ["b", "a", "c"], ["a", "b", "c"], source="b.pt")
+    assert built.fc.weight.argmax(dim=1).tolist() == [1, 0, 2]
+    with pytest.raises(ValueError, match=r"b\.pt: an ensemble .* in one alone are c, d"):
+        in_order_of(built, ["a", "b", "d"], ["a", "b", "c"], source="b.pt")

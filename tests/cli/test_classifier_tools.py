@@ -118,6 +118,9 @@ def test_testing_repeats_the_error_of_training(trained: Path, data: Path, tmp_pa
     run(test_classifier, *arguments, *RUNTIME, f"output_dir={tmp_path / 'b'}",
         "views=multi_scale", "views.shorter_sides=[24,32]")  # fmt: skip
     assert read_json(tmp_path / "b" / "metrics.json")["views"]["shorter_sides"] == [24, 32]
+    twice = f"checkpoint=[{trained / 'last.pt'},{trained / 'best.pt'}]"  # ensemble of the same
+    run(test_classifier, twice, *arguments[1:], *RUNTIME, f"output_dir={tmp_path / 'c'}")
+    assert 0 <= read_json(tmp_path / "c" / "metrics.json")["error"] <= 1
 
 
 def test_curves_of_two_runs(trained: Path, tmp_path: Path) -> None:

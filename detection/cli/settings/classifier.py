@@ -11,7 +11,17 @@ from detection.cli.settings.crops import (
     TenCrop,
     Views,
 )
-from detection.cli.settings.kinds import Classes, Count, File, Folder, Images, Packages, Seed, Text
+from detection.cli.settings.kinds import (
+    Classes,
+    Count,
+    File,
+    Folder,
+    Images,
+    Packages,
+    Seed,
+    Text,
+    TextOrTexts,
+)
 from detection.cli.settings.node import Built, Node, OneOf, Rule
 from detection.cli.settings.pixels import PerPixelMean, PixelFormat
 from detection.cli.settings.runtime import Runtime
@@ -63,7 +73,7 @@ class TestData(Node):
 
 class TestClassifier(Node):
     runtime: Runtime
-    checkpoint: File
+    checkpoint: TextOrTexts
     trust: Packages
     data: TestData
     views: Annotated[Any, OneOf(CentreCrop, TenCrop, FullyConvolutionalViews, optional=True)]
