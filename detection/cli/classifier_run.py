@@ -92,13 +92,17 @@ def classifier_run(config: DictConfig, runtime: Runtime, processes: Processes) -
 
 def _training_data(data: DictConfig) -> tuple[LabelledImages, LabelledImages]:
     """The training and the validation set, both with the training set's classes."""
-    train_set, val_set = (
-        open_labelled(root=Path(data.root), split=split, in_memory=data.in_memory, images=images)
-        for split, images in (
-            (data.train_split, data.train_images),
-            (data.val_split, data.val_images),
+
+    def opened(split: str, images: int | None) -> LabelledImages:
+        return open_labelled(
+            root=Path(data.root), split=split, in_memory=data.in_memory, images=images
         )
-    )
+
+    train_set = opened(data.train_split, data.train_images)
+    if data.held_out is None:
+        val_set = opened(data.val_split, data.val_images)
+    else:
+        train_set, val_set = train_set.divided(data.held_out)
     val_set = val_set.with_class_names(train_set.class_names)
     for dataset in (train_set, val_set):
         log.info("%s", dataset.report())

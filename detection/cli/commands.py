@@ -156,6 +156,13 @@ COMMANDS = {
             (CHECKPOINT, DATA),
         ),
         Command(
+            "responses",
+            "detection.cli.responses",
+            "responses",
+            "how strongly each layer of classifiers answers: figure 7",
+            (DATA,),
+        ),
+        Command(
             "compare",
             "detection.cli.compare",
             "compare",

@@ -44,6 +44,27 @@ def plot_error_curves(runs: Mapping[str, Lines], picture: Path) -> None:
     figure.savefig(picture, dpi=100)
 
 
+def plot_responses(networks: Mapping[str, Sequence[float]], picture: Path) -> None:
+    """Draws figure 7: standard deviations of layer responses, in order and ranked.
+
+    ``networks``: label -> the numbers of its 3x3 layers, from the first to the last.
+    """
+    figure = Figure(figsize=(7, 7), layout="constrained")
+    upper, lower = figure.subplots(2, 1)
+    for label, responses in networks.items():
+        numbers = range(1, len(responses) + 1)
+        upper.plot(numbers, responses, label=label, linewidth=1.5)
+        lower.plot(numbers, sorted(responses, reverse=True), label=label, linewidth=1.5)
+    upper.set(xlabel="layer (original order)", ylabel="std")
+    lower.set(xlabel="layer (ranked by magnitude)", ylabel="std")
+    for axes in (upper, lower):
+        axes.set_ylim(bottom=0)
+        axes.grid(alpha=0.3)
+        axes.legend()
+    picture.parent.mkdir(parents=True, exist_ok=True)
+    figure.savefig(picture, dpi=100)
+
+
 def plot_training(lines: Lines, picture: Path) -> None:
     """Draws the losses, and AP, proposal recall or error where measured, over the iterations."""
     train = [line for line in lines if line["kind"] == "train"]

@@ -132,3 +132,21 @@ def test_what_is_wrong_is_named(tmp_path: Path) -> None:
     (tmp_path / "c" / "data_batch_1").write_bytes(b"a pickle")
     with pytest.raises(ValueError, match="binary version"):
         open_labelled(root=tmp_path / "c", split="train", in_memory=True, images=None)
+
+
+@pytest.mark.parametrize("in_memory", [True, False])
+def test_what_is_held_out_does_not_train(in_memory: bool) -> None:
+    images = np.arange(10, dtype=np.uint8).reshape(-1, 1, 1, 1).repeat(3, axis=3)
+    stored = images if in_memory else list(images)
+    whole = LabelledImages(("a", "b"), np.arange(10) % 2, stored, Path("set"))  # type: ignore[arg-type]
+    train, held = whole.divided(3)
+    numbers = [[int(one.images[i][0, 0, 0]) for i in range(len(one))] for one in (train, held)]
+    assert (len(train), len(held)) == (7, 3)
+    assert sorted(number for own in numbers for number in own) == list(range(10))
+    for one, own in zip((train, held), numbers, strict=True):
+        assert one.classes.tolist() == [n % 2 for n in own]
+    again = whole.divided(3)[1]
+    assert again.classes.tolist() == held.classes.tolist()
+    for wrong in (0, 10):
+        with pytest.raises(ValueError, match="must be less than the 10 training images"):
+            whole.divided(wrong)

@@ -310,6 +310,7 @@ IMAGENET = {
     "data.train_split": "train",
     "data.val_split": "val",
     "data.in_memory": False,
+    "data.held_out": None,
     "data.train_images": None,
     "data.val_images": None,
     "data.crop._target_": "detection.classification.crops.ScaleCrop",
@@ -383,6 +384,13 @@ CLASSIFIERS: dict[str, Values] = {
         "schedule.learning_rate._target_": "detection.engine.schedules.ConstantWarmUp",
         "schedule.learning_rate.warmup_iterations": 400,  # at 0.01, He 2015, 4.2
     },
+    "cifar_1202": CIFAR | {"model.backbone.depth": 1202},
+    "figure4_plain18": IMAGENET | {"model.backbone.depth": 18, "model.backbone.shortcut": "none"},
+    "figure4_plain34": IMAGENET | {"model.backbone.depth": 34, "model.backbone.shortcut": "none"},
+    "figure4_resnet18": IMAGENET | {"model.backbone.depth": 18, "model.backbone.shortcut": "A"},
+    "table3_resnet34_a": IMAGENET | {"model.backbone.depth": 34, "model.backbone.shortcut": "A"},
+    "table3_resnet34_b": IMAGENET | {"model.backbone.depth": 34, "model.backbone.shortcut": "B"},
+    "table3_resnet34_c": IMAGENET | {"model.backbone.depth": 34, "model.backbone.shortcut": "C"},
 }  # fmt: skip
 VIEWS: dict[str, Values] = {
     "centre": {"_target_": "CentreCrop", "side": 224, "shorter_side": 256},

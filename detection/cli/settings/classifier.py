@@ -21,6 +21,7 @@ from detection.cli.settings.kinds import (
     Seed,
     Text,
     TextOrTexts,
+    Texts,
 )
 from detection.cli.settings.node import Built, Node, OneOf, Rule
 from detection.cli.settings.pixels import PerPixelMean, PixelFormat
@@ -39,6 +40,7 @@ class ClassifierData(Node):
     root: Folder
     train_split: Text
     val_split: Text
+    held_out: Count | None
     in_memory: bool
     train_images: Count | None
     val_images: Count | None
@@ -77,6 +79,17 @@ class TestClassifier(Node):
     trust: Packages
     data: TestData
     views: Annotated[Any, OneOf(CentreCrop, TenCrop, FullyConvolutionalViews, optional=True)]
+    batch_size: Images
+    output_dir: Folder
+    overwrite: bool
+
+
+class Responses(Node):
+    runtime: Runtime
+    checkpoint: TextOrTexts
+    labels: Texts | None
+    trust: Packages
+    data: TestData
     batch_size: Images
     output_dir: Folder
     overwrite: bool

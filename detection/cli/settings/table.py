@@ -22,6 +22,7 @@ SETTINGS = {
     "import_weights": ("files", "ImportWeights"),
     "plot_curves": ("files", "PlotCurves"),
     "propose": ("detector", "Propose"),
+    "responses": ("classifier", "Responses"),
     "test": ("detector", "Test"),
     "test_classifier": ("classifier", "TestClassifier"),
     "train": ("train", "TrainNet"),
