@@ -10,6 +10,7 @@ from __future__ import annotations
 import pickle
 import re
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, TypeVar
@@ -19,7 +20,8 @@ from torch import Tensor, nn
 
 from detection import safetensors_file
 from detection.atomic_write import atomic_write
-from detection.build import build
+from detection.blank_weights import BlankWeights
+from detection.build import build, packages_of
 from detection.damage import check_archive, check_finite, is_archive, seal_archive
 from detection.earlier_versions import current_content
 from detection.version import __version__
@@ -87,7 +89,10 @@ class _File:
 
         ``trust``: other packages that its classes may come from; see :func:`detection.build.build`.
         """
-        model = build(self.model_config, trust=trust)
+        # What others compute when they are made is not known.
+        own = not packages_of(self.model_config)
+        with BlankWeights() if own else nullcontext():
+            model = build(self.model_config, trust=trust)
         load_weights(model, self.weights, source="the checkpoint")
         return model.eval()
 
@@ -207,12 +212,7 @@ def is_checkpoint(path: Path) -> bool:
     return is_classifier(content) or is_detector(content)
 
 
-def load_weights(
-    model: nn.Module,
-    weights: Mapping[str, Tensor],
-    *,
-    source: str,
-) -> None:
+def load_weights(model: nn.Module, weights: Mapping[str, Tensor], *, source: str) -> None:
     """``load_state_dict`` with an error for people: see :func:`check_weights`."""
     check_weights(model, weights, source=source)
     model.load_state_dict(weights)

@@ -14,8 +14,8 @@ from typing import Any
 import torch
 
 from detection.cli import train_net
+from detection.cli.data_sets import open_split
 from detection.cli.from_python import configuration
-from detection.cli.objects import open_split
 from detection.data.loader import BatchPlan
 from detection.engine.checkpoints import BEST, LAST
 from detection.engine.stop import Stopped

@@ -15,7 +15,7 @@ from typing import Any
 from omegaconf import DictConfig
 from tqdm import tqdm
 
-from detection.cli.objects import formats, open_split
+from detection.cli.data_sets import formats, open_split
 from detection.data.dataset import DetectionDataset, Example
 from detection.data.findings import table
 from detection.data.formats.open import available_splits

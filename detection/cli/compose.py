@@ -14,18 +14,32 @@ import re
 from collections.abc import Callable, Iterable, Sequence
 
 from hydra import compose, initialize_config_dir
+from hydra.core.config_search_path import ConfigSearchPath
 from hydra.core.override_parser.overrides_parser import OverridesParser
+from hydra.core.plugins import Plugins
 from hydra.errors import HydraException
+from hydra.plugins.search_path_plugin import SearchPathPlugin
 from omegaconf import DictConfig, OmegaConf, open_dict
 from omegaconf.errors import OmegaConfBaseException
 
 from detection.cli.choices import is_group
-from detection.cli.config_folders import CONFIGS
+from detection.cli.config_folders import CONFIGS, own_folders
 from detection.cli.explain import check_choices, check_keys, explain
 from detection.cli.follow_weights import following_overrides
 from detection.cli.overrides import key_of
 
 log = logging.getLogger("configuration")
+
+
+class _OwnFolders(SearchPathPlugin):
+    """Tells Hydra of them."""
+
+    def manipulate_search_path(self, search_path: ConfigSearchPath) -> None:
+        for own in reversed(own_folders()):
+            search_path.prepend(provider="--config-dir", path=f"file://{own}")
+
+
+Plugins.instance().register(_OwnFolders)
 
 
 def compose_config(config: str, overrides: list[str]) -> DictConfig:

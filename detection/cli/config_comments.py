@@ -119,11 +119,19 @@ def rows_of(
     if content.package is not None:
         package = content.package.replace("_global_", "")
     folder = file.rpartition("/")[0]
+
+    def whole(group: str) -> str:
+        return group.lstrip("/") if group.startswith("/") else f"{folder}/{group}".lstrip("/")
+
+    starts = [*content.starts_from()]
+    mark = "override "  # of what the files that it starts from choose
+    own = {whole(g.removeprefix(mark)): name for g, name in starts if g.startswith(mark)}
+    chosen = {**own, **chosen}
     found: list[Row] = []
-    for group, name in content.starts_from():
-        if group.startswith("override "):
+    for group, name in starts:
+        if group.startswith(mark):
             continue
-        inside = group.lstrip("/") if group.startswith("/") else f"{folder}/{group}".lstrip("/")
+        inside = whole(group)
         if not name:  # a file of the same folder, for the same keys
             found += rows_of(inside, package, chosen)
         else:

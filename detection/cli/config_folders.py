@@ -7,10 +7,6 @@ from contextlib import contextmanager
 from contextvars import ContextVar
 from pathlib import Path
 
-from hydra.core.config_search_path import ConfigSearchPath
-from hydra.core.plugins import Plugins
-from hydra.plugins.search_path_plugin import SearchPathPlugin
-
 _PACKAGE = Path(__file__).resolve().parents[1]
 # A wheel holds configs/ inside the package.  In the repository, and so in an editable install, it
 # stands beside the package.
@@ -36,17 +32,6 @@ def searched_first(folder: Path | None) -> Iterator[None]:
         _OWN.reset(token)
 
 
-class _OwnFolder(SearchPathPlugin):
-    """Tells Hydra."""
-
-    def manipulate_search_path(self, search_path: ConfigSearchPath) -> None:
-        for own in reversed(_OWN.get()):
-            search_path.prepend(provider="--config-dir", path=f"file://{own}")
-
-
-Plugins.instance().register(_OwnFolder)
-
-
 def find_file(name: str) -> Path | None:
     """The YAML file of a name such as runtime/fast, if there is one."""
     paths = [root / f"{name}.yaml" for root in roots()]
@@ -55,4 +40,9 @@ def find_file(name: str) -> Path | None:
 
 def roots() -> list[Path]:
     """The folders, in the order in which they are searched."""
-    return [*_OWN.get(), CONFIGS]
+    return [*own_folders(), CONFIGS]
+
+
+def own_folders() -> tuple[Path, ...]:
+    """Those that are searched first."""
+    return _OWN.get()

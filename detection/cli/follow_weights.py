@@ -54,14 +54,13 @@ def follow_file(composed: DictConfig, given: Collection[str]) -> None:
     target = OmegaConf.select(composed, "model.backbone._target_", throw_on_missing=False)
     if not isinstance(path, str) or target != _RESNET or not Path(path).expanduser().is_file():
         return
-    import torch
-
+    from detection.blank_weights import BlankWeights
     from detection.build import build
     from detection.cli.objects import as_plain
     from detection.weights.backbone_file import read_backbone
 
     try:
-        with torch.device("meta"):  # its names alone are needed
+        with BlankWeights():  # its names alone are needed
             backbone = build(as_plain(composed.model.backbone))
         file = read_backbone(Path(path).expanduser(), backbone)
     except (ValueError, OSError):

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
+import ast
+import importlib.util
 import shutil
 import textwrap
-from collections.abc import Iterator, Mapping, Sequence
-
-from omegaconf import DictConfig, OmegaConf
-from omegaconf.errors import OmegaConfBaseException
+from collections.abc import Mapping, Sequence
+from pathlib import Path
 
 from detection.cli.choices import groups_of
 from detection.cli.commands import Command
@@ -20,27 +20,25 @@ INDENT = 26  # of the second column
 def help_text(
     command: Command,
     program: str,
-    composed: DictConfig,
+    values: Mapping[str, str],
     *,
-    purpose: str,
     overrides: Sequence[str],
-    ranges: Mapping[str, str],
     everything: bool,
 ) -> str:
-    """``overrides``: what ``composed`` was composed with.  ``ranges``: key -> its type and range.
+    """``values``: each key -> its value, under ``overrides``.
 
     ``everything``: each key, and not only those that the command's YAML file names first.
     """
     said = comments(command.config, chosen_files(overrides))
-    keys = list(_keys(composed))
-    shown = keys if everything else _first_keys(command, composed)
+    ranges = _ranges(command, values) if everything else {}
+    shown = list(values) if everything else _first_keys(command, values)
     rows = []
     for key in shown:
         facts = [said.get(key, ""), ranges.get(key, "") if everything else ""]
-        rows.append((f"{key}={_value(composed, key)}", "; ".join(filter(None, facts))))
+        rows.append((f"{key}={values.get(key, '')}", "; ".join(filter(None, facts))))
     groups = groups_of(command.config)
     taken = {positional.key for positional in command.positionals} | {command.output}
-    left = len([key for key in keys if key not in {*shown, *taken}])
+    left = len([key for key in values if key not in {*shown, *taken}])
     title = "Keys" if everything or not left else f"Keys; --help all lists {left} more"
     parts = {
         "Arguments": _columns(_arguments(command, said)),
@@ -52,13 +50,30 @@ def help_text(
             [(f"{group}=", " | ".join(files)) for group, files in groups.items()]
         ),
     }
-    lines = [f"usage: {program} {command.usage}", "", purpose]
+    lines = [f"usage: {program} {command.usage}", "", _docstring(command.module)]
     if not command.examples and (note := _header(command, "note")):
         lines += ["", *note]
     for title, body in parts.items():
         if body:
             lines += ["", f"{title}:", *body]
     return "\n".join(lines)
+
+
+def _ranges(command: Command, values: Mapping[str, str]) -> dict[str, str]:
+    """Key -> its type and range.  Imported here: the short help does not need it."""
+    from detection.cli.settings.describe import describe
+
+    targets = {k.removesuffix("._target_"): v for k, v in values.items() if k.endswith("._target_")}
+    return describe(command.config, targets)
+
+
+def _docstring(module: str) -> str:
+    """That of the command, read without importing it."""
+    spec = importlib.util.find_spec(module)
+    assert spec is not None
+    assert spec.origin is not None
+    source = Path(spec.origin).read_text(encoding="utf-8")
+    return ast.get_docstring(ast.parse(source)) or ""
 
 
 def _header(command: Command, name: str) -> list[str]:
@@ -68,14 +83,14 @@ def _header(command: Command, name: str) -> list[str]:
     return [line.partition(":")[2].strip() for line in header if line.startswith(f"{name}:")]
 
 
-def _first_keys(command: Command, composed: DictConfig) -> list[str]:
+def _first_keys(command: Command, values: Mapping[str, str]) -> list[str]:
     """Those that the YAML file names, or all that stand in no group."""
     named = " ".join(_header(command, "keys")).split()
     if named:
         return named
     taken = {positional.key for positional in command.positionals} | {command.output}
     groups = {group.partition("/")[0] for group in groups_of(command.config)}
-    return [key for key in _keys(composed) if not {key, key.split(".")[0]} & (taken | groups)]
+    return [key for key in values if not {key, key.split(".")[0]} & (taken | groups)]
 
 
 def _arguments(command: Command, said: Mapping[str, str]) -> list[tuple[str, str]]:
@@ -103,32 +118,3 @@ def _columns(rows: Sequence[tuple[str, str]]) -> list[str]:
             first, text = f"{first:{INDENT}}{text[0]}", text[1:]
         lines += [first, *(" " * INDENT + line for line in text)]
     return lines
-
-
-def _keys(node: DictConfig, prefix: str = "") -> Iterator[str]:
-    """The keys that hold values, as they are written on the command line."""
-    for name in map(str, node):
-        child = node._get_node(name)
-        if isinstance(child, DictConfig) and len(child):
-            yield from _keys(child, f"{prefix}{name}.")
-        elif name != "_partial_":
-            yield f"{prefix}{name}"
-
-
-def _value(composed: DictConfig, key: str) -> str:
-    """As it is written on the command line; nothing if it must be given."""
-    try:
-        value = OmegaConf.select(composed, key, throw_on_missing=True)
-    except OmegaConfBaseException:  # missing, or taken from a key that is
-        return ""
-    return _text(value)
-
-
-def _text(value: object) -> str:
-    if value is None:
-        return "null"
-    if isinstance(value, bool):
-        return str(value).lower()
-    if OmegaConf.is_list(value):
-        return f"[{','.join(_text(item) for item in value)}]"  # type: ignore[attr-defined]
-    return str(value)

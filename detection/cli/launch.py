@@ -6,23 +6,20 @@ a typing error is answered at once.
 
 from __future__ import annotations
 
-import ast
 import functools
 import gc
 import importlib
-import importlib.util
 import logging
 import os
 import re
 import sys
-from collections.abc import Iterator
-from pathlib import Path
+from types import ModuleType
 
 from hydra.errors import HydraException
-from omegaconf import DictConfig, OmegaConf
+from omegaconf import OmegaConf
 from omegaconf.errors import MissingMandatoryValue, OmegaConfBaseException
 
-from detection.cli.arguments import Arguments, parse
+from detection.cli.arguments import parse
 from detection.cli.commands import Command
 from detection.cli.compose import check_values, compose_unchecked
 from detection.cli.config_folders import searched_first
@@ -32,6 +29,7 @@ from detection.cli.help import help_text
 from detection.cli.missing import remedy_for
 from detection.cli.overrides import key_of
 from detection.cli.run_config import as_default
+from detection.cli.shown_values import shown_values
 
 
 def launch(command: Command, argv: list[str]) -> None:
@@ -53,18 +51,26 @@ def launch(command: Command, argv: list[str]) -> None:
             composed = compose_unchecked(command.config, arguments.overrides)
             arguments.fill(composed)
             if arguments.wants_help:
-                print(_help(command, program, arguments, composed), flush=True)
+                shown = help_text(
+                    command,
+                    program,
+                    shown_values(composed),
+                    overrides=arguments.overrides,
+                    everything=arguments.wants_help == "all",
+                )
+                print(shown, flush=True)
                 return
-            for key in OmegaConf.missing_keys(composed) & {*command.without}:
-                OmegaConf.update(composed, key, "-")
+            for key in command.without:
+                part, _, name = key.rpartition(".")
+                if OmegaConf.is_missing(composed[part], name):
+                    OmegaConf.update(composed, key, "-")
             is_needed = functools.partial(_is_needed, command)
             check_values(command.config, composed, arguments.overrides, is_needed=is_needed)
             for key in sorted(OmegaConf.missing_keys(composed)):
                 raise ValueError(_is_needed(command, key))
-            gc.enable()
             if command.computes:
                 choose_threads()
-            module = importlib.import_module(command.module)
+            module = _imported(command)
             follow_file(composed, {key_of(override) for override in arguments.overrides})
             module.main(composed)
     except ImportError as error:
@@ -87,6 +93,18 @@ def launch(command: Command, argv: list[str]) -> None:
         sys.exit(f"error: configuration: {str(error).splitlines()[0]}")
 
 
+def _imported(command: Command) -> ModuleType:
+    """The command's module, and with it torch."""
+    # What is imported is never garbage: to look for some takes a tenth of the time, at each import
+    # and, where it is not frozen, again while the command runs.
+    gc.disable()
+    try:
+        return importlib.import_module(command.module)
+    finally:
+        gc.freeze()
+        gc.enable()
+
+
 def _text(error: Exception) -> str:
     """Of what the system says, the file first; our own errors stay as they are."""
     if isinstance(error, OSError) and error.errno is not None and error.filename is not None:
@@ -103,42 +121,3 @@ def _is_needed(command: Command, key: str) -> str:
     names = [positional.name for positional in command.positionals if positional.key == key]
     plain = f"{names[0]}, or " if names else ""
     return f"{key} is needed: add {plain}{key}=... to the command line (--help lists all)"
-
-
-def _help(command: Command, program: str, arguments: Arguments, composed: DictConfig) -> str:
-    everything = arguments.wants_help == "all"
-    return help_text(
-        command,
-        program,
-        composed,
-        purpose=_docstring(command.module),
-        overrides=arguments.overrides,
-        ranges=_ranges(command, composed) if everything else {},
-        everything=everything,
-    )
-
-
-def _ranges(command: Command, composed: DictConfig) -> dict[str, str]:
-    """Key -> its type and range.  Imported here: the short help does not need it."""
-    from detection.cli.settings.describe import describe
-
-    return describe(command.config, dict(_targets(composed)))
-
-
-def _targets(node: DictConfig, prefix: str = "") -> Iterator[tuple[str, str]]:
-    """The parts of a configuration that are made of a class, and the class."""
-    for key in map(str, node):
-        child = node._get_node(key)
-        if isinstance(child, DictConfig) and not child._is_missing() and not child._is_none():
-            if isinstance(target := child.get("_target_"), str):
-                yield f"{prefix}{key}", target
-            yield from _targets(child, f"{prefix}{key}.")
-
-
-def _docstring(module: str) -> str:
-    """That of the command, read without importing it."""
-    spec = importlib.util.find_spec(module)
-    assert spec is not None
-    assert spec.origin is not None
-    source = Path(spec.origin).read_text(encoding="utf-8")
-    return ast.get_docstring(ast.parse(source)) or ""

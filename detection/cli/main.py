@@ -10,6 +10,8 @@ from detection.cli.commands import COMMANDS
 from detection.cli.missing import remedy_for
 from detection.version import __version__
 
+_QUESTIONS = (["-h"], ["--help"], ["-h", "all"], ["--help", "all"])
+
 
 def main() -> None:
     """Runs the command that the first argument names; without one, lists the commands."""
@@ -26,6 +28,9 @@ def main() -> None:
         sys.exit(f"error: there is no command {name!r}; {_nearest(name)}")
     # Until the command starts nothing is worth collecting: a tenth of the time until an answer.
     gc.disable()
+    if words in _QUESTIONS and (answer := _answer(name, everything="all" in words)):
+        print(answer, flush=True)
+        return
     # Hydra and OmegaConf are loaded for a command alone.
     try:
         from detection.cli.launch import launch
@@ -34,6 +39,18 @@ def main() -> None:
             raise
         sys.exit(f"error: {remedy}")
     launch(COMMANDS[name], [f"detection {name}", *words])
+
+
+def _answer(name: str, *, everything: bool) -> str:
+    """The help of a command; nothing if its configuration has to be composed for it."""
+    from detection.cli.help import help_text
+    from detection.cli.outline import outline
+
+    command = COMMANDS[name]
+    values = outline(command.config)
+    if values is None:
+        return ""
+    return help_text(command, f"detection {name}", values, overrides=[], everything=everything)
 
 
 def _overview() -> str:

@@ -13,7 +13,7 @@ from pathlib import Path
 
 from omegaconf import DictConfig
 
-from detection.cli.objects import open_split
+from detection.cli.data_sets import open_split
 from detection.data.proposals_file import ProposalsFile
 from detection.data.report import report
 from detection.engine.distributed import Processes

@@ -21,8 +21,8 @@ from typing import Any
 from omegaconf import DictConfig
 
 from detection.checkpoint import NETWORKS
+from detection.cli.data_sets import open_split
 from detection.cli.objects import detector as make_detector
-from detection.cli.objects import open_split
 from detection.cli.training_data import to_divide
 from detection.data.dataset import DetectionDataset
 from detection.data.proposals_file import ProposalsFile

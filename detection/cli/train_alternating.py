@@ -22,8 +22,9 @@ from pathlib import Path
 from omegaconf import DictConfig, OmegaConf
 
 from detection.build import packages_of
+from detection.cli.data_sets import open_split
 from detection.cli.detector_run import detector_run
-from detection.cli.objects import as_plain, open_split
+from detection.cli.objects import as_plain
 from detection.cli.processes import runtime_and_processes
 from detection.cli.resumed_settings import check_settings
 from detection.data.split_file import SPLIT_FILE

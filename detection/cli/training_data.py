@@ -13,7 +13,7 @@ from typing import Literal
 
 from omegaconf import DictConfig
 
-from detection.cli.objects import formats, open_split
+from detection.cli.data_sets import formats, open_split
 from detection.data.dataset import DetectionDataset
 from detection.data.formats.open import available_splits
 from detection.data.formats.splits import aliases

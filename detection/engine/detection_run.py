@@ -15,8 +15,8 @@ from tqdm import tqdm
 
 from detection.engine.detect import Detects, detect_images
 from detection.engine.detections_log import DetectionsLog
-from detection.engine.evaluate import to_results
 from detection.engine.video import Frame, Video
+from detection.inference.coco_entries import to_results
 from detection.structures import Detections
 from detection.visualization.image import Image
 from detection.writers.video import VideoWriter

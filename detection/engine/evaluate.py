@@ -22,9 +22,8 @@ from detection.evaluation.coco_ap import CocoAP, evaluate_coco
 from detection.evaluation.coco_arrays import Detection, GroundTruth
 from detection.evaluation.table import per_class_table
 from detection.evaluation.voc_ap import VocAP, evaluate_voc
-from detection.inference.coco_entries import coco_entries
+from detection.inference.coco_entries import to_results
 from detection.inference.detector import Detector
-from detection.structures import Detections
 
 Prepared = TypeVar("Prepared")
 
@@ -169,11 +168,3 @@ def detect_dataset(
         for example, detections in zip(examples, found, strict=True):
             results.extend(to_results(detections, example.image_id, dataset.category_ids))
     return results
-
-
-def to_results(
-    detections: Detections, image_id: int, category_ids: tuple[int, ...]
-) -> Iterator[dict[str, Any]]:
-    """The detections of one image as entries of a COCO results list."""
-    for entry in coco_entries(detections, category_ids):
-        yield {"image_id": image_id, **entry}

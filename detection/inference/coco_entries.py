@@ -21,3 +21,11 @@ def coco_entries(detections: Detections, category_ids: Sequence[int]) -> Iterato
         strict=True,
     ):
         yield {"category_id": category_ids[label - 1], "bbox": box, "score": score}
+
+
+def to_results(
+    detections: Detections, image_id: int, category_ids: Sequence[int]
+) -> Iterator[dict[str, Any]]:
+    """The detections of one image as entries of a COCO results list."""
+    for entry in coco_entries(detections, category_ids):
+        yield {"image_id": image_id, **entry}

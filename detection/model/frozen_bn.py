@@ -18,6 +18,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from detection.blank_weights import BlankWeights
 from detection.ops import winograd
 
 Norm = Literal["frozen", "trained", "trained_extra"]
@@ -85,15 +86,16 @@ class ConvBN(nn.Module):
     def folded(self) -> nn.Conv2d:
         """The same function as one convolution with bias; only for a frozen BN."""
         assert isinstance(self.bn, FrozenBN)
-        conv = (_WinogradConv2d if self.winograd else nn.Conv2d)(
-            self.conv.in_channels,
-            self.conv.out_channels,
-            self.conv.kernel_size,  # type: ignore[arg-type]
-            stride=self.conv.stride,  # type: ignore[arg-type]
-            padding=self.conv.padding,  # type: ignore[arg-type]
-            device=self.conv.weight.device,
-            dtype=self.conv.weight.dtype,
-        )
+        with BlankWeights():
+            conv = (_WinogradConv2d if self.winograd else nn.Conv2d)(
+                self.conv.in_channels,
+                self.conv.out_channels,
+                self.conv.kernel_size,  # type: ignore[arg-type]
+                stride=self.conv.stride,  # type: ignore[arg-type]
+                padding=self.conv.padding,  # type: ignore[arg-type]
+                device=self.conv.weight.device,
+                dtype=self.conv.weight.dtype,
+            )
         with torch.no_grad():
             weight, shift = self._folded_parameters(self.bn)
             # Assigned, not copied: keeps the channels_last layout of the weight.

@@ -7,7 +7,6 @@ from dataclasses import dataclass
 from typing import Any
 
 from torch import Tensor
-from torchvision.models import ResNet50_Weights
 
 from detection.checkpoint import ClassifierCheckpoint
 from detection.model.resnet import ResNet
@@ -69,13 +68,20 @@ def import_backbone(
     }
     check_architecture(model_config, weights, source=source)
     log_import(found, left_out=left_out)
-    names = ResNet50_Weights.IMAGENET1K_V1.meta["categories"] if num_classes == 1000 else []
+    names = _imagenet_names() if num_classes == 1000 else []
     return ClassifierCheckpoint(
         weights=weights,
         model_config=model_config,
-        class_names=list(names),
+        class_names=names,
         views=preset.views,
     )
+
+
+def _imagenet_names() -> list[str]:
+    # Imported here: it takes as long as torch, and every training with weights= imports this file.
+    from torchvision.models import ResNet50_Weights
+
+    return list(ResNet50_Weights.IMAGENET1K_V1.meta["categories"])
 
 
 def input_format(source: Source, weights: Mapping[str, Tensor]) -> InputFormat:

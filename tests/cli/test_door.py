@@ -44,6 +44,18 @@ def test_threads_are_chosen_before_a_command_that_computes_is_imported(
     sys.modules.pop("telling", None)
 
 
+def test_garbage_is_collected_while_a_command_runs_and_not_while_it_is_imported(
+    opened: list[str], tmp_path: Path
+) -> None:
+    (tmp_path / "telling.py").write_text(
+        "import gc, sys\nsys.happened.append(gc.isenabled())\n\n\ndef main(config):\n"
+        "    sys.happened.append(gc.isenabled())\n"
+    )
+    launch.launch(replace(COMMANDS["check"], module="telling"), ["check", "x"])
+    assert opened == [False, True]
+    sys.modules.pop("telling", None)
+
+
 def test_where_torch_is_loaded_it_is_too_late(monkeypatch: pytest.MonkeyPatch) -> None:
     assert "torch" in sys.modules
     monkeypatch.delattr(door, "find_cores")  # calling it would raise

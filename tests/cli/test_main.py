@@ -90,3 +90,21 @@ def test_a_question_or_a_typing_error_is_answered_without_torch(
     assert answer in done.stdout
     assert done.stdout.rstrip().endswith("imported:")
     assert not done.stderr
+
+
+@pytest.mark.slow
+def test_to_detect_imports_no_more_than_detecting_needs() -> None:
+    program = (
+        "import sys, detection.cli.detect\n"
+        "unwanted = ('torchvision', 'matplotlib', 'tensorboard', 'pycocotools', 'hotcoco', 'hydra',"
+        " 'torch._dynamo', 'detection.data.formats', 'detection.evaluation')\n"
+        "print('imported:', *(name for name in unwanted if name in sys.modules))"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", program],
+        capture_output=True,
+        text=True,
+        env={"PYTHONPATH": str(ROOT)},
+        check=True,
+    )
+    assert done.stdout.split() == ["imported:"]

@@ -14,7 +14,7 @@ import pytest
 from omegaconf import DictConfig
 
 from detection.cli.compose import compose_config
-from detection.cli.objects import open_split
+from detection.cli.data_sets import open_split
 from detection.cli.training_data import open_training_data, to_divide, warn_of_overlap
 
 

@@ -34,7 +34,7 @@ from detection.benchmarks.pictures import pictures, write_pictures
 from detection.data.image import read_image
 from detection.data.transforms import Resize
 from detection.engine.detect import detect_images
-from detection.engine.evaluate import to_results
+from detection.inference.coco_entries import to_results
 from detection.inference.detector import Detector
 from detection.inference.post_processing import PostProcessing
 from detection.model.faster_rcnn import FasterRCNN

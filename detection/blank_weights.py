@@ -1,0 +1,37 @@
+"""Networks without their random initialisation, for weights that are loaded into them at once."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any
+
+from torch import Tensor, nn
+from torch.overrides import TorchFunctionMode
+
+# What layers are initialised with: the functions of nn.init that tell a mode of torch's, and those
+# of a tensor, which the others call.
+_RANDOM = {
+    *(nn.init.uniform_, nn.init.normal_, nn.init.trunc_normal_, nn.init.kaiming_uniform_),
+    *(Tensor.uniform_, Tensor.normal_),
+}
+
+
+class BlankWeights(TorchFunctionMode):
+    """Within it layers are made without random numbers: their weights are whatever memory holds.
+
+    All of them must be loaded afterwards, as :func:`detection.checkpoint.load_weights` makes sure.
+    What is not random (shapes, layouts, anchors, the buffers of BN) is as ever, which the device
+    "meta" does not give; and that takes seconds to set up.  No random numbers are drawn.
+    """
+
+    def __torch_function__(
+        self,
+        func: Callable[..., Any],
+        types: Iterable[type],
+        args: tuple[Any, ...] = (),
+        kwargs: Mapping[str, Any] | None = None,
+    ) -> Any:
+        kwargs = kwargs or {}
+        if func in _RANDOM:
+            return args[0] if args else kwargs["tensor"]
+        return func(*args, **kwargs)
