@@ -23,7 +23,7 @@ from torch import Tensor
 
 def objectness_loss(logits: Tensor, positive: Tensor) -> Tensor:
     """L_cls of the RPN: logits [S], bool [S] -> [S], the log loss over object or not."""
-    return F.binary_cross_entropy_with_logits(logits, positive.float(), reduction="none")
+    return F.binary_cross_entropy_with_logits(logits, positive.to(logits.dtype), reduction="none")
 
 
 def class_loss(logits: Tensor, labels: Tensor) -> Tensor:

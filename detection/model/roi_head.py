@@ -18,6 +18,7 @@ from torch import Tensor, nn
 from detection import boxes as box_ops
 from detection.model.losses import class_loss, deltas_of_class, smooth_l1
 from detection.model.targets import RegionSampling, RegionTargets
+from detection.precision import at_least_fp32
 from detection.structures import RegionPredictions, Target
 
 
@@ -78,7 +79,8 @@ class RoIHead(nn.Module):
     def forward(self, region_features: Tensor) -> tuple[Tensor, Tensor]:
         """[R, in_channels] -> class logits [R, C + 1] and deltas [R, C, 4], float32."""
         deltas = self.deltas(region_features)
-        return self.logits(region_features).float(), deltas.reshape(-1, self.num_classes, 4).float()
+        logits = self.logits(region_features)
+        return at_least_fp32(logits), at_least_fp32(deltas.reshape(-1, self.num_classes, 4))
 
     def subsample(self, proposals: Tensor, target: Target) -> RegionTargets:
         """The regions of one image's mini-batch, out of its proposals [P, 4] and its objects."""

@@ -17,6 +17,7 @@ from detection.model.anchors import Anchors
 from detection.model.losses import objectness_loss, smooth_l1
 from detection.model.proposals import ProposalSelection
 from detection.model.targets import AnchorSampling
+from detection.precision import at_least_fp32
 from detection.structures import Proposals, Target
 
 
@@ -59,7 +60,8 @@ class RPN(nn.Module):
         hidden = F.relu(self.conv(features), inplace=True)
         logits = self.objectness(hidden).permute(0, 2, 3, 1)  # [N, h, w, k]
         deltas = self.deltas(hidden).permute(0, 2, 3, 1)  # [N, h, w, 4k]
-        return logits.flatten(1).float(), deltas.reshape(len(deltas), -1, 4).float()
+        logits, deltas = logits.flatten(1), deltas.reshape(len(deltas), -1, 4)
+        return at_least_fp32(logits), at_least_fp32(deltas)
 
     def propose(
         self,
