@@ -95,6 +95,7 @@ def test_a_glance_into_a_compressed_archive_reads_it(tmp_path: Path) -> None:
         assert torch.equal(tree["a"], torch.arange(300.0))
 
 
+@pytest.mark.slow
 def test_a_damaged_file_is_left_to_the_training_to_refuse(published: Path, tmp_path: Path) -> None:
     content = bytearray(published.read_bytes())
     content[-40:] = bytes(40)  # the end of the archive's directory
