@@ -35,13 +35,21 @@ class BackboneFile:
     depth: int | None
 
 
-def read_backbone(path: Path, backbone: nn.Module) -> BackboneFile:
+def read_backbone(path: Path, backbone: nn.Module, *, glance: bool = False) -> BackboneFile:
     """What ``path`` holds for ``backbone``: an ImageNet network in any layout of docs/weights.md.
 
     Names of the backbone's own are taken first, so that backbones of other packages can be filled.
+    ``glance``: for what the file says of itself, as in :func:`read_content`; its weights are not
+    checked.
     Raises FileNotFoundError, or ValueError for a file that holds no such network.
     """
-    content = read_content(path)
+    found = _found(read_content(path, glance=glance), path, backbone)
+    if not glance:
+        check_finite(found.weights, source=str(path))
+    return found
+
+
+def _found(content: FileContent, path: Path, backbone: nn.Module) -> BackboneFile:
     if is_detector(content.tree):
         raise ValueError(f"{path}: a detector of this package goes into init=, not weights=")
     if is_classifier(content.tree):
@@ -97,7 +105,6 @@ def _of_others(content: FileContent) -> BackboneFile:
 def _file(
     path: Path, weights: Mapping[str, Tensor], left_out: list[str], found: InputFormat | None
 ) -> BackboneFile:
-    check_finite(weights, source=str(path))
     try:
         depth = resnet_depth(weights, path=path)
     except ValueError:

@@ -40,33 +40,36 @@ class FileContent:
     described: dict[str, str] = field(default_factory=dict)
 
 
-def read_content(path: Path) -> FileContent:
+def read_content(path: Path, *, glance: bool = False) -> FileContent:
     """Reads a .safetensors file, a file of torch.save in any of its formats, or a plain pickle.
 
-    Which of them it is is seen in its contents.  Raises FileNotFoundError, or ValueError for a file
-    that cannot be read, or that asks for what may run code.
+    Which of them it is is seen in its contents.  ``glance``: for a look at a few numbers: the
+    others are not read where the file lies in memory as it is, and no checksum is made.
+    Raises FileNotFoundError, or ValueError for a file that cannot be read, or that asks for what
+    may run code.
     """
     if not path.is_file():
         kind = "a folder" if path.is_dir() else "no such file of weights"
         raise FileNotFoundError(f"{path}: {kind}; weights= takes a .safetensors, .pth or .pt file")
     if safetensors_file.is_checkpoint_file(path):
-        return FileContent(path=path, tree=safetensors_file.read(path))
+        return FileContent(path=path, tree=safetensors_file.read(path, check=not glance))
     if path.suffix == ".safetensors":
-        tensors, described = _read_safetensors(path)
+        tensors, described = _read_safetensors(path, check=not glance)
         return FileContent(path=path, tree=tensors, described=described)
     if not is_archive(path) and _is_plain_pickle(path):
         return FileContent(path=path, tree=load_pickle(path))
-    return FileContent(path=path, tree=_read_torch(path))
+    return FileContent(path=path, tree=_read_torch(path, glance=glance))
 
 
-def _read_safetensors(path: Path) -> tuple[dict[str, Any], dict[str, str]]:
+def _read_safetensors(path: Path, *, check: bool) -> tuple[dict[str, Any], dict[str, str]]:
     try:
         with safe_open(path, framework="pt") as file:
             tensors = {name: file.get_tensor(name) for name in sorted(file.keys())}
             described = file.metadata() or {}
     except SafetensorError as error:
         raise ValueError(f"{path}: not a readable file of weights: {error}") from None
-    check_safetensors(path, described)
+    if check:
+        check_safetensors(path, described)
     return tensors, described
 
 
@@ -137,11 +140,18 @@ _PICKLE = SimpleNamespace(
 )
 
 
-def _read_torch(path: Path) -> Any:
+def _read_torch(path: Path, *, glance: bool) -> Any:
+    mapped = False
     if is_archive(path):
-        check_archive(path)
-        with zipfile.ZipFile(path) as archive:
-            names = [name.rpartition("/")[2] for name in archive.namelist()]
+        if not glance:
+            check_archive(path)
+        try:
+            with zipfile.ZipFile(path) as archive:
+                files = archive.infolist()
+        except zipfile.BadZipFile as error:
+            raise ValueError(f"{path}: damaged ({error})") from None
+        names = [file.filename.rpartition("/")[2] for file in files]
+        mapped = glance and all(file.compress_type == zipfile.ZIP_STORED for file in files)
         if "constants.pkl" in names:
             raise ValueError(
                 f"{path}: a TorchScript program, which is code: save the state_dict() of its module"
@@ -155,6 +165,7 @@ def _read_torch(path: Path) -> Any:
             weights_only=False,
             pickle_module=_PICKLE,
             encoding="latin1",  # Python 2's text
+            mmap=mapped,
         )
     except Refused as error:
         raise refusal(path, error) from None

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import zipfile
 from pathlib import Path
 
 import pytest
@@ -11,6 +12,7 @@ from omegaconf import DictConfig
 
 from detection.cli.compose import compose_config
 from detection.cli.follow_weights import follow_file
+from detection.weights import backbone_file, file_content
 
 
 @pytest.fixture(scope="module")
@@ -63,3 +65,41 @@ def test_a_file_that_says_nothing_changes_nothing(tmp_path: Path) -> None:
     (tmp_path / "text.pth").write_text("no weights")
     assert following(tmp_path / "text.pth").backbone.depth == 101
     assert following(tmp_path / "missing.pth").backbone.depth == 101
+
+
+def test_the_file_is_glanced_at_and_not_read(
+    published: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    loads = []
+    load = torch.load
+    monkeypatch.setattr(torch, "load", lambda *a, **k: loads.append(k["mmap"]) or load(*a, **k))
+    # Its bytes are checked where they are used.
+    monkeypatch.setattr(file_content, "check_archive", None)
+    monkeypatch.setattr(backbone_file, "check_finite", None)
+    before = torch.get_rng_state()
+    assert following(published).backbone.depth == 50
+    assert loads == [True]
+    assert torch.equal(torch.get_rng_state(), before)  # nor is a network filled
+
+
+def test_a_glance_into_a_compressed_archive_reads_it(tmp_path: Path) -> None:
+    torch.save({"a": torch.arange(300.0)}, tmp_path / "s.pth")
+    with (
+        zipfile.ZipFile(tmp_path / "s.pth") as given,
+        zipfile.ZipFile(tmp_path / "c.pth", "w", zipfile.ZIP_DEFLATED) as compressed,
+    ):
+        for name in given.namelist():
+            compressed.writestr(name, given.read(name))
+    for name in ("s.pth", "c.pth"):
+        tree = file_content.read_content(tmp_path / name, glance=True).tree
+        assert torch.equal(tree["a"], torch.arange(300.0))
+
+
+@pytest.mark.slow
+def test_a_damaged_file_is_left_to_the_training_to_refuse(published: Path, tmp_path: Path) -> None:
+    content = bytearray(published.read_bytes())
+    content[-40:] = bytes(40)  # the end of the archive's directory
+    for number, damaged in enumerate((bytes(content), published.read_bytes()[:-1000])):
+        path = tmp_path / f"{number}.pth"
+        path.write_bytes(damaged)
+        assert following(path).backbone.depth == 101

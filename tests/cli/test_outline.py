@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from detection.cli import compose as compose_module
 from detection.cli.commands import COMMANDS
 from detection.cli.compose import compose_unchecked
 from detection.cli.config_folders import searched_first
@@ -81,3 +82,16 @@ def test_a_question_is_answered_without_hydra(words: str) -> None:
     # The types and ranges are those of the settings.
     expected = ["pydantic"] if "all" in words else []
     assert done.stdout.splitlines()[-1].split() == ["imported:", *expected]
+
+
+def test_a_key_that_does_not_exist_is_refused_before_anything_is_composed(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(compose_module, "compose", None)
+    with pytest.raises(ValueError, match=r"did you mean 'schedule\.batch_size'"):
+        compose_unchecked("train", ["schedule.batch_sise=8"])
+
+
+def test_a_key_that_the_outline_leaves_out_is_no_unknown_one() -> None:
+    composed = compose_unchecked("train", ["model.rpn._partial_=true"])
+    assert composed.model.rpn._partial_

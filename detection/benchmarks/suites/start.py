@@ -1,7 +1,8 @@
 """Suite `start`: how long a command takes that begins cold: questions, typing errors, one photo.
 
-Each is a process of its own, from the shell's point of view.  ``facts`` of a row: ``budget_s``, the
-time that it may take on two quiet cores.
+Each is a process of its own, from the shell's point of view.  The peer of all is ``import torch``
+alone, in the same rounds: "x fastest peer" says the same on a slow or busy machine.  ``facts`` of a
+row: ``budget_s``, the time that it may take on two quiet cores.
 """
 
 from __future__ import annotations
@@ -37,10 +38,11 @@ def cases(
         "--help all": _command("train", "--help", "all"),
         "typing error": _command("train", "photos", "schedule.batch_sise=8", ends_with=1),
     }
-    yield [Case(name, "-", run, facts={"budget_s": 0.5}) for name, run in questions.items()]
+    answers = [Case(name, "-", run, facts={"budget_s": 0.5}) for name, run in questions.items()]
+    yield [_torch_alone(), *answers]
     with tempfile.TemporaryDirectory() as folder:
         (photo,) = write_pictures(Path(folder), 1, height, width, seed)
-        found = []
+        found = [_torch_alone()]
         for name, overrides in detectors.items():
             checkpoint = Path(folder) / f"{name}.pt"
             _save(checkpoint, overrides, classes, seed)
@@ -50,9 +52,17 @@ def cases(
         yield found
 
 
+def _torch_alone() -> Case:
+    return Case("import torch", "-", _program("-c", "import torch"), peer=True)
+
+
 def _command(*words: str, ends_with: int = 0) -> Callable[[], None]:
+    return _program("-m", "detection", *words, ends_with=ends_with)
+
+
+def _program(*words: str, ends_with: int = 0) -> Callable[[], None]:
     def run() -> None:
-        command = [sys.executable, "-m", "detection", *words]
+        command = [sys.executable, *words]
         done = subprocess.run(command, capture_output=True, text=True)
         assert done.returncode == ends_with, done.stderr
 
