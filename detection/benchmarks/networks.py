@@ -35,8 +35,9 @@ LOGITS_STD = 2.0
 
 
 def training_config(overrides: Sequence[str]) -> DictConfig:
-    """configs/train.yaml under ``overrides``: the timed models are those that tools train."""
-    return compose_config("train", list(overrides))
+    """The paper's training under ``overrides``, or that which these choose."""
+    chosen = any(o.startswith(("experiment=", "schedule=")) for o in overrides)
+    return compose_config("train", [*([] if chosen else ["schedule=paper2015"]), *overrides])
 
 
 def build_model(config: DictConfig, *, classes: int, seed: int) -> FasterRCNN:
