@@ -63,7 +63,8 @@ def follow_file(composed: DictConfig, given: Collection[str]) -> None:
     try:
         with torch.device("meta"):  # its names alone are needed
             backbone = build(as_plain(composed.model.backbone))
-        file = read_backbone(Path(path).expanduser(), backbone)
+        entry = OmegaConf.select(composed, "weights_entry")
+        file = read_backbone(Path(path).expanduser(), backbone, entry=entry)
     except (ValueError, OSError):
         return
     found = _of_file(composed.model, file, given)

@@ -78,7 +78,7 @@ def test_a_detector_by_name_detects_and_is_exported(
     assert {entry["class_name"] for entry in found} <= set(VOC_CLASSES)
 
     monkeypatch.delenv("DETECTION_WEIGHTS")
-    detector = Detector.load(voc)  # kept
+    detector = Detector.load(voc)  # kept by the command
     assert detector.class_names == VOC_CLASSES
     assert (detector.resize.shorter_sides, detector.resize.longest) == ([800], 1333)
     kept = Checkpoint.load(weights_file(voc))
@@ -104,6 +104,53 @@ def test_a_detector_by_name_detects_and_is_exported(
 
     run(monkeypatch, "export-weights", voc, tmp_path / "tv.safetensors", "to=torchvision")
     assert load_file(tmp_path / "tv.safetensors").keys() == given.keys()
+
+
+@pytest.mark.slow
+def test_a_detector_by_name_is_loaded_in_python(
+    mirror: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # As published: a .pkl of detectron2, here with COCO's 80 classes.
+    given = pickle.loads((mirror / "model_final_x.pkl").read_bytes())
+    predictor = "roi_heads.box_predictor."
+    numbers = np.random.default_rng(0)
+    given["model"] |= {
+        f"{predictor}{name}": numbers.normal(0, 0.01, shape).astype(np.float32)
+        for name, shape in (
+            ("cls_score.weight", (81, 2048)),
+            ("cls_score.bias", (81,)),
+            ("bbox_pred.weight", (320, 2048)),
+            ("bbox_pred.bias", (320,)),
+        )
+    }
+    folder = tmp_path / "published"
+    folder.mkdir()
+    file = folder / "model_final_coco.pkl"
+    file.write_bytes(pickle.dumps(given, protocol=2))
+    digest = hashlib.md5(file.read_bytes()).hexdigest()[:6]
+    location = PublishedFile(f"http://127.0.0.1:9/{file.name}", "md5", digest)
+    row = replace(PUBLISHED["coco_r50_c4"], location=location)
+    monkeypatch.setitem(PUBLISHED, row.name, row)
+    monkeypatch.setenv("TORCH_HOME", str(tmp_path / "torch"))
+    monkeypatch.setenv("DETECTION_WEIGHTS", str(folder))
+
+    detector = Detector.load("coco_r50_c4", device="cpu")
+    assert detector.class_names[:2] == ("person", "bicycle")
+    assert (len(detector.class_names), detector.category_ids[-1]) == (80, 90)
+    rows = Checkpoint.load(weights_file(row.name)).weights["roi_head.logits.weight"]
+    # Its background is the last class, ours the first.
+    theirs = torch.from_numpy(given["model"][f"{predictor}cls_score.weight"])
+    assert torch.equal(rows, theirs.roll(1, dims=0))
+    again = Detector.load(["coco_r50_c4"], device="cpu", winograd=False)  # kept: no folder is asked
+    assert again.class_names == detector.class_names
+
+    monkeypatch.setenv("TORCH_HOME", str(tmp_path / "another"))
+    file.write_bytes(file.read_bytes()[:-1])
+    with pytest.raises(ValueError, match=r"model_final_coco\.pkl.*md5"):
+        Detector.load("coco_r50_c4")
+    file.unlink()
+    with pytest.raises((ValueError, FileNotFoundError), match=r"has no model_final_coco\.pkl"):
+        Detector.load("coco_r50_c4")
 
 
 @pytest.mark.parametrize(
