@@ -137,6 +137,7 @@ def first_weights(config: DictConfig) -> InitialWeights:
     """What a new training starts from: the weights of a backbone or of a detector."""
     return InitialWeights(
         backbone=None if config.weights == RANDOM else _path(config.weights),
+        entry=config.weights_entry,
         detector=_path(config.init),
         new_classes=config.init_new_classes,
     )

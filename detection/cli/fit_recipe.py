@@ -29,7 +29,16 @@ from detection.weights.first import first_weights_here
 log = logging.getLogger("train")
 
 # What a run that is gone on with keeps of its own, where the command line says nothing else.
-_KEPT = ("weights", "init", "init_new_classes", "model", "data", "inference", "schedule")
+_KEPT = (
+    "weights",
+    "weights_entry",
+    "init",
+    "init_new_classes",
+    "model",
+    "data",
+    "inference",
+    "schedule",
+)
 
 
 def fit_recipe(

@@ -62,7 +62,8 @@ def follow_file(composed: DictConfig, given: Collection[str]) -> None:
     try:
         with BlankWeights():  # its names alone are needed
             backbone = build(as_plain(composed.model.backbone))
-        file = read_backbone(Path(path).expanduser(), backbone, glance=True)
+        entry = OmegaConf.select(composed, "weights_entry")
+        file = read_backbone(Path(path).expanduser(), backbone, entry=entry, glance=True)
     except (ValueError, OSError):
         return
     found = _of_file(composed.model, file, given)

@@ -26,7 +26,7 @@ FREE = (
     *("data.in_memory", "data.test_batch_size", "init_new_classes"),
 )
 # What a training has from its first iteration on: a resumed one cannot have another.
-BEGINS_WITH = ("weights", "init", "data.mean_over")
+BEGINS_WITH = ("weights", "weights_entry", "init", "data.mean_over")
 # What a validation measures, and on what: values before and after such a change say nothing of
 # each other.
 MEASURED = ("data", "inference", "val_proposals")

@@ -63,7 +63,7 @@ def step_config(step: Step, config: DictConfig) -> DictConfig:
     }
     if step.init:
         changes |= {"init": str(step.init), "shared_fixed": True}
-        changes |= {"weights": None, "init_new_classes": False}
+        changes |= {"weights": None, "weights_entry": None, "init_new_classes": False}
     merged = OmegaConf.merge(_with_split(config), changes)
     assert isinstance(merged, DictConfig)
     if step.network == "fast_rcnn":

@@ -26,6 +26,7 @@ class BackboneFile:
 
     ``input``: the pixels and the stride that it says or shows; None if it does neither.
     ``depth``: the layers of a ResNet; None for anything else.
+    ``choice``: which of several networks it is, in words; "" if the file holds no other.
     """
 
     path: Path
@@ -33,26 +34,35 @@ class BackboneFile:
     left_out: list[str]
     input: InputFormat | None
     depth: int | None
+    choice: str
 
 
-def read_backbone(path: Path, backbone: nn.Module, *, glance: bool = False) -> BackboneFile:
+def read_backbone(
+    path: Path, backbone: nn.Module, *, entry: str | None = None, glance: bool = False
+) -> BackboneFile:
     """What ``path`` holds for ``backbone``: an ImageNet network in any layout of docs/weights.md.
 
     Names of the backbone's own are taken first, so that backbones of other packages can be filled.
+    ``entry``: which of several networks, by its name or a part of it; None: see
+    :func:`detection.weights.layouts.choose`.
     ``glance``: for what the file says of itself, as in :func:`read_content`; its weights are not
     checked.
     Raises FileNotFoundError, or ValueError for a file that holds no such network.
     """
-    found = _found(read_content(path, glance=glance), path, backbone)
+    found = _found(read_content(path, glance=glance), path, backbone, entry)
     if not glance:
         check_finite(found.weights, source=str(path))
     return found
 
 
-def _found(content: FileContent, path: Path, backbone: nn.Module) -> BackboneFile:
+def _found(
+    content: FileContent, path: Path, backbone: nn.Module, entry: str | None
+) -> BackboneFile:
     if is_detector(content.tree):
         raise ValueError(f"{path}: a detector of this package goes into init=, not weights=")
     if is_classifier(content.tree):
+        if entry is not None:
+            raise ValueError(f"{path}: it holds one network, so there is no weights_entry={entry}")
         config = content.tree["model_config"]
         return _file(
             path,
@@ -61,37 +71,44 @@ def _found(content: FileContent, path: Path, backbone: nn.Module) -> BackboneFil
             InputFormat.of_model(config, content.tree["weights"]) if "pixels" in config else None,
         )
     names = backbone.state_dict().keys()
-    for entry in entries_of(content.tree):
-        own = _own_names(entry, set(names))
+    for held in entries_of(content.tree):
+        own = _own_names(held, set(names), wanted=entry)
         if own is not None:
-            others = [name for name in entry.weights if not name.endswith(tuple(own))]
+            others = [name for name in held.weights if not name.endswith(tuple(own))]
             described = from_description(content.described)
             return _file(path, own, others, described)
-    return _of_others(content)
+    return _of_others(content, entry)
 
 
-def _own_names(entry: Entry, names: set[str]) -> dict[str, Tensor] | None:
+def _own_names(entry: Entry, names: set[str], *, wanted: str | None) -> dict[str, Tensor] | None:
     """The tensors under the backbone's own names, with any prefix; None if they are not there."""
-    if entry.weights.keys() <= names:
+    if entry.weights.keys() <= names and _is_wanted(wanted, entry, ""):
         return entry.weights
     needed = {name for name in names if not name.endswith("num_batches_tracked")}
     first = min(needed, default="")
     for found in entry.weights:
         prefix = found.removesuffix(first)
         at_the_end = found == first or found.endswith(f".{first}")
-        if at_the_end and {prefix + name for name in needed} <= entry.weights.keys():
+        if not at_the_end or not _is_wanted(wanted, entry, prefix):
+            continue
+        if {prefix + name for name in needed} <= entry.weights.keys():
             return {name: entry.weights[prefix + name] for name in needed}
     return None
 
 
-def _of_others(content: FileContent) -> BackboneFile:
-    source = recognise(content)
+def _is_wanted(wanted: str | None, entry: Entry, prefix: str) -> bool:
+    name = ".".join((*entry.keys, prefix)).strip(".")
+    return wanted is None or f".{wanted.strip('.')}." in f".{name}."
+
+
+def _of_others(content: FileContent, entry: str | None) -> BackboneFile:
+    source = recognise(content, entry=entry)
     if source.kind == "torchvision's VGG":
         try:
             weights, left_out = from_torchvision(source.weights)
         except ValueError as error:
             raise ValueError(f"{content.path}: {error}") from None
-        return _file(content.path, weights, [*source.left_out, *left_out], None)
+        return _file(content.path, weights, [*source.left_out, *left_out], None, source.choice)
     weights, left_out = classifier_weights(source)
     try:
         found = input_format(source, weights)
@@ -99,11 +116,15 @@ def _of_others(content: FileContent) -> BackboneFile:
         found = None
     own = {n.removeprefix("backbone."): v for n, v in weights.items() if n.startswith("backbone.")}
     left_out += [name for name in weights if not name.startswith("backbone.")]
-    return _file(content.path, own, left_out, found)
+    return _file(content.path, own, left_out, found, source.choice)
 
 
 def _file(
-    path: Path, weights: Mapping[str, Tensor], left_out: list[str], found: InputFormat | None
+    path: Path,
+    weights: Mapping[str, Tensor],
+    left_out: list[str],
+    found: InputFormat | None,
+    choice: str = "",
 ) -> BackboneFile:
     try:
         depth = resnet_depth(weights, path=path)
@@ -115,4 +136,5 @@ def _file(
         left_out=left_out,
         input=found,
         depth=depth,
+        choice=choice,
     )

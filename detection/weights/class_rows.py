@@ -9,7 +9,7 @@ from __future__ import annotations
 import logging
 import re
 import unicodedata
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -29,12 +29,15 @@ class ClassMatch:
 
     ``renamed``: (the file's name, the model's) of those that are the same but for case, blanks,
     ``_`` and ``-``.  ``new``: those that the file does not know; ``unused``: the file's others.
+    ``unclear``: (the file's names, the model's) that would be the same but for that, where there is
+    a choice; they are among ``unused`` and ``new``.
     """
 
     known: dict[int, int]
     renamed: tuple[tuple[str, str], ...]
     new: tuple[str, ...]
     unused: tuple[str, ...]
+    unclear: tuple[tuple[tuple[str, ...], tuple[str, ...]], ...] = ()
 
     @property
     def same(self) -> bool:
@@ -51,6 +54,9 @@ class ClassMatch:
             parts.append(f"{len(self.renamed)} of them written otherwise ({_some(pairs)})")
         if self.new:
             parts.append(f"{len(self.new)} new ones start anew ({_some(self.new)})")
+        for theirs, ours in self.unclear:
+            names = " or ".join(map(repr, theirs)), " or ".join(map(repr, ours))
+            parts.append(f"which of {names[0]} is {names[1]} cannot be told")
         if self.unused:
             parts.append(f"{len(self.unused)} of its are not used ({_some(self.unused)})")
         return "; ".join(parts)
@@ -65,28 +71,50 @@ def match_classes(theirs: Sequence[str], ours: Sequence[str]) -> ClassMatch:
     """The classes of a file, ``theirs``, in those of a model, by name.
 
     Equal names first; then those that differ in case, blanks, ``_`` and ``-`` alone, where that
-    leaves no choice.
+    leaves no choice.  Of a name that one of the two has twice nothing is known.
     """
-    place = {name: index for index, name in enumerate(theirs)}
-    known = {i: place[name] for i, name in enumerate(ours) if name in place}
-    free = [name for name in theirs if place[name] not in known.values()]
-    renamed = []
-    for index, name in enumerate(ours):
-        alike = [other for other in free if _plain(other) == _plain(name)]
-        rivals = [i for i, n in enumerate(ours) if i not in known and _plain(n) == _plain(name)]
-        if index not in known and len(alike) == 1 and rivals == [index]:
-            known[index] = place[alike[0]]
-            renamed.append((alike[0], name))
+    known = {
+        index: theirs.index(name)
+        for index, name in enumerate(ours)
+        if theirs.count(name) == 1 == ours.count(name)
+    }
+    left = _by_plain_name(ours, taken=set(known))
+    free = _by_plain_name(theirs, taken=set(known.values()))
+    renamed, unclear = [], []
+    for plain in left.keys() & free.keys():
+        new, old = left[plain], free[plain]
+        if len(new) == 1 == len(old):
+            known[new[0]] = old[0]
+            renamed.append((theirs[old[0]], ours[new[0]]))
+        else:
+            unclear.append((tuple(theirs[i] for i in old), tuple(ours[i] for i in new)))
+    used = set(known.values())
     return ClassMatch(
         known=known,
-        renamed=tuple(renamed),
+        renamed=tuple(sorted(renamed, key=lambda pair: ours.index(pair[1]))),
         new=tuple(name for index, name in enumerate(ours) if index not in known),
-        unused=tuple(name for name in theirs if place[name] not in known.values()),
+        unused=tuple(name for index, name in enumerate(theirs) if index not in used),
+        unclear=tuple(sorted(unclear)),
     )
 
 
+def _by_plain_name(names: Sequence[str], *, taken: Collection[int]) -> dict[str, list[int]]:
+    """Plain name -> the places that have it, without those ``taken``."""
+    found: dict[str, list[int]] = {}
+    for index, name in enumerate(names):
+        if index not in taken and (plain := _plain(name)):
+            found.setdefault(plain, []).append(index)
+    return found
+
+
 def _plain(name: str) -> str:
-    return re.sub(r"[\s_-]+", " ", unicodedata.normalize("NFC", name).casefold()).strip()
+    """In small letters, one blank between words, without marks that are not seen.
+
+    A ``-`` in front of a number is a sign: -1 is not 1.
+    """
+    folded = unicodedata.normalize("NFC", unicodedata.normalize("NFC", name).casefold())
+    seen = "".join(c for c in folded if unicodedata.category(c) != "Cf")
+    return re.sub(r"(?<=\w)[\s_-]+(?=\w)|_", " ", seen).strip()
 
 
 def move_rows(

@@ -15,6 +15,12 @@ from safetensors import SafetensorError, safe_open
 
 from detection import safetensors_file
 from detection.damage import check_archive, check_safetensors, is_archive
+from detection.weights.other_files import (
+    check_is_no_folder,
+    check_kind_of_archive,
+    check_kind_of_file,
+    is_safetensors,
+)
 from detection.weights.safe_pickle import (
     ALLOWED,
     Refused,
@@ -48,12 +54,15 @@ def read_content(path: Path, *, glance: bool = False) -> FileContent:
     Raises FileNotFoundError, or ValueError for a file that cannot be read, or that asks for what
     may run code.
     """
+    check_is_no_folder(path)
     if not path.is_file():
-        kind = "a folder" if path.is_dir() else "no such file of weights"
-        raise FileNotFoundError(f"{path}: {kind}; weights= takes a .safetensors, .pth or .pt file")
+        raise FileNotFoundError(
+            f"{path}: no such file of weights; weights= takes a .safetensors, .pth or .pt file"
+        )
+    check_kind_of_file(path)
     if safetensors_file.is_checkpoint_file(path):
         return FileContent(path=path, tree=safetensors_file.read(path, check=not glance))
-    if path.suffix == ".safetensors":
+    if path.suffix == ".safetensors" or is_safetensors(path):
         tensors, described = _read_safetensors(path, check=not glance)
         return FileContent(path=path, tree=tensors, described=described)
     if not is_archive(path) and _is_plain_pickle(path):
@@ -150,12 +159,13 @@ def _read_torch(path: Path, *, glance: bool) -> Any:
                 files = archive.infolist()
         except zipfile.BadZipFile as error:
             raise ValueError(f"{path}: damaged ({error})") from None
-        names = [file.filename.rpartition("/")[2] for file in files]
+        names = [file.filename for file in files]
         mapped = glance and all(file.compress_type == zipfile.ZIP_STORED for file in files)
-        if "constants.pkl" in names:
+        if any(name.endswith("constants.pkl") for name in names):
             raise ValueError(
                 f"{path}: a TorchScript program, which is code: save the state_dict() of its module"
             )
+        check_kind_of_archive(path, names)
     try:
         # weights_only=False with an unpickler of our own: torch reads the numbers, and imports
         # nothing but through it.

@@ -53,6 +53,8 @@ def import_weights(
     if is_classifier(content.tree):
         return ClassifierCheckpoint.load(path)
     source = recognise(content, entry=entry)
+    if source.choice:
+        log.warning("%s: %s", path, source.choice)
     log.info("%s: %s, %d tensors", path, source.kind, len(source.weights))
     given = GivenInput(pixels=pixels, stride_in_1x1=stride_in_1x1)
     if source.kind.endswith("detector"):

@@ -31,19 +31,28 @@ log = logging.getLogger(__name__)
 class InitialWeights:
     """Where the first weights of a detector come from.
 
-    ``backbone``: a file of an ImageNet network.  ``detector``: a checkpoint of a whole detector.
-    Neither: random weights.  Both may be names, see :func:`detection.weights.by_name.weights_file`.
+    ``backbone``: a file of an ImageNet network; ``entry``: which of several networks in it, by its
+    name or a part of it, None: see :func:`detection.weights.layouts.choose`.  ``detector``: a
+    checkpoint of a whole detector.  Neither: random weights.  Both may be names, see
+    :func:`detection.weights.by_name.weights_file`.
     ``new_classes``: whether ``detector`` may know none of the data set's classes.
-    Raises ValueError if both are given, or ``new_classes`` without ``detector``.
+    Raises ValueError if both are given, ``entry`` without ``backbone``, or ``new_classes`` without
+    ``detector``.
     """
 
     backbone: Path | None
+    entry: str | None
     detector: Path | None
     new_classes: bool
 
     def __post_init__(self) -> None:
         if self.backbone and self.detector:
             raise ValueError("weights= (a backbone) and init= (a detector) exclude each other")
+        if self.entry is not None and not self.backbone:
+            raise ValueError(
+                f"weights_entry={self.entry} chooses a network in the file of weights=, and no "
+                "weights= is given: give it, or leave weights_entry out"
+            )
         if self.new_classes and not self.detector:
             raise ValueError(
                 "init_new_classes=true says that the detector of init= may know none of the data "
@@ -66,7 +75,7 @@ class InitialWeights:
             return self._load_detector(model, class_names, detector)
         if self.backbone:
             path = weights_file(self.backbone, kind="backbone")
-            file = read_backbone(path, model.backbone)  # type: ignore[arg-type]
+            file = read_backbone(path, model.backbone, entry=self.entry)  # type: ignore[arg-type]
             check_backbone_input(file, pixels=model.pixels, backbone=model.backbone)  # type: ignore[arg-type]
             initialise_backbone(model.backbone, file)  # type: ignore[arg-type]
         else:
@@ -169,6 +178,8 @@ def initialise_backbone(backbone: nn.Module, file: BackboneFile) -> None:
     ]
     weights = file.weights | {name: own[name] for name in fresh}
     load_weights(backbone, weights, source=str(file.path))
+    if file.choice:
+        log.warning("%s: %s", file.path, file.choice)
     log.info(
         "%s: %d tensors into the backbone%s%s",
         file.path,

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import logging
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -13,11 +12,10 @@ from torch import Tensor
 
 from detection.weights.entries import Entry, beside, entries_of
 from detection.weights.file_content import FileContent, mapping_of, read_content
-from detection.weights.layouts import Kind, Network, choose, find_networks
+from detection.weights.layouts import Kind, Network, choice_of, choose, find_networks
 from detection.weights.open_mmlab import class_names_of, input_of
+from detection.weights.other_networks import OURS, family_of, is_pickled_yolo, variant_of
 from detection.weights.safe_pickle import Skipped
-
-log = logging.getLogger(__name__)
 
 # The first word of the names that belong to a network; whatever else it has are heads of its own.
 _OWN: dict[str, str] = {
@@ -34,6 +32,12 @@ _WRAPPERS = frozenset(("", "module", "_orig_mod", "model", "net", "network", "re
 _CLASSIFIERS = (("backbone.", "head.fc."), ("resnet.", "classifier.1."))
 
 _PYRAMID = re.compile(r"(^|\.)(fpn_(lateral|output)\d|fpn\.\w+_blocks|neck\.\w*convs)\.")
+_WITH_PYRAMID = (
+    ("a Mask R-CNN", re.compile(r"(^|\.)mask_(head|predictor)\.")),
+    ("a Keypoint R-CNN", re.compile(r"(^|\.)keypoint_(head|predictor)\.")),
+    ("a RetinaNet", re.compile(r"(^|\.)(retina_cls|head\.cls_subnet|head\.classification_head)\.")),
+    ("a Faster R-CNN", re.compile(r"(^|\.)(roi_heads?|bbox_head\.fc_cls)\.")),
+)
 _HEADS = re.compile(r"(^|\.)(rpn|rpn_head|roi_heads?|bbox_head|proposal_generator|head)\.")
 
 
@@ -45,6 +49,7 @@ class Source:
     ``left_out``: names of everything else.  ``author``: that of a detectron2 file.
     ``described``: what the file says of its input: the metadata of a safetensors file, or the
     same out of OpenMMLab's configuration.  ``class_names``: where the file says them.
+    ``choice``: which of several networks this one is, in words; "" if there is no other.
     """
 
     path: Path
@@ -55,6 +60,7 @@ class Source:
     author: str = ""
     described: dict[str, str] = field(default_factory=dict)
     class_names: tuple[str, ...] | None = None
+    choice: str = ""
 
 
 def open_source(path: Path, *, entry: str | None = None) -> Source:
@@ -71,18 +77,12 @@ def recognise(content: FileContent, *, entry: str | None = None) -> Source:
     path, tree = content.path, content.tree
     entries = entries_of(tree)
     networks = find_networks(entries)
+    if not any(network.is_certain for network in networks):
+        _check_is_no_other_family(path, entries)
     if not networks:
         raise ValueError(f"{path}: {_not_known(tree, entries)}")
     network = choose(networks, wanted=entry, path=path)
-    if len(networks) > 1:
-        others = ", ".join(n.name or "the file itself" for n in networks if n is not network)
-        log.info(
-            "%s: %s is taken, and not %s (entry= of import_weights.py chooses another)",
-            path,
-            network.name or "the file itself",
-            others,
-        )
-    _check_is_c4(path, network)
+    _check_is_ours(path, network)
     weights, left_out = _own_and_other(
         network, alone=sum(n.entry is network.entry for n in networks) == 1
     )
@@ -96,6 +96,7 @@ def recognise(content: FileContent, *, entry: str | None = None) -> Source:
         author=str(top.get("__author__", "")),
         described=content.described or input_of(top),
         class_names=class_names_of(top),
+        choice=choice_of(networks, network),
     )
 
 
@@ -126,15 +127,23 @@ def _classifier_prefixes(prefix: str) -> list[str]:
     return found
 
 
-def _check_is_c4(path: Path, network: Network) -> None:
+def _check_is_no_other_family(path: Path, entries: Sequence[Entry]) -> None:
+    family = family_of([name for entry in entries for name in (*entry.weights, *entry.other)])
+    if family:
+        raise ValueError(f"{path}: this is {family}; {OURS}")
+
+
+def _check_is_ours(path: Path, network: Network) -> None:
     """Raises ValueError for a network that looks like one of ours, and is none."""
     names = network.entry.weights
     pyramid = next((name for name in names if _PYRAMID.search(name)), None)
     if pyramid and any(_HEADS.search(name) for name in names):
+        what = next((what for what, part in _WITH_PYRAMID if any(map(part.search, names))), "")
         raise ValueError(
-            f"{path}: {pyramid!r} is no parameter of a Faster R-CNN C4: this is a detector with a "
-            "feature pyramid (FPN), whose layers were trained to feed five maps, and this network "
-            "has one; take the ImageNet weights that it began with, or a C4 detector"
+            f"{path}: this is {what or 'a detector'} with a feature pyramid (FPN): {pyramid!r} is "
+            "no parameter of a Faster R-CNN C4; the layers below a feature pyramid were trained to "
+            "feed five maps, and this network has one: take the ImageNet weights that it began "
+            "with, or a C4 detector"
         )
     if network.kind == "msra" and any(
         n.startswith(("conv_rpn_w", "rpn_", "cls_score_")) for n in names
@@ -143,33 +152,43 @@ def _check_is_c4(path: Path, network: Network) -> None:
             f"{path}: a detector of Caffe2's Detectron, whose boxes are a pixel wider than "
             "everybody else's; only its ImageNet weights are imported"
         )
-    stem = [
-        f"{network.prefix}{name}.weight" for name in ("conv1.0", "conv2", "stem.0", "stem.0.conv")
-    ]
-    deep = next((name for name in stem if name in names), None)
-    if network.kind == "torchvision" and deep:
-        raise ValueError(
-            f"{path}: {deep!r} is one of several convolutions in the place of conv1 (a deep stem, "
-            "as in timm's resnet50d and ResNet-v1c): the paper's ResNet has one, of 7x7; take "
-            "weights of a plain ResNet"
-        )
+    variant = variant_of(network.kind, network.weights(), prefix=network.prefix)
+    if variant:
+        raise ValueError(f"{path}: this is {variant}; {OURS}")
 
 
 def _not_known(tree: Any, entries: Sequence[Entry]) -> str:
     if isinstance(tree, Skipped):
         return (
-            f"a pickled {tree.kind}, which needs its own code to be read: save its state_dict() "
-            "where that code is"
+            f"{_yolo(tree.kind)}a pickled {tree.kind}, which needs its own code to be read: save "
+            "its state_dict() where that code is"
         )
     items = mapping_of(tree)
     if items is None:
         return f"holds a {type(tree).__name__}, not weights by their names"
+    if not items:
+        return "it is empty: there are no weights in it"
     objects = [f"{k} is a pickled {v.kind}" for k, v in items.items() if isinstance(v, Skipped)]
-    held = [_contents(entry) for entry in entries] or [", ".join(map(str, items)) or "nothing"]
+    network = next((k for k in ("model", "ema", "net", "state_dict") if _is_object(items, k)), None)
+    if network and not entries:
+        kind = items[network].kind
+        return (
+            f"{_yolo(kind)}its {network} is a pickled {kind}, which needs its own code to be "
+            "read: save its state_dict() where that code is"
+        )
+    held = [_contents(entry) for entry in entries] or [", ".join(map(str, items))]
     return (
         "not the weights of a ResNet or of a Faster R-CNN C4 in a known scheme of names "
         f"(it holds {'; '.join([*held, *objects])})"
     )
+
+
+def _is_object(items: Mapping[Any, Any], key: str) -> bool:
+    return isinstance(items.get(key), Skipped) and not items[key].items
+
+
+def _yolo(kind: str) -> str:
+    return f"this is a YOLO detector, and {OURS}; " if is_pickled_yolo(kind) else ""
 
 
 def _contents(entry: Entry) -> str:

@@ -23,7 +23,6 @@ from detection.checkpoint import Checkpoint
 from detection.cli.compose import compose_config
 from detection.cli.main import main
 from detection.cli.objects import as_plain
-from detection.data.formats.voc import VOC_CLASSES
 from detection.inference.detector import Detector
 from detection.weights.by_name import weights_file
 from detection.weights.detectron2 import to_detectron2
@@ -34,11 +33,11 @@ from detection.weights.published import PUBLISHED, PublishedFile
 def mirror(
     tmp_path_factory: pytest.TempPathFactory, with_random_bn: Callable[[nn.Module], None]
 ) -> Path:
-    """A folder with a detector of detectron2's layout, as voc_r50_c4 is published."""
+    """A folder with a detector of detectron2's layout, as coco_r50_c4 is published."""
     folder = tmp_path_factory.mktemp("mirror")
     torch.manual_seed(0)
     config = compose_config("train", ["experiment=modern_c4", "data.root=x"])
-    model = build(as_plain(config.model) | {"num_classes": 20})
+    model = build(as_plain(config.model) | {"num_classes": 80})
     with_random_bn(model)
     theirs = to_detectron2(model.state_dict(), sizes=5, ratios=3)
     content = {name: value.half().numpy() for name, value in theirs.items()}
@@ -48,14 +47,14 @@ def mirror(
 
 
 @pytest.fixture
-def voc(mirror: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> str:
+def coco(mirror: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> str:
     """The name of that detector, not yet in the cache."""
     monkeypatch.setenv("TORCH_HOME", str(tmp_path / "torch"))
     monkeypatch.setenv("DETECTION_WEIGHTS", str(mirror))
     digest = hashlib.md5((mirror / "model_final_x.pkl").read_bytes()).hexdigest()[:6]
     file = PublishedFile("http://127.0.0.1:9/model_final_x.pkl", "md5", digest)
-    row = replace(PUBLISHED["voc_r50_c4"], location=file)
-    monkeypatch.setitem(PUBLISHED, "voc_r50_c4", row)
+    row = replace(PUBLISHED["coco_r50_c4"], location=file)
+    monkeypatch.setitem(PUBLISHED, "coco_r50_c4", row)
     return row.name
 
 
@@ -66,34 +65,39 @@ def run(monkeypatch: pytest.MonkeyPatch, *arguments: str | Path) -> None:
 
 @pytest.mark.slow
 def test_a_detector_by_name_detects_and_is_exported(
-    voc: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    coco: str, mirror: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    detector = Detector.load("coco_r50_c4")
+    assert detector.class_names[:2] == ("person", "bicycle")
+    assert (len(detector.class_names), detector.category_ids[-1]) == (80, 90)
+    assert (detector.resize.shorter_sides, detector.resize.longest) == ([800], 1333)
+    kept = Checkpoint.load(weights_file(coco))
+    theirs = pickle.loads((mirror / "model_final_x.pkl").read_bytes())["model"]
+    # Its background is the last class, ours the first.
+    logits = torch.from_numpy(theirs["roi_heads.box_predictor.cls_score.weight"]).float()
+    assert torch.equal(kept.weights["roi_head.logits.weight"], logits.roll(1, dims=0))
+
+    monkeypatch.delenv("DETECTION_WEIGHTS")  # it is kept
     photo = np.random.default_rng(0).integers(0, 256, (60, 80, 3), dtype=np.uint8)
     cv2.imwrite(str(tmp_path / "photo.png"), photo)
     small = ["shorter_side=48", "longest=64", "proposals=5", "score_threshold=0", "draw=false"]
     small += ["runtime.device=cpu", "runtime.workers=0"]
-    run(monkeypatch, "detect", voc, tmp_path / "photo.png", "-o", tmp_path / "out", *small)
+    run(monkeypatch, "detect", coco, tmp_path / "photo.png", "-o", tmp_path / "out", *small)
     found = json.loads((tmp_path / "out" / "detections.json").read_text())
     assert found
-    assert {entry["class_name"] for entry in found} <= set(VOC_CLASSES)
+    assert {entry["class_name"] for entry in found} <= set(detector.class_names)
 
-    monkeypatch.delenv("DETECTION_WEIGHTS")
-    detector = Detector.load(voc)  # kept
-    assert detector.class_names == VOC_CLASSES
-    assert (detector.resize.shorter_sides, detector.resize.longest) == ([800], 1333)
-    kept = Checkpoint.load(weights_file(voc))
-
-    run(monkeypatch, "export-weights", voc, tmp_path / "d2.pth", "to=detectron2")
+    run(monkeypatch, "export-weights", coco, tmp_path / "d2.pth", "to=detectron2")
     run(monkeypatch, "import", tmp_path / "d2.pth", tmp_path / "back.pt")
     back = Checkpoint.load(tmp_path / "back.pt")
     assert replace(back, weights={}) == replace(kept, weights={})
     assert all(torch.equal(back.weights[name], value) for name, value in kept.weights.items())
 
-    run(monkeypatch, "export-weights", voc, tmp_path / "c.safetensors", "to=safetensors")
+    run(monkeypatch, "export-weights", coco, tmp_path / "c.safetensors", "to=safetensors")
     again = Checkpoint.load(tmp_path / "c.safetensors")
     assert replace(again, weights={}) == replace(kept, weights={})
 
-    run(monkeypatch, "export-weights", voc, tmp_path / "tv.pth", "to=torchvision")
+    run(monkeypatch, "export-weights", coco, tmp_path / "tv.pth", "to=torchvision")
     network = torchvision.models.resnet50()
     given = torch.load(tmp_path / "tv.pth", weights_only=True)
     missing = network.load_state_dict(given, strict=False)
@@ -102,7 +106,7 @@ def test_a_detector_by_name_detects_and_is_exported(
     conv5 = kept.weights["backbone.conv5.2.conv_c.conv.weight"]
     assert torch.equal(network.layer4[2].conv3.weight, conv5)
 
-    run(monkeypatch, "export-weights", voc, tmp_path / "tv.safetensors", "to=torchvision")
+    run(monkeypatch, "export-weights", coco, tmp_path / "tv.safetensors", "to=torchvision")
     assert load_file(tmp_path / "tv.safetensors").keys() == given.keys()
 
 

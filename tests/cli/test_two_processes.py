@@ -36,10 +36,11 @@ DETECTOR = [
     "model/pixels=torchvision",
     "schedule.learning_rate.warmup_iterations=0",
     "schedule.rules.log_every=1",
-    "schedule.rules.iterations=15",
+    "schedule.rules.iterations=5",  # of two in an epoch
     "schedule.batch_size=4",
     "data.shorter_sides=[48,64]",
     "model.rpn.training_proposals.after_nms=50",
+    "model.roi_head.sampling.per_image=8",
     "model.rpn.test_proposals.after_nms=2",
     "inference=single",
     *RUNTIME,

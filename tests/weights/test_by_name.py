@@ -100,7 +100,7 @@ def test_it_goes_into_a_detector_with_its_input_checked(
     detector: Callable[..., FasterRCNN],
 ) -> None:
     model = detector()  # BGR pixels
-    weights = InitialWeights(backbone=Path(NAME), detector=None, new_classes=False)
+    weights = InitialWeights(backbone=Path(NAME), entry=None, detector=None, new_classes=False)
     with pytest.raises(ValueError, match=r"model\.pixels\.order=RGB"):
         weights.load_into(model, ["a", "b", "c"])
     pixels = model.pixels

@@ -93,7 +93,7 @@ def started(
     torch.manual_seed(4)
     model = detector(len(names))
     initial = InitialWeights(
-        backbone=None, detector=path, new_classes=options.get("new_classes", False)
+        backbone=None, entry=None, detector=path, new_classes=options.get("new_classes", False)
     )
     return model, initial.load_into(model, names)
 
@@ -198,7 +198,7 @@ def test_the_switch_does_nothing_to_what_is_known(trained: Path) -> None:
 
 def test_the_switch_without_a_detector_is_refused() -> None:
     with pytest.raises(ValueError, match=r"init_new_classes=true says .* no init= is given"):
-        InitialWeights(backbone=None, detector=None, new_classes=True)
+        InitialWeights(backbone=None, entry=None, detector=None, new_classes=True)
 
 
 @pytest.mark.parametrize(
@@ -211,6 +211,18 @@ def test_the_switch_without_a_detector_is_refused() -> None:
         (["traffic light"], ["Traffic_Light"], {0: 0}, ()),
         (["cafe\u0301"], ["café"], {0: 0}, ()),  # an accent of its own
         (["1"], ["01"], {}, ("01",)),
+        (["1", "-1"], ["-1", "1", "1.0"], {0: 1, 1: 0}, ("1.0",)),
+        (["-1"], ["1"], {}, ("1",)),
+        (["0", "1"], ["1", "2"], {0: 1}, ("2",)),
+        ([" traffic  light "], ["traffic-light"], {0: 0}, ()),
+        (["\ufeffperson"], ["person"], {0: 0}, ()),  # the mark of UTF-8 before the first line
+        (["sign\u200b"], ["sign"], {0: 0}, ()),
+        (["traffic\u00a0light"], ["traffic light"], {0: 0}, ()),
+        (["STRASSE"], ["Straße"], {0: 0}, ()),
+        (["行人", "車"], ["車", "行人"], {0: 1, 1: 0}, ()),
+        (["_"], ["__"], {}, ("__",)),
+        (["a", "a"], ["a"], {}, ("a",)),  # a file that has a name twice
+        (["dog", "Dog"], ["dog", "DOG"], {0: 0, 1: 1}, ()),
     ],
 )
 def test_names_are_matched_where_there_is_no_choice(
@@ -218,6 +230,36 @@ def test_names_are_matched_where_there_is_no_choice(
 ) -> None:
     match = match_classes(theirs, ours)
     assert (match.known, match.new) == (known, new)
+
+
+def test_a_choice_that_cannot_be_made_is_said() -> None:
+    match = match_classes(["Dog", "DOG", "cat"], ["dog", "cat"])
+    assert str(match) == (
+        "1 of its classes are kept, some in another place; 1 new ones start anew (dog); "
+        "which of 'Dog' or 'DOG' is 'dog' cannot be told; 2 of its are not used (Dog, DOG)"
+    )
+    twice = match_classes(["a", "a", "b"], ["a", "b"])
+    assert "which of 'a' or 'a' is 'a' cannot be told" in str(twice)
+
+
+@pytest.mark.parametrize(
+    ("names", "kept"),
+    [
+        (["Cross ", "moon"], {"Cross ": "cross"}),
+        (["CIRCLE", "Cross", "Star"], {"CIRCLE": "circle", "Cross": "cross", "Star": "star"}),
+        (["star", "Star", "circle"], {"star": "star", "circle": "circle"}),
+    ],
+)
+def test_rows_of_odd_names_are_moved_or_start_anew(
+    trained: Path, names: list[str], kept: dict[str, str]
+) -> None:
+    before = Checkpoint.load(trained).weights
+    model, _ = started(trained, names)
+    torch.manual_seed(4)
+    fresh = detector(len(names)).state_dict()
+    for name in names:
+        old = rows(before, NAMES, kept[name]) if name in kept else rows(fresh, names, name)
+        assert equal(rows(model.state_dict(), names, name), old)
 
 
 class AgnosticHead(RoIHead):
@@ -243,9 +285,9 @@ def test_a_head_of_another_package_is_moved_by_its_own_rows(tmp_path: Path) -> N
     content.save(tmp_path / "a.pt")
     for names in (["cross", "star", "circle"], ["circle", "moon"]):
         model = build(config(len(names)), trust=PACKAGE)
-        InitialWeights(backbone=None, detector=tmp_path / "a.pt", new_classes=False).load_into(
-            model, names
-        )
+        InitialWeights(
+            backbone=None, entry=None, detector=tmp_path / "a.pt", new_classes=False
+        ).load_into(model, names)
         assert torch.equal(model.roi_head.deltas.weight, given.roi_head.deltas.weight)
         place, old = names.index("circle"), NAMES.index("circle")
         kept = model.roi_head.logits.weight[place]

@@ -27,7 +27,7 @@ from detection.model.resnet import ResNet
 from detection.weights.backbone_file import read_backbone
 from detection.weights.file_content import read_content
 from detection.weights.import_backbone import input_format
-from detection.weights.initialise import initialise_backbone
+from detection.weights.initialise import InitialWeights, initialise_backbone
 from detection.weights.input_format import MSRA, TORCHVISION
 from detection.weights.parameter import Parameter
 from detection.weights.parameter_names import classifier_weights, parameter_name
@@ -355,7 +355,12 @@ def test_the_log_says_which_was_taken_and_what_was_left_out(
     with caplog.at_level(logging.INFO):
         initialise_backbone(own, read_backbone(tmp_path / "dino.pth", own))
     assert torch.equal(own.conv5[2].conv_c.bn.bias, BODY["layer4.2.bn3.bias"])
-    assert "dino.pth: teacher.backbone is taken, and not student.module.backbone" in caplog.text
+    (warned,) = (r.getMessage() for r in caplog.records if r.levelno == logging.WARNING)
+    assert warned.endswith(
+        "dino.pth: teacher.backbone is taken, and not student.module.backbone (to take that: "
+        "weights_entry=student.module.backbone, or entry=student.module.backbone of "
+        "import_weights.py)"
+    )
     assert "265 tensors into the backbone; left out: student, optimizer" in caplog.text
     assert "args (argparse.Namespace, not read)" in caplog.text
     assert "head.0.weight, head.1.weight, head.1.running_var" in caplog.text
@@ -370,6 +375,77 @@ def test_entry_chooses_another(tmp_path: Path) -> None:
         open_source(tmp_path / "a.pth", entry="pupil")
     with pytest.raises(ValueError, match="2 different networks in it would do"):
         open_source(tmp_path / "a.pth", entry="backbone")
+
+
+# The names of two networks that differ -> the one that is taken; None: it is asked.
+TWO: list[tuple[tuple[str, str], str | None]] = [
+    (("student.backbone.", "teacher.backbone."), "teacher.backbone"),
+    (("modelTeacher.backbone.", "modelStudent.backbone."), "modelTeacher.backbone"),
+    (("module.encoder_k.", "module.encoder_q."), "module.encoder_q"),
+    (("backbone.", "backbone_k."), "backbone"),
+    (("encoder.", "target_encoder."), "encoder"),
+    (("net.", "ModelEMA.module."), "ModelEMA.module"),
+    (("model.", "swa_model.module."), "swa_model.module"),
+    (("left.", "right."), None),
+    # "k", "ema" and "key" count as words of their own alone.
+    (("schema.", "kernel."), None),
+]
+
+
+@pytest.mark.parametrize(("prefixes", "taken"), TWO)
+def test_which_of_two_networks_is_taken_is_seen_in_their_names(
+    prefixes: tuple[str, str], taken: str | None, tmp_path: Path
+) -> None:
+    one, other = (
+        {"conv1.weight": torch.full((64, 3, 7, 7), n), "layer1.0.conv1.weight": torch.ones(1)}
+        for n in (1.0, 2.0)
+    )
+    torch.save(under(prefixes[0], one) | under(prefixes[1], other), tmp_path / "a.pth")
+    if taken is None:
+        with pytest.raises(ValueError, match=r"2 different networks .*weights_entry="):
+            open_source(tmp_path / "a.pth")
+        return
+    source = open_source(tmp_path / "a.pth")
+    (left,) = {prefix.strip(".") for prefix in prefixes} - {taken}
+    assert source.prefix == f"{taken}."
+    assert source.choice.startswith(f"{taken} is taken, and not {left} (to take that: weights_ent")
+    assert open_source(tmp_path / "a.pth", entry=left).prefix == f"{left}."
+
+
+def test_copies_of_one_network_are_no_choice(tmp_path: Path) -> None:
+    few = {"conv1.weight": torch.ones(2), "layer1.0.conv1.weight": torch.ones(1)}
+    torch.save({"model": few, "model_ema": few}, tmp_path / "a.pth")
+    assert open_source(tmp_path / "a.pth").choice == ""
+
+
+@pytest.mark.parametrize(
+    "other", [{"layer1.0.conv1.weight": (9,)}, {"layer1.5.conv1.weight": (1,)}]
+)
+def test_a_teacher_of_another_shape_is_no_average(other: Any, tmp_path: Path) -> None:
+    student = {"conv1.weight": torch.ones(2), "layer1.0.conv1.weight": torch.ones(1)}
+    teacher = student | {name: torch.ones(shape) for name, shape in other.items()}
+    both = {"student": student, "teacher": teacher}
+    torch.save(both, tmp_path / "a.pth")
+    with pytest.raises(ValueError, match=r"2 different networks in it would do: teacher, student"):
+        open_source(tmp_path / "a.pth")
+
+
+def test_weights_entry_chooses_for_a_training(tmp_path: Path) -> None:
+    torch.save(LAYOUTS["DINO"][1], tmp_path / "a.pth")
+    found = read_backbone(tmp_path / "a.pth", OWN, entry="student")
+    assert torch.equal(found.weights["conv1.conv.weight"], DECOY["conv1.weight"])
+    own = {n: torch.ones(()).expand(v.shape) for n, v in OWN.state_dict().items()}
+    other = {n: torch.zeros(()).expand(v.shape) for n, v in own.items()}
+    torch.save(under("a.", own) | under("b.", other), tmp_path / "a.pth")  # its own names
+    found = read_backbone(tmp_path / "a.pth", OWN, entry="b")
+    assert not found.weights["conv5.2.conv_c.bn.bias"].any()
+    with pytest.raises(ValueError, match=r"entry=c is none of its networks: a, b"):
+        read_backbone(tmp_path / "a.pth", OWN, entry="c")
+
+
+def test_weights_entry_needs_weights() -> None:
+    with pytest.raises(ValueError, match=r"weights_entry=student chooses .* no weights= is given"):
+        InitialWeights(backbone=None, entry="student", detector=None, new_classes=False)
 
 
 def test_two_networks_of_which_none_is_better_are_asked_about(tmp_path: Path) -> None:

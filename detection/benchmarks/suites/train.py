@@ -39,7 +39,7 @@ from detection.structures import ImageBatch, Target
 TOLERANCE = 1e-6
 # The same of the mini-batch in float32.  If several anchors have the highest IoU with an object, as
 # all that contain it have, rounding decides which are positive.  In a small image, one of them
-# changes the RPN's gradient by a percent.  torchvision divides by the anchors of all images at once.
+# changes the RPN's gradient by a percent.  torchvision divides by the anchors of all images.
 TOLERANCE_FP32 = 5e-2
 # The only one that torchvision's smooth L1 has.
 SIGMA = 3.0

@@ -6,7 +6,7 @@ from typing import Annotated, Any, Literal
 from detection.cli.settings.data import DetectionData
 from detection.cli.settings.faster_rcnn import FasterRCNN
 from detection.cli.settings.inference import Inference
-from detection.cli.settings.kinds import Backend, File, Folder, Images, Positive, Seed
+from detection.cli.settings.kinds import Backend, File, Folder, Images, Positive, Seed, Text
 from detection.cli.settings.node import Node, OneOf, Rule
 from detection.cli.settings.runtime import Runtime
 from detection.cli.settings.schedule import DetectorSchedule
@@ -24,6 +24,7 @@ class Train(Node):
     inference: Annotated[Any, OneOf(Inference)]
     runtime: Runtime
     weights: File | None
+    weights_entry: Text | None
     init: File | None
     init_new_classes: bool
     train_only: Literal["rpn", "fast_rcnn"] | None
@@ -40,6 +41,8 @@ class Train(Node):
     def broken(self, given: Set[str]) -> Iterator[Rule]:
         if self.resume and self.overwrite:
             yield Rule("overwrite", "replaces a run, and resume=true goes on with it: give one")
+        if self.weights_entry is not None and self.weights is None:
+            yield Rule("weights_entry", "chooses a network in the file of weights=: give both")
         if self.resume_with_changes and not self.resume:
             yield Rule("resume_with_changes", "belongs to resume=true: give both, or none")
 
