@@ -38,10 +38,15 @@ def compose_config(config: str, overrides: list[str]) -> DictConfig:
     return composed
 
 
-def compose_unchecked(config: str, overrides: list[str]) -> DictConfig:
-    """The configuration, whatever its values; ValueError if an override fits no key or file."""
+def compose_unchecked(
+    config: str, overrides: list[str], *, given: Iterable[str] = ()
+) -> DictConfig:
+    """The configuration, whatever its values; ValueError if an override fits no key or file.
+
+    ``given``: keys that are the user's besides those of ``overrides``.
+    """
     composed = _compose(config, overrides)
-    following = following_overrides(composed, overrides)
+    following = following_overrides(composed, {*given, *map(key_of, overrides)})
     if following:
         composed = _compose(config, [*overrides, *following])
     leave_alone(composed, map(key_of, [*overrides, *following]))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -9,8 +10,10 @@ import torch
 import torchvision
 from omegaconf import DictConfig
 
+from detection.cli.commands import COMMANDS
 from detection.cli.compose import compose_config
 from detection.cli.follow_weights import follow_file
+from detection.cli.launch import launch
 
 
 @pytest.fixture(scope="module")
@@ -63,3 +66,29 @@ def test_a_file_that_says_nothing_changes_nothing(tmp_path: Path) -> None:
     (tmp_path / "text.pth").write_text("no weights")
     assert following(tmp_path / "text.pth").backbone.depth == 101
     assert following(tmp_path / "missing.pth").backbone.depth == 101
+
+
+@pytest.mark.parametrize("weights", ["msra_r50", "file"])
+def test_what_a_file_of_values_says_stays(
+    weights: str,
+    published: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    monkeypatch.syspath_prepend(tmp_path)
+    (tmp_path / "keeps_what_it_gets.py").write_text(
+        "got = []\n\n\ndef main(config):\n    got.append(config)\n"
+    )
+    own = tmp_path / "own.yaml"
+    own.write_text("model: {backbone: {depth: 101}, pixels: {order: BGR}}\n")
+    command = replace(COMMANDS["train"], module="keeps_what_it_gets", computes=False)
+    given = published if weights == "file" else weights
+    with caplog.at_level("INFO"):
+        launch(command, ["detection train", "data", f"weights={given}", "--config", str(own)])
+    import keeps_what_it_gets  # type: ignore[import-not-found]
+
+    model = keeps_what_it_gets.got[-1].model
+    assert model.backbone.depth == 101
+    assert model.pixels.order == "BGR"
+    assert "depth" not in caplog.text
