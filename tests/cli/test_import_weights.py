@@ -268,9 +268,7 @@ def test_a_detector_with_other_anchors_comes_back_as_it_went(tmp_path: Path) -> 
     content = torch.load(tmp_path / "best.pth", weights_only=True)
     torch.save({"model": content["model"]}, tmp_path / "theirs.pth")
     named = "class_names=[dog,cat]"
-    with pytest.raises(
-        ValueError, match=r"must be 15; .*\(anchor_sizes= and aspect_ra"
-    ):
+    with pytest.raises(ValueError, match=r"must be 15; .*\(anchor_sizes= and aspect_ra"):
         run(tmp_path / "theirs.pth", tmp_path / "x.pt", named)
     anchors = ("anchor_sizes=[64,128,256,512]", "aspect_ratios=[0.5,1,2]")
     run(tmp_path / "theirs.pth", tmp_path / "x.pt", named, *anchors)
