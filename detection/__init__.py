@@ -47,7 +47,15 @@ _MODULES = {
 def __getattr__(name: str) -> Any:
     if name not in _MODULES:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    return getattr(importlib.import_module(_MODULES[name]), name)
+    try:
+        return getattr(importlib.import_module(_MODULES[name]), name)
+    except ImportError as error:
+        # As the commands say it: what to install.
+        from detection.cli.missing import remedy_for
+
+        if (remedy := remedy_for(error)) is None:
+            raise
+        raise type(error)(remedy, name=error.name, path=error.path) from error
 
 
 def __dir__() -> list[str]:

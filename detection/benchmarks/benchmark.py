@@ -74,4 +74,4 @@ def main(config: DictConfig) -> None:
 
 def _device(config: DictConfig) -> torch.device:
     cuda = torch.cuda.is_available() and config.suite not in CPU_SUITES
-    return resolve_device(config.device or ("cuda" if cuda else "cpu"))
+    return resolve_device(config.device or ("cuda" if cuda else "cpu"), key="device")

@@ -48,6 +48,7 @@ class Arguments:
 _KEY_VALUE = "write key=value, where --help lists the keys, or -- before a path that begins with -"
 _ONE_RUN = "a command does one run; write a loop in your shell, with another -o each time"
 _FILES = "--config FILE takes the config.yaml of a run, --config-dir DIR a folder of your own files"
+_WEIGHTS = (".pt", ".pth", ".safetensors", ".pkl")
 # What Hydra's own programs have.
 _INSTEAD = {
     "-m": _ONE_RUN,
@@ -102,6 +103,7 @@ def parse(command: Command, words: list[str]) -> Arguments:
             raise ValueError(f"-o and {command.output}= are the same: leave one of them out")
         paths[command.output] = os.path.expanduser(output)
     positionals = [p for p in command.positionals if not {p.key, p.unless} & {*keys, *paths}]
+    _check_given_once(command, plain, overrides)
     paths |= _assigned(command, positionals, [os.path.expanduser(word) for word in plain])
     return Arguments([_whole(o) for o in overrides], paths, config, config_dir, wants_help)
 
@@ -123,6 +125,22 @@ def _say_replaced(overrides: list[str]) -> None:
         if last.get(key, override) != override:
             log.warning("%s: replaced by %s, which follows", last[key], override)
         last[key] = override
+
+
+def _check_given_once(command: Command, plain: list[str], overrides: list[str]) -> None:
+    """Raises ValueError where a plain argument and key=value both stand for one thing."""
+    by_key = {override.lstrip("+").partition("=")[0]: override for override in overrides}
+    taken = [p for p in command.positionals if {p.key, p.unless} & by_key.keys()]
+    free = [p for p in command.positionals if p not in taken]
+    if not plain or not taken:
+        return
+    first, given = taken[0], by_key.get(taken[0].key) or by_key[str(taken[0].unless)]
+    too_many = len(plain) > len(free) and not any(p.several for p in free)
+    # Where the others take any number of paths, a checkpoint is known by its name.
+    if too_many or (first.key == "checkpoint" and Path(plain[0]).suffix in _WEIGHTS):
+        word = plain[command.positionals.index(first)] if too_many else plain[0]
+        ensemble = " (checkpoint=[a.pt,b.pt] is an ensemble)" * given.startswith("checkpoint=")
+        raise ValueError(f"{word} and {given} are given for one thing: leave one out{ensemble}")
 
 
 def _flags(options: list[str], command: Command) -> tuple[list[str], list[str]]:

@@ -27,6 +27,7 @@ from detection.cli.choices import is_group
 from detection.cli.config_folders import CONFIGS, own_folders
 from detection.cli.explain import check_choices, check_keys, explain
 from detection.cli.follow_weights import following_overrides
+from detection.cli.given import leave_alone
 from detection.cli.outline import outline
 from detection.cli.overrides import key_of
 
@@ -54,22 +55,19 @@ def compose_config(config: str, overrides: list[str]) -> DictConfig:
     return composed
 
 
-def compose_unchecked(config: str, overrides: list[str]) -> DictConfig:
-    """The configuration, whatever its values; ValueError if an override fits no key or file."""
+def compose_unchecked(
+    config: str, overrides: list[str], *, given: Iterable[str] = ()
+) -> DictConfig:
+    """The configuration, whatever its values; ValueError if an override fits no key or file.
+
+    ``given``: keys that are the user's besides those of ``overrides``.
+    """
     composed = _compose(config, overrides)
-    following = following_overrides(composed, overrides)
+    following = following_overrides(composed, {*given, *map(key_of, overrides)})
     if following:
         composed = _compose(config, [*overrides, *following])
     leave_alone(composed, map(key_of, [*overrides, *following]))
     return composed
-
-
-def leave_alone(composed: DictConfig, keys: Iterable[str]) -> None:
-    """Tells the recipe of ``schedule=auto``, where there is one, which keys are the user's."""
-    recipe = OmegaConf.select(composed, "schedule.recipe", throw_on_missing=False)
-    if recipe is not None:
-        own = (key for key in keys if not key.startswith("schedule.recipe"))
-        recipe.given = list(dict.fromkeys([*recipe.given, *own]))
 
 
 def _compose(config: str, overrides: list[str]) -> DictConfig:

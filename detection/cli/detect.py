@@ -1,13 +1,15 @@
 """Detects objects in pictures, videos and cameras: detection detect best.pt photos/ clip.mp4
 
 Leaves in output_dir: detections.json (a COCO results list with the file name and the class name
-added), or what formats= names, and drawn/, the pictures and videos.  While it runs,
-detections.jsonl gets a line for each picture; a run that was interrupted goes on behind them with
-resume=true.  A picture that cannot be read is left out, named and counted.
+added), or what formats= names, and drawn/, the pictures and videos; with features=true features/,
+a .npz of each picture with the regions' vectors.  While it runs, detections.jsonl gets a line for
+each picture; a run that was interrupted goes on behind them with resume=true.  A picture that
+cannot be read is left out, named and counted.
 """
 
 from __future__ import annotations
 
+import functools
 import logging
 import time
 from collections.abc import Sequence
@@ -36,6 +38,7 @@ from detection.writers.coco import CocoWriter
 from detection.writers.crops import CropsWriter
 from detection.writers.csv import CsvWriter
 from detection.writers.drawings import DrawingsWriter
+from detection.writers.features import FeaturesWriter
 from detection.writers.video import VideoWriter, drawn_video_name, partial_name
 from detection.writers.voc import VocWriter
 from detection.writers.writer import Writer
@@ -143,6 +146,11 @@ def _writers(
     if config.draw:
         drawings = DrawingsWriter(folder=folder, class_names=classes, min_score=score, names=names)
         writers.append(drawings)
+    if config.features:
+        of = functools.partial(detector.features, bgr=True)
+        writers.append(
+            FeaturesWriter(folder=folder, features_of=of, names=names, frames_of=frames_of)
+        )
     return writers
 
 

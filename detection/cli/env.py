@@ -32,7 +32,7 @@ PACKAGES = (
 
 
 def main(config: DictConfig) -> None:
-    device = resolve_device(config.device)
+    device = resolve_device(config.device, key="device")
     chosen = choices(device, again=config.measure_again)
     lines = [*_machine(device), *_software(), *_threads(), *_choices(device, chosen)]
     width = max(len(name) for name, _ in lines)

@@ -7,13 +7,13 @@ say it.  What is said on the command line stays; the check of the weights says t
 from __future__ import annotations
 
 import logging
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from omegaconf import DictConfig, OmegaConf
 
-from detection.cli.overrides import key_of
+from detection.cli.given import leave_alone
 from detection.weights.published import PUBLISHED, Published
 
 if TYPE_CHECKING:  # both import torch
@@ -25,16 +25,15 @@ log = logging.getLogger("configuration")
 _RESNET = "detection.model.resnet.ResNet"
 
 
-def following_overrides(composed: DictConfig, overrides: Sequence[str]) -> list[str]:
+def following_overrides(composed: DictConfig, given: Collection[str]) -> list[str]:
     """The overrides by which ``composed`` fits the published weights that it names, if any.
 
-    ``overrides``: what the user says; keys that are there are left alone.  The log says in one line
-    what is set.
+    ``given``: the keys and groups that the user has chosen; these are left alone.  The log says in
+    one line what is set.
     """
     row = _published(OmegaConf.select(composed, "weights", throw_on_missing=False))
     if row is None or OmegaConf.select(composed, "model.backbone._target_") != _RESNET:
         return []
-    given = {key_of(override) for override in overrides}
     found = _words(_of_depth(composed.model, given, row.depth))
     if _pixels_differ(composed.model.pixels, row) and not _says_pixels(given):
         found.append(f"model/pixels={row.pixels}")
@@ -69,6 +68,7 @@ def follow_file(composed: DictConfig, given: Collection[str]) -> None:
     found = _of_file(composed.model, file, given)
     for key, value in found.items():
         OmegaConf.update(composed, f"model.{key}", value, merge=False)
+    leave_alone(composed, [f"model.{key}" for key in found])
     if found:
         log.info("%s: sets %s", path, " ".join(_words(found)))
 

@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from omegaconf import DictConfig
+from omegaconf import DictConfig, ListConfig
 
 from detection.atomic_write import atomic_write
 from detection.cli.compose import compose_config
@@ -41,6 +41,8 @@ def main(config: DictConfig) -> None:
         pixels=None if config.pixels is None else _pixels(config.pixels),
         stride_in_1x1=None if config.stride_in_1x1 is None else bool(config.stride_in_1x1),
         class_names=None if config.class_names is None else list(config.class_names),
+        anchor_sizes=_listed(config.anchor_sizes),
+        aspect_ratios=_listed(config.aspect_ratios),
         entry=None if config.entry is None else str(config.entry),
     )
     if config.to == "detectron2":
@@ -52,6 +54,10 @@ def main(config: DictConfig) -> None:
     checkpoint.build_model()  # raises if its weights do not fit
     checkpoint.without_training().save(output)
     log.info("%s -> %s", source, output)
+
+
+def _listed(given: ListConfig | None) -> list[float] | None:
+    return None if given is None else list(given)
 
 
 def _pixels(name: str) -> dict[str, Any]:

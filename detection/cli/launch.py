@@ -46,9 +46,9 @@ def launch(command: Command, argv: list[str]) -> None:
         arguments = parse(command, words)
         with (
             searched_first(arguments.config_dir),
-            as_default(arguments.config, command.config),
+            as_default(arguments.config, command.config) as own,
         ):
-            composed = compose_unchecked(command.config, arguments.overrides)
+            composed = compose_unchecked(command.config, arguments.overrides, given=own)
             arguments.fill(composed)
             if arguments.wants_help:
                 shown = help_text(
@@ -71,7 +71,7 @@ def launch(command: Command, argv: list[str]) -> None:
             if command.computes:
                 choose_threads()
             module = _imported(command)
-            follow_file(composed, {key_of(override) for override in arguments.overrides})
+            follow_file(composed, {*own, *map(key_of, arguments.overrides)})
             module.main(composed)
     except ImportError as error:
         if os.environ.get("DETECTION_TRACEBACK") or (remedy := remedy_for(error)) is None:

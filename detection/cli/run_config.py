@@ -14,21 +14,21 @@ from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 from yaml import YAMLError
 
-from detection.cli.compose import leave_alone
 from detection.cli.config_folders import CONFIGS, searched_first
+from detection.cli.given import leave_alone
 
 # What to do with an output folder is said of each run anew.
 NOT_TAKEN = ("resume", "resume_with_changes", "overwrite")
 
 
 @contextmanager
-def as_default(file: Path | None, config: str) -> Iterator[None]:
-    """Within it, configs/<config>.yaml holds the values of ``file``.
+def as_default(file: Path | None, config: str) -> Iterator[list[str]]:
+    """Within it, configs/<config>.yaml holds the values of ``file``; yields their keys.
 
     Raises FileNotFoundError, or ValueError for a file that is no such configuration.
     """
     if file is None:
-        yield
+        yield []
         return
     own = _read(file)
     with initialize_config_dir(str(CONFIGS), version_base="1.3"):
@@ -38,11 +38,12 @@ def as_default(file: Path | None, config: str) -> Iterator[None]:
         _lay_over(default, {key: value for key, value in own.items() if key not in NOT_TAKEN})
     except KeyError as error:
         raise ValueError(f"--config {file}: configs/{config}.yaml {error.args[0]}") from None
-    leave_alone(default, _leaves(own))
+    keys = [*_leaves(own)]
+    leave_alone(default, keys)
     with tempfile.TemporaryDirectory() as folder:
         OmegaConf.save(default, Path(folder) / f"{config}.yaml")
         with searched_first(Path(folder)):
-            yield
+            yield keys
 
 
 def _leaves(own: Mapping[str, Any], prefix: str = "") -> Iterator[str]:
@@ -77,7 +78,7 @@ def _lay_over(node: DictConfig, own: Mapping[str, Any], prefix: str = "") -> Non
         if (
             isinstance(value, dict)
             and isinstance(before, DictConfig)
-            and before.get("_target_") == value.get("_target_")
+            and value.get("_target_", before.get("_target_")) == before.get("_target_")
         ):
             _lay_over(before, value, f"{prefix}{key}.")
         else:  # the settings of another class are other ones

@@ -157,7 +157,7 @@ class DetectionRun:
         for entry in to_results(detections, number, ids):
             class_name = self._classes.names[ids.index(entry["category_id"])]
             found.append({**entry, **named, "class_name": class_name})
-        return PictureRecord(number, name, found)
+        return PictureRecord(number, name, found, detections.boxes.numpy())
 
     def _submit(
         self, record: PictureRecord, image: Image, drawn: VideoWriter | None = None

@@ -81,8 +81,11 @@ def join_processes(device: str) -> Iterator[Processes]:
     dist.destroy_process_group()
 
 
-def resolve_device(name: str, local_rank: int = 0) -> torch.device:
-    """ "auto", "cpu", "cuda" or "cuda:1" -> a device that exists; ValueError otherwise."""
+def resolve_device(name: str, local_rank: int = 0, *, key: str = "runtime.device") -> torch.device:
+    """ "auto", "cpu", "cuda" or "cuda:1" -> a device that exists; ValueError otherwise.
+
+    ``key``: what the errors call it.
+    """
     count = torch.cuda.device_count()
     choices = "choose auto, cpu, cuda or cuda:<index>"
     if name == "auto":
@@ -90,20 +93,20 @@ def resolve_device(name: str, local_rank: int = 0) -> torch.device:
     try:
         device = torch.device(name)
     except RuntimeError:
-        raise ValueError(f"runtime.device={name!r}: {choices}") from None
+        raise ValueError(f"{key}={name!r}: {choices}") from None
     if device.type == "cpu":
         return device
     if device.type != "cuda":
-        raise ValueError(f"runtime.device={name!r}: {choices}")
+        raise ValueError(f"{key}={name!r}: {choices}")
     if device.index is not None and int(os.environ.get("WORLD_SIZE", "1")) > 1:
         raise ValueError(
-            f"runtime.device={name!r}: several processes need a GPU each; use runtime.device=cuda, "
+            f"{key}={name!r}: several processes need a GPU each; use {key}=cuda, "
             "and CUDA_VISIBLE_DEVICES to choose some of them"
         )
     index = local_rank if device.index is None else device.index
     if index >= count:
         raise ValueError(
-            f"runtime.device={name!r}: this machine has {count} CUDA devices"
-            + (f" (cuda:0 ... cuda:{count - 1})" if count else "; use runtime.device=cpu")
+            f"{key}={name!r}: this machine has {count} CUDA devices"
+            + (f" (cuda:0 ... cuda:{count - 1})" if count else f"; use {key}=cpu")
         )
     return torch.device("cuda", index)

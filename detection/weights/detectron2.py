@@ -151,8 +151,8 @@ def _reordered(
     if value.ndim == 0 or len(value) != per_anchor * sizes * ratios:
         raise ValueError(
             f"{shown} is {list(value.shape)}, for {sizes} sizes x {ratios} ratios of anchors its "
-            f"first dimension must be {per_anchor * sizes * ratios}; set model.rpn.anchors.sizes "
-            "and aspect_ratios to those of the file"
+            f"first dimension must be {per_anchor * sizes * ratios}; give the anchors that it was "
+            "trained on (anchor_sizes= and aspect_ratios= of import)"
         )
     outer, inner = (sizes, ratios) if inwards else (ratios, sizes)
     grouped = value.reshape(outer, inner, per_anchor, *value.shape[1:])

@@ -11,12 +11,15 @@ from detection.checkpoint import NETWORKS, Checkpoint, ClassifierCheckpoint
 from detection.model.faster_rcnn import FasterRCNN
 from detection.weights.architecture import resnet_depth
 from detection.weights.detectron2 import to_detectron2
+from detection.weights.exported import ENTRY, description
 from detection.weights.parameter import Parameter
 from detection.weights.torchvision import torchvision_name
 
 
 def as_detectron2(checkpoint: Checkpoint | ClassifierCheckpoint, *, source: Path) -> dict[str, Any]:
     """The contents of a .pth file: "model", the weights under detectron2's names, and "__author__".
+
+    And :mod:`detection.weights.exported`'s entry, of which detectron2 takes no notice.
 
     ``source``: the file of ``checkpoint``, for errors.  Raises ValueError for a classifier, for a
     detector with an untrained network, and for layers that detectron2's C4 does not have.
@@ -32,7 +35,8 @@ def as_detectron2(checkpoint: Checkpoint | ClassifierCheckpoint, *, source: Path
     weights = to_detectron2(
         checkpoint.weights, sizes=len(anchors["sizes"]), ratios=len(anchors["aspect_ratios"])
     )
-    return {"model": weights, "__author__": "detection"}
+    assert isinstance(checkpoint, Checkpoint)
+    return {"model": weights, "__author__": "detection", ENTRY: description(checkpoint)}
 
 
 def as_torchvision(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields, replace
 from typing import Any
 
 import torch
@@ -22,6 +22,13 @@ from detection.weights.input_format import GivenInput, InputFormat, of_pixel_buf
 from detection.weights.mmdetection import from_mmdetection
 from detection.weights.parameter_names import parameter_name
 from detection.weights.source import Source
+
+_ASKED = (
+    "give those that it was trained on with anchor_sizes=[...] and aspect_ratios=[...] "
+    "(detectron2: MODEL.ANCHOR_GENERATOR.SIZES and ASPECT_RATIOS)"
+)
+# DetectorPreset's fields as a checkpoint calls them.
+_SAID = {"model": "model_config", "resize": "resize", "inference": "inference"}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -43,19 +50,30 @@ def import_detector(
     preset: DetectorPreset,
     given: GivenInput,
     class_names: Sequence[str] | None,
+    said: Mapping[str, Any] | None = None,
 ) -> Checkpoint:
     """The detector with its classes, pixels and stride.
 
+    ``said``: what :mod:`detection.weights.exported` has left in the file.
     ``class_names``: in the file's order; None if the file says them, or they are COCO's or VOC's.
     Raises ValueError, naming the file and the parameter, if the file is no such detector.
     """
+    if said is not None:
+        preset = DetectorPreset(**{f.name: said[_SAID[f.name]] for f in fields(DetectorPreset)})
     weights, left_out = _weights(source, preset)
-    found = given.completed(lambda: _input_format(source, preset, weights))
-    model_config = _model_config(source, preset, weights, found)
+    if said is None:
+        found = given.completed(lambda: _input_format(source, preset, weights))
+        model_config = _model_config(source, preset, weights, found)
+    else:
+        found = given.completed(lambda: InputFormat.of_model(preset.model, weights))
+        model_config = _with_input(preset.model, found)
     _check_anchors(source, model_config)
     check_architecture(model_config, weights, source=source)
     log_import(found, left_out=source.left_out + left_out)
-    names, ids = _classes(source, model_config["num_classes"], class_names)
+    if said is not None and class_names is None:
+        names, ids = said["class_names"], said["category_ids"]
+    else:
+        names, ids = _classes(source, model_config["num_classes"], class_names)
     return Checkpoint(
         weights=weights,
         model_config=model_config,
@@ -78,6 +96,10 @@ def _weights(source: Source, preset: DetectorPreset) -> tuple[dict[str, Tensor],
             )
     except ValueError as error:
         raise ValueError(f"{source.path}: {error}") from None
+    config, objectness = preset.model["rpn"]["anchors"], weights.get("rpn.objectness.weight")
+    number = len(config["sizes"]) * len(config["aspect_ratios"])
+    if objectness is not None and len(objectness) != number:
+        raise ValueError(f"{source.path}: {len(objectness)} anchors, not {number}: {_ASKED}")
     for name in ("roi_head.logits.weight", "rpn.conv.weight"):
         if name not in weights:
             shown = source.prefix + parameter_name(source.kind, name)
@@ -117,6 +139,26 @@ def _model_config(
     return config
 
 
+def with_anchors(
+    preset: DetectorPreset, sizes: Sequence[float] | None, ratios: Sequence[float] | None
+) -> DetectorPreset:
+    """``preset`` with these anchors; None: its own."""
+    given = {"sizes": sizes, "aspect_ratios": ratios}
+    model = copy.deepcopy(preset.model)
+    model["rpn"]["anchors"] |= {name: [*v] for name, v in given.items() if v is not None}
+    return replace(preset, model=model)
+
+
+def _with_input(model_config: Mapping[str, Any], found: InputFormat) -> dict[str, Any]:
+    """The configuration with pixels and stride that are given in place of its own."""
+    config = copy.deepcopy(dict(model_config))
+    if found != InputFormat.of_model(config, {}):
+        config["pixels"] = found.pixel_config()
+        step = 2 if found.stride_in_1x1 else 1
+        config["backbone"] |= {"stride_in_1x1": found.stride_in_1x1, "bin_step": step}
+    return config
+
+
 def _input_format(
     source: Source, preset: DetectorPreset, weights: dict[str, Tensor]
 ) -> InputFormat:
@@ -143,7 +185,7 @@ def _check_anchors(source: Source, model_config: Mapping[str, Any]) -> None:
     if given.shape != expected.shape or not torch.allclose(given, expected, atol=0.01):
         raise ValueError(
             f"{source.path}: its anchors are {given.tolist()[:2]} ..., the preset's "
-            f"{expected.tolist()[:2]} ...: only detectron2's C4 anchors are imported"
+            f"{expected.tolist()[:2]} ...: {_ASKED}"
         )
 
 

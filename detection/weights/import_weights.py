@@ -13,9 +13,10 @@ from detection.checkpoint import (
     is_classifier,
     is_detector,
 )
+from detection.weights.exported import description_of
 from detection.weights.file_content import read_content
 from detection.weights.import_backbone import ClassifierPreset, import_backbone
-from detection.weights.import_detector import DetectorPreset, import_detector
+from detection.weights.import_detector import DetectorPreset, import_detector, with_anchors
 from detection.weights.input_format import GivenInput
 from detection.weights.source import recognise
 
@@ -31,6 +32,8 @@ def import_weights(
     stride_in_1x1: bool | None,
     class_names: Sequence[str] | None,
     entry: str | None = None,
+    anchor_sizes: Sequence[float] | None = None,
+    aspect_ratios: Sequence[float] | None = None,
 ) -> Checkpoint | ClassifierCheckpoint:
     """Recognises a file by its contents, and never runs code in it.
 
@@ -41,6 +44,7 @@ def import_weights(
     ``pixels``: "order", "mean" and "std" as in PixelFormat.  None: as in the file.
     ``stride_in_1x1``: as in ResNet.  None: as in the file.
     ``class_names``: a detector's, in the file's order.  None: the file's own, COCO's or VOC's.
+    ``anchor_sizes``, ``aspect_ratios``: of a detector, as in Anchors.  None: the ``detector``'s.
     ``entry``: which network of the file, by its name or a part of it.  None: see
     :func:`detection.weights.layouts.choose`.
 
@@ -58,5 +62,11 @@ def import_weights(
     log.info("%s: %s, %d tensors", path, source.kind, len(source.weights))
     given = GivenInput(pixels=pixels, stride_in_1x1=stride_in_1x1)
     if source.kind.endswith("detector"):
-        return import_detector(source, preset=detector(), given=given, class_names=class_names)
+        return import_detector(
+            source,
+            preset=with_anchors(detector(), anchor_sizes, aspect_ratios),
+            given=given,
+            class_names=class_names,
+            said=description_of(content.tree),
+        )
     return import_backbone(source, preset=classifier(), given=given)

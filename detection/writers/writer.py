@@ -9,6 +9,9 @@ from dataclasses import dataclass
 from pathlib import PurePosixPath
 from typing import Any, Protocol
 
+import numpy as np
+from numpy.typing import NDArray
+
 from detection.visualization.image import Image
 
 
@@ -18,12 +21,15 @@ class PictureRecord:
 
     ``number``: its ``image_id``.  ``name``: its file, with folders, by which results call it.
     ``detections``: entries of a COCO results list with ``file_name`` and ``class_name``; ``bbox``
-    is [x, y, width, height] in its pixels.
+    is [x, y, width, height] in its pixels, rounded.
+    ``boxes``: float32 [R, 4], (x1, y1, x2, y2) in its pixels, as the network says; of a record that
+    is read from a file none.
     """
 
     number: int
     name: str
     detections: list[dict[str, Any]]
+    boxes: NDArray[np.float32] | None = None
 
 
 @dataclass(frozen=True)

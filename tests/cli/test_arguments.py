@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from pathlib import Path
 
 import pytest
@@ -165,3 +166,33 @@ def test_of_a_key_that_is_given_twice_the_last_counts_and_that_is_said(
     assert [record.message for record in caplog.records] == [
         "seed=1: replaced by seed=2, which follows"
     ]
+
+
+@pytest.mark.parametrize(
+    ("line", "message"),
+    [
+        ("detect a.pt p.jpg checkpoint=b.pt", "a.pt and checkpoint=b.pt are given for one thing"),
+        ("detect a.pt p.jpg checkpoint=b.pt", r"checkpoint=\[a.pt,b.pt\] is an ensemble"),
+        ("detect a.pt p.jpg images=q.jpg", "p.jpg and images=q.jpg are given"),
+        ("test a.pt d checkpoint=b.pt", "a.pt and checkpoint=b.pt are given"),
+        ("test a.pt d data.root=e", "d and data.root=e are given"),
+        ("test a.pt detections=x.json", "a.pt and detections=x.json are given"),
+        ("train d data.root=e", "d and data.root=e are given for one thing: leave one out$"),
+        ("import a.pth x.pt output=y.pt", "x.pt and output=y.pt are given"),
+        ("export-weights a.pt x.pth checkpoint=b.pt", "a.pt and checkpoint=b.pt are given"),
+        ("weights msra_r50 names=msra_r101", "msra_r50 and names=msra_r101 are given"),
+        ("plot-curves a b 'runs=[c]'", r"a and runs=\[c\] are given"),
+    ],
+)
+def test_what_is_given_plainly_and_by_its_key_is_refused(line: str, message: str) -> None:
+    name, *words = shlex.split(line)
+    with pytest.raises(ValueError, match=message):
+        parse(COMMANDS[name], words)
+
+
+def test_the_other_argument_may_be_plain() -> None:
+    assert parse(DETECT, ["p.jpg", "q.jpg", "checkpoint=b.pt"]).paths == {
+        "images": ["p.jpg", "q.jpg"]
+    }
+    assert parse(COMMANDS["test"], ["d", "checkpoint=b.pt"]).paths == {"data.root": "d"}
+    assert parse(COMMANDS["import"], ["x.pt", "source=a.pth"]).paths == {"output": "x.pt"}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import zipfile
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -10,8 +11,10 @@ import torch
 import torchvision
 from omegaconf import DictConfig
 
+from detection.cli.commands import COMMANDS
 from detection.cli.compose import compose_config
 from detection.cli.follow_weights import follow_file
+from detection.cli.launch import launch
 from detection.weights import backbone_file, file_content
 
 
@@ -103,3 +106,35 @@ def test_a_damaged_file_is_left_to_the_training_to_refuse(published: Path, tmp_p
         path = tmp_path / f"{number}.pth"
         path.write_bytes(damaged)
         assert following(path).backbone.depth == 101
+
+
+@pytest.mark.parametrize("weights", ["msra_r50", "file"])
+def test_what_a_file_of_values_says_stays(
+    weights: str,
+    published: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    monkeypatch.syspath_prepend(tmp_path)
+    (tmp_path / "keeps_what_it_gets.py").write_text(
+        "got = []\n\n\ndef main(config):\n    got.append(config)\n"
+    )
+    own = tmp_path / "own.yaml"
+    own.write_text("model: {backbone: {depth: 101}, pixels: {order: BGR}}\n")
+    command = replace(COMMANDS["train"], module="keeps_what_it_gets", computes=False)
+    given = published if weights == "file" else weights
+    with caplog.at_level("INFO"):
+        launch(command, ["detection train", "data", f"weights={given}", "--config", str(own)])
+    import keeps_what_it_gets  # type: ignore[import-not-found]
+
+    model = keeps_what_it_gets.got[-1].model
+    assert model.backbone.depth == 101
+    assert model.pixels.order == "BGR"
+    assert "depth" not in caplog.text
+
+
+def test_the_recipe_leaves_alone_what_a_file_sets(published: Path) -> None:
+    config = compose_config("train", ["data.root=x", f"weights={published}", "schedule=auto"])
+    follow_file(config, set())
+    assert "model.backbone.depth" in config.schedule.recipe.given

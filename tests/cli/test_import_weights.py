@@ -242,6 +242,42 @@ def test_a_detector_goes_in_and_out_and_comes_back_the_same(
     assert all(torch.equal(again.weights[name], v) for name, v in first.weights.items())
 
 
+@pytest.mark.slow
+def test_a_detector_with_other_anchors_comes_back_as_it_went(tmp_path: Path) -> None:
+    config = compose_config("train", ["model.backbone.depth=50", "data.root=x"])
+    model_config = as_plain(config.model) | {"num_classes": 2}
+    before = Checkpoint(
+        weights=build(model_config).state_dict(),
+        model_config=model_config,
+        resize={"_target_": "detection.data.transforms.Resize", "shorter_sides": [600],
+                "longest": 1000},
+        inference=as_plain(config.inference),
+        class_names=["dog", "cat"],
+        category_ids=[3, 8],
+    )  # fmt: skip
+    assert build(model_config["rpn"]["anchors"]).per_position == 12
+    before.save(tmp_path / "best.pt")
+    run(tmp_path / "best.pt", tmp_path / "best.pth", "to=detectron2")
+    run(tmp_path / "best.pth", tmp_path / "again.pt")
+    again = Checkpoint.load(tmp_path / "again.pt")
+    for name in ("model_config", "resize", "inference", "class_names", "category_ids"):
+        assert getattr(again, name) == getattr(before, name), name
+    assert all(torch.equal(again.weights[name], v) for name, v in before.weights.items())
+
+    # As a training of detectron2 that begins with it leaves it.
+    content = torch.load(tmp_path / "best.pth", weights_only=True)
+    torch.save({"model": content["model"]}, tmp_path / "theirs.pth")
+    named = "class_names=[dog,cat]"
+    with pytest.raises(ValueError, match=r"must be 15; .*\(anchor_sizes= and aspect_ra"):
+        run(tmp_path / "theirs.pth", tmp_path / "x.pt", named)
+    anchors = ("anchor_sizes=[64,128,256,512]", "aspect_ratios=[0.5,1,2]")
+    run(tmp_path / "theirs.pth", tmp_path / "x.pt", named, *anchors)
+    theirs = Checkpoint.load(tmp_path / "x.pt")
+    assert theirs.model_config["rpn"]["anchors"]["sizes"] == [64, 128, 256, 512]
+    assert theirs.weights.keys() == before.weights.keys()
+    assert all(torch.equal(theirs.weights[name], v) for name, v in before.weights.items())
+
+
 def test_boxes_regressed_for_all_classes_alike_are_so_for_each() -> None:
     deltas = torch.randn(4, 3)
     found = class_specific(

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+import detection
 from detection.cli import missing
 from detection.cli.commands import Command
 from detection.cli.launch import launch
@@ -82,3 +83,19 @@ def test_the_dependencies_are_those_of_the_project() -> None:
     }
     names = {imported.get(name, name) for name in declared} - {"opencv-python"}
     assert names == {*missing.NEEDED}
+
+
+def test_python_is_told_what_the_commands_are(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.syspath_prepend(tmp_path)
+    (tmp_path / "without_libgl.py").write_text(
+        "raise ImportError('libGL.so.1: cannot open', name='cv2', path='/cv2/cv2.abi3.so')\n"
+    )
+    monkeypatch.setitem(detection._MODULES, "Detector", "without_libgl")
+    with pytest.raises(ImportError, match=r"libGL\.so\.1: .* pip install opencv-python-headless"):
+        _ = detection.Detector
+    (tmp_path / "defect.py").write_text("import a_library_that_is_not_there\n")
+    monkeypatch.setitem(detection._MODULES, "Detector", "defect")
+    with pytest.raises(ModuleNotFoundError, match=r"^No module named 'a_library"):
+        _ = detection.Detector

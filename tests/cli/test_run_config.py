@@ -32,6 +32,18 @@ def test_a_runs_own_file_is_the_base_again(tmp_path: Path) -> None:
     assert compose_config("train", []).model.backbone.depth == 101
 
 
+def test_a_part_of_a_file_changes_what_it_says_alone(tmp_path: Path) -> None:
+    file = tmp_path / "own.yaml"
+    file.write_text("model: {backbone: {depth: 50}}\n")
+    before = compose_config("train", [])
+    with as_default(file, "train") as keys:
+        after = compose_config("train", [])
+    assert keys == ["model.backbone.depth"]
+    assert after.model.backbone.depth == 50
+    after.model.backbone.depth = before.model.backbone.depth
+    assert after.model == before.model
+
+
 @pytest.mark.parametrize(
     ("text", "message"),
     [

@@ -23,6 +23,10 @@ def test_auto_is_cuda_where_there_is_one() -> None:
 def test_a_device_that_is_not_there_is_named(name: str) -> None:
     with pytest.raises(ValueError, match=f"device='{name}'"):
         resolve_device(name)
+    # Where the key is another one, that is said, and in the remedy, too.
+    with pytest.raises(ValueError, match=f"^device='{name}'") as error:
+        resolve_device(name, key="device")
+    assert "runtime" not in str(error.value)
 
 
 @pytest.mark.parametrize(

@@ -491,7 +491,7 @@ def test_another_number_of_anchors_is_an_error() -> None:
     name = "proposal_generator.rpn_head.objectness_logits.weight"
     with pytest.raises(ValueError, match=f"{name} is .* must be 15") as error:
         from_detectron2({name: torch.ones(12, 8, 1, 1)}, **ANCHORS)
-    assert "model.rpn.anchors.sizes" in str(error.value)
+    assert "anchor_sizes= and aspect_ratios= of import" in str(error.value)
 
 
 def test_a_layer_that_detectron2_has_not_is_not_exported() -> None:

@@ -103,8 +103,13 @@ class Detect(InPlaceOf):
     batch_size: Images
     draw: bool
     draw_score: Fraction
+    features: bool
 
     def broken(self, given: Set[str]) -> Iterator[Rule]:
+        if self.features and isinstance(self.checkpoint, list) and len(self.checkpoint) > 1:
+            yield Rule("features", "each model of an ensemble has others: give one checkpoint")
+        if self.features and self.tile is not None:
+            yield Rule("features", "are of the whole picture: leave out tile=, or features=true")
         if self.resume and self.overwrite:
             yield Rule("overwrite", "replaces a run, and resume=true goes on with it: give one")
 

@@ -7,7 +7,15 @@ from annotated_types import MinLen
 from pydantic import Field
 
 from detection.cli.settings.data import DetectionData
-from detection.cli.settings.kinds import File, Text, TextOrTexts, Texts, Workers
+from detection.cli.settings.kinds import (
+    NOT_REPEATED,
+    File,
+    Positive,
+    Text,
+    TextOrTexts,
+    Texts,
+    Workers,
+)
 from detection.cli.settings.node import Node, Rule
 from detection.cli.settings.runtime import Device
 
@@ -16,7 +24,7 @@ class Check(Node):
     data: DetectionData
     splits: Texts | None
     workers: Workers
-    as_json: Annotated[bool, Field(alias="json")]
+    as_json: bool = Field(alias="json")
 
 
 class ImportWeights(Node):
@@ -27,6 +35,8 @@ class ImportWeights(Node):
     pixels: Literal["msra", "torchvision", "detectron2"] | None
     stride_in_1x1: bool | None
     class_names: Texts | None
+    anchor_sizes: Annotated[list[Positive], MinLen(1), NOT_REPEATED] | None
+    aspect_ratios: Annotated[list[Positive], MinLen(1), NOT_REPEATED] | None
 
 
 class ExportWeights(Node):
