@@ -24,6 +24,7 @@ from detection.cli.commands import Command
 from detection.cli.compose import check_values, compose_unchecked
 from detection.cli.config_folders import searched_first
 from detection.cli.door import choose_threads
+from detection.cli.faults import fault
 from detection.cli.follow_weights import follow_file
 from detection.cli.help import help_text
 from detection.cli.missing import remedy_for
@@ -81,8 +82,13 @@ def launch(command: Command, argv: list[str]) -> None:
         sys.exit("interrupted")
     except BrokenPipeError:  # what reads us, such as head, has enough
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-    except (ValueError, OSError, FloatingPointError) as error:
+    except (ValueError, OSError, FloatingPointError, MemoryError, RuntimeError) as error:
         if os.environ.get("DETECTION_TRACEBACK"):
+            raise
+        if (told := fault(error)) is not None:
+            print(f"error: {told[0]}", file=sys.stderr)
+            sys.exit(told[1])
+        if isinstance(error, RuntimeError | MemoryError):
             raise
         sys.exit(f"error: {_shortened(_text(error))}")
     except MissingMandatoryValue as error:

@@ -11,15 +11,17 @@ from numpy.typing import NDArray
 from PIL import Image, UnidentifiedImageError
 
 from detection.data.image_signature import true_format
+from detection.data.jpeg import check_end, read_strictly
 
 SUFFIXES = (".jpg", ".jpeg", ".png", ".bmp", ".webp", ".tif", ".tiff")
 
 _ORIENTATION = 0x0112  # the EXIF tag; the values 5 ... 8 are turned by 90 degrees
-_JPEG_START, _JPEG_SCAN, _JPEG_END = b"\xff\xd8", b"\xff\xda", b"\xff\xd9"
 
 
-def read_image(path: Path) -> NDArray[np.uint8]:
+def read_image(path: Path, *, strict: bool = True) -> NDArray[np.uint8]:
     """uint8 [H, W, 3], BGR, turned upright according to its EXIF orientation.
+
+    ``strict``: refuse JPEGs with damaged bytes, too; see `detection.data.jpeg`.
 
     Raises FileNotFoundError; ValueError if the file is not an image, or is truncated.
     """
@@ -27,16 +29,24 @@ def read_image(path: Path) -> NDArray[np.uint8]:
         data = path.read_bytes()
     except FileNotFoundError:
         raise FileNotFoundError(f"{path}: no such image") from None
-    return decode_image(data, path)
+    return decode_image(data, path, strict=strict)
 
 
-def decode_image(data: bytes, path: Path) -> NDArray[np.uint8]:
+def decode_image(data: bytes, path: Path, *, strict: bool = True) -> NDArray[np.uint8]:
     """As `read_image`, for the bytes of a file; ``path`` is used in the error message."""
-    if _is_truncated_jpeg(data):
+    try:
+        if strict:
+            strictly = read_strictly(data)
+            if strictly is not None:
+                return strictly
+        else:
+            check_end(data)
+    except ValueError as error:
+        what, _, detail = str(error).partition(": ")
         raise ValueError(
-            f"{path}: truncated JPEG ({len(data)} bytes, the end marker is missing); "
+            f"{path}: {what} ({len(data)} bytes{f', {detail}' if detail else ''}); "
             "copy or download the file again, or take it out of the data set"
-        )
+        ) from None
     image = None
     # cv2.error: there are no bytes, or more pixels than OpenCV's limit.
     with contextlib.suppress(cv2.error):
@@ -64,9 +74,3 @@ def read_size(path: Path) -> tuple[int, int]:
     except UnidentifiedImageError:
         raise ValueError(f"{path}: not a readable image") from None
     return (width, height) if sideways else (height, width)
-
-
-def _is_truncated_jpeg(data: bytes) -> bool:
-    # OpenCV fills missing pixels with grey and only warns.  A complete file has an end marker after
-    # its last scan; those of embedded thumbnails come before it, and coded pixels contain none.
-    return data.startswith(_JPEG_START) and data.rfind(_JPEG_END) <= data.rfind(_JPEG_SCAN)

@@ -20,6 +20,7 @@ from detection.data.proposals_file import ProposalsFile
 from detection.data.workers import Loader, single_threaded, timeout
 from detection.evaluation.coco_ap import CocoAP, evaluate_coco
 from detection.evaluation.coco_arrays import Detection, GroundTruth
+from detection.evaluation.no_ap import explain
 from detection.evaluation.table import per_class_table
 from detection.evaluation.voc_ap import VocAP, evaluate_voc
 from detection.inference.coco_entries import to_results
@@ -30,19 +31,24 @@ Prepared = TypeVar("Prepared")
 
 @dataclass(frozen=True)
 class Scores:
-    """COCO's and VOC's numbers of the same detections."""
+    """COCO's and VOC's numbers of the same detections.
+
+    ``notes``: sentences on what makes them 0, "-" or lower than they could be.
+    """
 
     coco: CocoAP
     voc: VocAP
+    notes: tuple[str, ...] = ()
 
     def table(self) -> str:
-        """For people: COCO's twelve numbers in percent, then a row per class."""
+        """For people: COCO's twelve numbers in percent, a row per class, and the notes."""
         numbers = {k: v for k, v in self.coco.as_dict().items() if k != "per_class"}
         line = "  ".join(
             f"{name} {'-' if value is None else format(100 * value, '.1f')}"
             for name, value in numbers.items()
         )
-        return f"COCO: {line}\n\n{per_class_table(self.coco, self.voc)}"
+        notes = "".join(f"\n{note}" for note in self.notes)
+        return f"COCO: {line}\n\n{per_class_table(self.coco, self.voc)}{notes}"
 
 
 def measure(
@@ -52,9 +58,11 @@ def measure(
     backend: Literal["hotcoco", "pycocotools"],
 ) -> Scores:
     """Both metrics; see :mod:`detection.evaluation` for the inputs."""
+    voc = evaluate_voc(ground_truth, detections)
     return Scores(
         coco=evaluate_coco(ground_truth, detections, backend=backend),
-        voc=evaluate_voc(ground_truth, detections),
+        voc=voc,
+        notes=explain(ground_truth, detections, voc),
     )
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import struct
 import zlib
 from collections.abc import Callable
@@ -132,6 +133,84 @@ def test_a_truncated_jpeg_with_a_whole_thumbnail_is_still_truncated() -> None:
 def test_bytes_behind_the_end_marker_are_no_reason_to_refuse() -> None:
     # Phones append data of their own.
     assert decode_image(jpeg(noise()) + b"trailer" * 10, Path("phone.jpg")).shape == (64, 64, 3)
+
+
+def scene() -> Image:
+    """Smooth: of noise every byte of the code is needed, of a photo it is as here."""
+    return cv2.GaussianBlur(np.kron(noise(), np.ones((3, 3, 1), dtype=np.uint8)), (0, 0), 2)
+
+
+def damaged(data: bytes, seed: int) -> bytes:
+    """Eight bytes of the coded pixels replaced by others."""
+    random = np.random.default_rng(seed)
+    changed = bytearray(data)
+    for place in random.integers(data.rfind(b"\xff\xda") + 20, len(data) - 2, 8):
+        changed[place] = random.integers(0, 255)
+    return bytes(changed)
+
+
+def test_most_jpegs_with_damaged_bytes_are_noticed() -> None:
+    pytest.importorskip("simplejpeg")
+    data = jpeg(scene())
+    said = []
+    for seed in range(40):
+        try:
+            decode_image(damaged(data, seed), Path("a.jpg"))
+        except ValueError as error:
+            said.append(str(error))
+    assert len(said) >= 30
+    rule = re.compile(r"a\.jpg: (damaged JPEG|not a readable image) \(")
+    assert all(map(rule.match, said))
+
+
+def test_a_cut_jpeg_with_an_end_marker_is_noticed() -> None:
+    pytest.importorskip("simplejpeg")
+    data = jpeg(noise())
+    with pytest.raises(ValueError, match=r"a\.jpg: damaged JPEG \(.*premature end"):
+        decode_image(data[: len(data) // 2] + b"\xff\xd9", Path("a.jpg"))
+
+
+def test_a_motion_photo_is_whole() -> None:
+    pytest.importorskip("simplejpeg")
+    # A video behind the picture has any bytes, those of a scan's start among them.
+    data = jpeg(noise())
+    video = b"ftypmp42\xff\xda" * 10
+    assert np.array_equal(
+        decode_image(data + video, Path("a.jpg")), decode_image(data, Path("a.jpg"))
+    )
+
+
+@pytest.mark.parametrize(
+    "flags",
+    [
+        [],
+        [cv2.IMWRITE_JPEG_PROGRESSIVE, 1],
+        [cv2.IMWRITE_JPEG_SAMPLING_FACTOR, cv2.IMWRITE_JPEG_SAMPLING_FACTOR_444],
+        [cv2.IMWRITE_JPEG_SAMPLING_FACTOR, cv2.IMWRITE_JPEG_SAMPLING_FACTOR_411],
+        [cv2.IMWRITE_JPEG_QUALITY, 20],
+    ],
+)
+@pytest.mark.parametrize("grey", [False, True])
+@pytest.mark.parametrize("orientation", [None, 1, 3, 6])
+def test_pixels_are_those_of_opencv(flags: list[int], grey: bool, orientation: int | None) -> None:
+    _, encoded = cv2.imencode(".jpg", scene()[:, :131, 0] if grey else scene()[:, :131], flags)
+    data = encoded.tobytes() if orientation is None else with_exif(encoded.tobytes(), orientation)
+    wanted = cv2.imdecode(np.frombuffer(data, dtype=np.uint8), cv2.IMREAD_COLOR)
+    assert np.array_equal(decode_image(data, Path("a.jpg")), wanted)
+
+
+def test_cmyk_is_as_opencv_has_it(tmp_path: Path) -> None:
+    PIL.Image.new("CMYK", (20, 30), (10, 60, 90, 5)).save(tmp_path / "a.jpg")
+    data = np.fromfile(tmp_path / "a.jpg", dtype=np.uint8)
+    assert np.array_equal(read_image(tmp_path / "a.jpg"), cv2.imdecode(data, cv2.IMREAD_COLOR))
+
+
+def test_without_simplejpeg_cut_files_are_noticed(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("detection.data.jpeg._library", lambda: None)
+    data = jpeg(noise())
+    assert decode_image(data, Path("a.jpg")).shape == (64, 64, 3)
+    with pytest.raises(ValueError, match=r"a\.jpg: truncated JPEG .*the end marker is missing"):
+        decode_image(data[:-50], Path("a.jpg"))
 
 
 @pytest.mark.parametrize("part", [0.05, 0.5, 0.95])

@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Hashable
 from pathlib import Path
 from typing import Any
@@ -173,8 +174,9 @@ def _boxes(
         if box is None and "bbox" not in annotation:
             findings.refuse(f"{where} has no bbox, and no mask to take it from")
         area = annotation.get("area")
-        if area is not None and number_of(area) is None:
-            findings.refuse(f"{where} has area {area!r}; expected a number")
+        number = number_of(area)
+        if area is not None and (number is None or not math.isfinite(number)):
+            findings.refuse(f"{where} has area {area!r}; expected a finite number, or none")
         boxes.append(box or [0, 0, 1, 1])
     return np.array(boxes, dtype=np.float64).reshape(-1, 4)
 

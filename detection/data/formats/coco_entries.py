@@ -23,6 +23,8 @@ Entry = dict[str, Any]
 
 # Entries that lack something are named one by one up to this number, then counted.
 _NAMED = 3
+# Texts that a flag's "no" is written as.
+_FALSE = ("", "0", "0.0", "false", "f", "no", "n", "off", "none", "null")
 
 
 @dataclass(frozen=True)
@@ -59,9 +61,9 @@ def number_of(value: object) -> float | None:
 
 def flag_of(value: object) -> bool:
     """iscrowd and the like; also as a text."""
-    return (
-        value.strip().lower() not in ("", "0", "false") if isinstance(value, str) else bool(value)
-    )
+    if isinstance(value, str):
+        return value.strip().lower() not in _FALSE
+    return bool(value)
 
 
 def require(

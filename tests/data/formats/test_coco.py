@@ -13,6 +13,7 @@ import pytest
 
 from detection.data.dataset import DetectionDataset
 from detection.data.formats.coco import read_coco
+from detection.data.formats.coco_entries import flag_of
 from detection.data.report import report
 from detection.evaluation.coco_ap import evaluate_coco
 
@@ -157,6 +158,8 @@ def changed(content: Content, kind: str, index: int, **entries: Any) -> Content:
         ("annotations", 1, {"bbox": [5, 2, 9, -3]}, ["(5, 2, 14, -1) has x2 <= x1 or y2 <= y1"]),
         ("annotations", 1, {"bbox": [5, 2, float("nan"), 3]}, ["annotation 2", "is not finite"]),
         ("annotations", 1, {"area": "twelve"}, ["annotation 2", "area 'twelve'"]),
+        ("annotations", 1, {"area": float("nan")}, ["annotation 2", "area nan; expected a finite"]),
+        ("annotations", 1, {"area": float("inf")}, ["annotation 2", "area inf; expected a finite"]),
         ("images", 1, {"id": 42}, ["two images have the same id"]),
         ("images", 1, {"width": "forty"}, ["a.jpg", "width 'forty'"]),
         ("images", 1, {"file_name": None}, ["images[1] (id 7)", "no file_name"]),
@@ -293,3 +296,11 @@ def test_real_annotations_are_read_whole(data_folder: Path) -> None:
     assert len(dataset) == len(content["images"])
     assert sum(len(e.labels) for e in dataset.examples) == len(content["annotations"])
     assert list(dataset.category_ids) == sorted(c["id"] for c in content["categories"])
+
+
+@pytest.mark.parametrize(
+    ("meant", "values"),
+    [(False, ("false", "False", "no", "0.0", "", None, 0)), (True, ("true", "1", "yes", 1))],
+)
+def test_a_flag_may_be_a_text(meant: bool, values: tuple[object, ...]) -> None:
+    assert {flag_of(value) for value in values} == {meant}
