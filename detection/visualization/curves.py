@@ -59,7 +59,7 @@ def plot_training(lines: Lines, picture: Path) -> None:
         _draw_validations(panels[2], validation, measured)
     for axes in panels:
         axes.grid(alpha=0.3)
-        axes.margins(x=0.02)
+        axes.margins(x=0.05)
     panels[-1].set_xlabel("iteration")
     figure.savefig(picture, dpi=100)
 
