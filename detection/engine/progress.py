@@ -11,7 +11,7 @@ import time
 from collections.abc import Callable, Mapping
 from typing import Any, Protocol
 
-from tqdm.auto import tqdm
+from tqdm import auto
 
 from detection.engine.validation import Goal
 from detection.structures import Metrics
@@ -21,6 +21,7 @@ log = logging.getLogger("train")
 SECONDS_BETWEEN_LINES = 60.0
 # The weight of the last steps in the time that one takes, as tqdm's smoothing has it.
 SMOOTHING = 0.1
+_Bar: Any = auto.tqdm  # that of the terminal, or of a notebook
 BAR = "{percentage:3.0f}%|{bar}| {n_fmt}/{total_fmt} [{elapsed}, {rate_fmt}{postfix}]"
 
 
@@ -58,7 +59,7 @@ class TrainingProgress:
         self._validation_seconds = 0.0
         self._since = self._line_at = clock()
         self._line_at -= SECONDS_BETWEEN_LINES  # the first line comes at once
-        self._bar = tqdm(
+        self._bar = _Bar(
             total=rules.iterations,
             initial=start,
             unit="it",
@@ -104,7 +105,7 @@ class TrainingProgress:
         if is_best:
             self.best = self.measured
         if self.is_shown:
-            with tqdm.external_write_mode():
+            with _Bar.external_write_mode():
                 log.info(
                     "iteration %d of %d: %s %s, %s (measured in %s)",
                     done,

@@ -48,7 +48,8 @@ def write_worst_pictures(
     for detection in detections:
         if detection["image_id"] in found:
             found[detection["image_id"]].append(detection)
-    files, halves = [], []
+    files: list[Path] = []
+    halves: list[Image] = []
     for number, image_id in enumerate(image_ids, start=1):
         example = examples[image_id]
         pair = _drawn(example, found[image_id], dataset, min_score)
