@@ -22,7 +22,7 @@ def dataset(tmp_path_factory: pytest.TempPathFactory) -> DetectionDataset:
         root=tmp_path_factory.mktemp("shapes") / "data",
         splits={"val": 3},
         seed=3,
-        image_side=96,
+        image_side=128,
     )
     return open_dataset(root=root, split="val", classes=None, invalid_boxes="error")
 
