@@ -22,7 +22,8 @@ from detection.writers.picture_file import write_picture
 FOLDER, SHEET = "worst", "worst.jpg"
 # What the two write, as globs: for the marker of the folder.
 PATTERNS = (f"{FOLDER}/[1-9]_*.jpg", SHEET)
-LONGEST = 1000  # of a picture, in pixels: larger ones are drawn smaller, for the eye
+# Of a picture's longer side, in pixels: others are drawn larger or smaller, for the eye.
+SHORT, LONG = 600, 1000
 SHEET_WIDTH = 1600
 
 
@@ -59,7 +60,8 @@ def write_worst_pictures(
         write_picture(file, contact_sheet(pair, columns=2, width=2 * pair[0].shape[1] + 30))
         files.append(file)
     if halves:
-        write_picture(folder / SHEET, contact_sheet(halves, columns=2, width=SHEET_WIDTH))
+        width = min(SHEET_WIDTH, 2 * max(half.shape[1] for half in halves) + 30)
+        write_picture(folder / SHEET, contact_sheet(halves, columns=2, width=width))
     return files
 
 
@@ -67,9 +69,11 @@ def _drawn(
     example: Example, found: Sequence[Detection], dataset: DetectionDataset, min_score: float
 ) -> tuple[Image, Image]:
     image = read_image(example.path)
-    scale = min(1.0, LONGEST / max(image.shape[:2]))
+    longer = max(image.shape[:2])
+    scale = min(max(longer, SHORT), LONG) / longer
     size = tuple(max(1, round(side * scale)) for side in image.shape[:2])
-    shown = np.asarray(cv2.resize(image, size[::-1], interpolation=cv2.INTER_AREA), np.uint8)
+    method = cv2.INTER_AREA if scale < 1 else cv2.INTER_CUBIC
+    shown = np.asarray(cv2.resize(image, size[::-1], interpolation=method), np.uint8)
     height, width = size
     labels = {category: label for label, category in enumerate(dataset.category_ids, start=1)}
     found = sorted(found, key=lambda detection: -float(detection["score"]))
