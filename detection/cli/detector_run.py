@@ -12,6 +12,7 @@ from hydra.utils import instantiate
 from omegaconf import DictConfig, OmegaConf
 
 from detection.checkpoint import Checkpoint, trained_networks
+from detection.cli.afterwards import report_of_training
 from detection.cli.objects import as_plain, make
 from detection.cli.resumed_settings import check_settings
 from detection.cli.training_data import TrainingData, open_training_data
@@ -21,6 +22,7 @@ from detection.data.proposals_file import ProposalsFile
 from detection.data.transforms import Augmentation, Resize
 from detection.engine.distributed import Processes
 from detection.engine.learnable import check_anchors, check_objects
+from detection.engine.look_back import boxes_per_class
 from detection.engine.precise_bn import average_statistics
 from detection.engine.runtime import Runtime
 from detection.engine.training_run import TrainingRun
@@ -88,6 +90,10 @@ def detector_run(
     update_bn_statistics = functools.partial(
         _update_bn_statistics, config, model, images, runtime, processes
     )
+    validation = _validation(config, model, template, val_set, val_proposals, runtime)
+    report = None
+    if isinstance(validation, DetectionValidation):
+        report = report_of_training(config, validation, boxes_per_class(train_set))
     given = (initial.backbone, config.init, config.proposals, config.val_proposals)
     return TrainingRun(
         folder=Path(config.output_dir),
@@ -100,7 +106,8 @@ def detector_run(
         learning_rate=make(config.schedule.learning_rate),
         rules=make(config.schedule.rules),
         batches=batches,
-        validation=_validation(config, model, template, val_set, val_proposals, runtime),
+        validation=validation,
+        report=report,
         runtime=runtime,
         processes=processes,
         seed=config.seed,

@@ -23,6 +23,7 @@ log = logging.getLogger("train")
 FREE = (
     *("resume", "resume_with_changes", "overwrite", "output_dir", "runtime", "validation"),
     *("schedule.rules.iterations", "schedule.rules.log_every", "schedule.rules.checkpoint_every"),
+    "schedule.rules.patience",
     *("data.in_memory", "data.test_batch_size", "init_new_classes"),
 )
 # What a training has from its first iteration on: a resumed one cannot have another.

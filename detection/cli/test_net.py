@@ -3,7 +3,8 @@
 python tools/test_net.py data.root=/path/to/dataset checkpoint=outputs/train/best.pt
 python tools/test_net.py data.root=/path/to/dataset detections=detections.json
 
-Leaves in output_dir: metrics.json, detections.json and comp4/, the files of the VOC server.
+Leaves in output_dir: metrics.json, detections.json, worst.jpg and worst/ (the pictures with the
+most mistakes), and comp4/, the files of the VOC server.
 A test set without annotations is detected in, not measured.  submission=voc or coco packs what the
 challenge's server takes, of saved detections too (of a VOC test set the classes are VOC's, unless
 data.classes names others).  proposal_recall=true measures the RPN by itself, too; proposals_file=
@@ -21,6 +22,7 @@ from typing import Any
 from omegaconf import DictConfig
 
 from detection.checkpoint import NETWORKS
+from detection.cli.afterwards import report_of_test
 from detection.cli.data_sets import open_split
 from detection.cli.objects import detector as make_detector
 from detection.cli.training_data import to_divide
@@ -29,10 +31,12 @@ from detection.data.proposals_file import ProposalsFile
 from detection.data.report import report
 from detection.data.split_file import SPLIT_FILE
 from detection.engine.evaluate import detect_dataset, measure
+from detection.engine.look_back import look_back
 from detection.engine.metrics_file import write_metrics
 from detection.engine.output_folder import OutputFolder
 from detection.engine.propose import measure_proposals
 from detection.engine.runtime import Runtime, set_up_runtime
+from detection.engine.worst_pictures import PATTERNS
 from detection.evaluation.coco_results import write_coco_results
 from detection.evaluation.detections_file import read_detections
 from detection.evaluation.submission import check_submission, image_set, write_submission
@@ -76,7 +80,7 @@ def _output_folder(config: DictConfig) -> OutputFolder:
         path=Path(config.output_dir),
         command="test_net",
         files=("metrics.json", "detections.json", "results.tar.gz"),
-        patterns=("comp4/comp4_det_*.txt", "detections_*_results.zip"),
+        patterns=("comp4/comp4_det_*.txt", "detections_*_results.zip", *PATTERNS),
         reads=[*paths, *inside],
         can_resume=False,
     )
@@ -122,6 +126,10 @@ def _run(
         scores = measure(dataset.to_coco(), detections, backend=config.backend)
         log.info("\n%s", scores.table())
         entries |= {"coco": scores.coco.as_dict(), "voc": scores.voc.as_dict()}
+        found = look_back(dataset, detections, scores.coco, folder)
+        if found is not None:
+            entries["look_back"] = found.entries(folder)
+            report_of_test(config.checkpoint, found)
     else:
         log.info("%s is not annotated: nothing to measure", dataset.source)
     write_metrics(

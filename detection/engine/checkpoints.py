@@ -13,6 +13,7 @@ import torch
 from torch import nn
 
 from detection.checkpoint import Checkpoint, ClassifierCheckpoint
+from detection.engine.averaged_weights import AveragedWeights
 from detection.engine.schedules import Schedule
 from detection.engine.validation import Goal
 from detection.structures import Metrics
@@ -20,6 +21,8 @@ from detection.structures import Metrics
 log = logging.getLogger("train")
 
 LAST, BEST = "last.pt", "best.pt"
+# In the training entries of last.pt, where its weights are an average.
+TRAINED_WEIGHTS = "trained_weights"
 
 
 @dataclass(kw_only=True)
@@ -28,7 +31,9 @@ class Checkpoints:
 
     ``template``: a checkpoint without weights; each file is a copy of it with weights.
     Its ``training`` holds the entries that every file keeps (``trained``).
-    ``best``: the best value of the goal so far.
+    ``best``: the best value of the goal so far.  ``waited``: the validations since then.
+    ``patience``: of them, after which training ends; None: it does not.
+    ``averaged``: what the files have in place of the weights that training goes on from.
     """
 
     folder: Path
@@ -38,25 +43,49 @@ class Checkpoints:
     learning_rate: Schedule
     goal: Goal
     best: float | None = None
+    waited: int = 0
+    patience: int | None = None
+    averaged: AveragedWeights | None = None
 
     def save(self, iteration: int, metrics: Metrics | None) -> None:
         """After ``iteration`` iterations, with ``metrics`` if the model has just been measured."""
-        if metrics is not None and self.goal.is_better(metrics[self.goal.metric], self.best):
-            self.best = metrics[self.goal.metric]
-            self._write(BEST, {"iteration": iteration, "best": self.best})
+        if metrics is not None:
+            self.waited += 1
+            if self.goal.is_better(metrics[self.goal.metric], self.best):
+                self.best, self.waited = metrics[self.goal.metric], 0
+                self._write(BEST, {"iteration": iteration, "best": self.best})
         progress = {
             "iteration": iteration,
             "measured": metrics is not None,
             "best": self.best,
+            "waited": self.waited,
             "optimizer": self.optimizer.state_dict(),
             "optimizer_class": type(self.optimizer).__name__,
             "schedule": self.learning_rate.state(),
         }
+        if self.averaged is not None:
+            progress[TRAINED_WEIGHTS] = self.averaged.trained()
         self._write(LAST, progress)
+
+    def is_over(self) -> bool:
+        """Whether ``patience`` is at its end, which is said."""
+        if self.patience is None or self.waited < self.patience:
+            return False
+        log.info(
+            "ends early: no %s in the last %d validations was better than %s before them "
+            "(schedule.rules.patience=%d)",
+            self.goal.metric,
+            self.waited,
+            "-" if self.best is None else f"{100 * self.best:.1f}",
+            self.patience,
+        )
+        return True
 
     def _write(self, name: str, progress: dict[str, Any]) -> None:
         training = self.template.training | progress
         weights = self.model.state_dict()
+        if self.averaged is not None:
+            weights |= self.averaged.weights()
         replace(self.template, weights=weights, training=training).save(self.folder / name)
 
 
@@ -67,6 +96,7 @@ class Progress:
     iteration: int = 0
     best: float | None = None
     is_validated: bool = True  # a new training has nothing to validate
+    waited: int = 0
 
 
 def restore(
@@ -92,7 +122,12 @@ def restore(
     else:
         log.warning("what the optimizer remembers does not fit the new one, which starts anew")
     learning_rate.restore(training.get("schedule", []))
-    return Progress(training["iteration"], training["best"], training.get("measured", True))
+    return Progress(
+        iteration=training["iteration"],
+        best=training["best"],
+        is_validated=training.get("measured", True),
+        waited=training.get("waited", 0),
+    )
 
 
 def _fits(optimizer: torch.optim.Optimizer, training: dict[str, Any]) -> bool:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -142,7 +143,9 @@ def image_batches(
         )
     )
     remaining = iter(examples)
-    with tqdm(total=len(examples), unit="img", desc=what, leave=False) as bar:
+    # In a file a line of the bar is seldom.
+    seconds = 0.1 if sys.stderr.isatty() else 30.0
+    with tqdm(total=len(examples), unit="img", desc=what, leave=False, mininterval=seconds) as bar:
         for images in loader:
             yield [next(remaining) for _ in images], images
             bar.update(len(images))

@@ -25,6 +25,7 @@ from detection.engine.folder_lock import (
     read_marker,
     removed_if_nothing_is_written,
 )
+from detection.engine.worst_pictures import PATTERNS
 from detection.version import __version__
 
 # What tells a folder of an earlier version from one that the project knows nothing of.
@@ -221,7 +222,7 @@ def training_folder(path: Path, *, command: str, reads: Sequence[Path]) -> Outpu
         path=path,
         command=command,
         files=("best.pt", "last.pt", "log.jsonl", "metrics.json", *_OF_TRAINING),
-        patterns=(_TENSORBOARD,),
+        patterns=(_TENSORBOARD, *PATTERNS),
         reads=reads,
     )
 

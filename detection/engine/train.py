@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import logging
-import math
-from collections.abc import Callable, Iterable, Sequence, Set
+from collections.abc import Callable, Iterable, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from typing import Any, Protocol
@@ -12,19 +10,18 @@ from typing import Any, Protocol
 import torch
 from torch import nn
 from torch.nn.parallel import DistributedDataParallel
-from tqdm import tqdm
 
-from detection.damage import not_finite
+from detection.engine.averaged_weights import AveragedWeights
 from detection.engine.distributed import Processes
+from detection.engine.divergence import check_loss, check_weights, say_zeros
 from detection.engine.log import TrainingLog
 from detection.engine.optimizers import set_rate
+from detection.engine.progress import TrainingProgress
 from detection.engine.schedules import Schedule
 from detection.engine.step_means import StepMeans
 from detection.engine.stop import Stopped, StopRequest
 from detection.precision import Precision, autocast
 from detection.structures import Metrics
-
-logger = logging.getLogger("train")
 
 # In iterations.  Several processes agree on stopping only so often: it takes an exchange.
 BETWEEN_AGREEMENTS = 10
@@ -60,6 +57,9 @@ class TrainingRules:
 
     ``clip_norm``: gradients longer than this are shortened to it; None: never.
     ``log_every``, ``evaluate_every``, ``checkpoint_every``: in iterations; 0: only at the end.
+    ``patience``: training ends after so many validations in a row none of which was the best so
+    far; None: never before ``iterations``.
+    ``ema_decay``: of :class:`detection.engine.averaged_weights.AveragedWeights`; None: none.
     """
 
     iterations: int
@@ -68,6 +68,8 @@ class TrainingRules:
     log_every: int
     evaluate_every: int
     checkpoint_every: int
+    patience: int | None
+    ema_decay: float | None
 
 
 def train(
@@ -88,6 +90,9 @@ def train(
     update_bn_statistics: Callable[[], None] | None = None,
     not_validated: bool = False,
     stop: StopRequest | None = None,
+    averaged: AveragedWeights | None = None,
+    is_over: Callable[[], bool] | None = None,
+    progress: TrainingProgress | None = None,
 ) -> None:
     """Trains ``network`` from iteration ``start`` to the end.
 
@@ -100,6 +105,10 @@ def train(
     ``not_validated``: whether the checkpoint that is resumed was saved before its validation: the
     training validates first then.
     ``stop``: when a request is made, in whichever process, training is saved and ends.
+    ``averaged``: of the network's weights; they are followed, and validated in their place.
+    ``is_over``: asked in the first process, at the start and after each validation: whether
+    training ends before its last iteration.
+    ``progress``: shows it to people.
     Raises FloatingPointError when the loss, or a weight to be saved, is not finite, Stopped on a
     request.
     """
@@ -107,16 +116,18 @@ def train(
     parameters = [p for group in optimizer.param_groups for p in group["params"]]
     means = StepMeans(device, processes)
     zeros: set[str] = set()
-    bar = tqdm(total=rules.iterations, initial=start, unit="it", disable=log is None, smoothing=0.1)
+    progress = progress or TrainingProgress(start=start, rules=rules, is_shown=log is not None)
 
     def validate_and_save(done: int) -> None:
-        if update_bn_statistics is not None:
-            update_bn_statistics()
-            _check_weights(network, done)
-        # One process alone is saved, and may stop; of several the others would wait for the first.
-        alone = stop is not None and processes.world_size == 1
-        with stop.nothing_to_lose() if alone and stop else nullcontext():
-            measured = validate() if processes.is_first else None
+        progress.validation_begins()
+        with averaged.in_place() if averaged else nullcontext():
+            if update_bn_statistics is not None:
+                update_bn_statistics()
+                check_weights(network, done)
+            # One process alone is saved, and may stop; of several the others would wait for it.
+            alone = stop is not None and processes.world_size == 1
+            with stop.nothing_to_lose() if alone and stop else nullcontext():
+                measured = validate() if processes.is_first else None
         metrics = processes.from_first(measured)
         learning_rate.observe(metrics)
         network.train()
@@ -124,7 +135,11 @@ def train(
             log.write(done, "validation", metrics)
         if processes.is_first:
             save(done, metrics)
+        progress.validation_ends(done, metrics)
         means.restart()
+
+    def ends_early() -> bool:
+        return bool(processes.from_first(is_over is not None and is_over()))
 
     def validation_is_due(done: int) -> bool:
         return done >= rules.iterations or _due(done, rules.evaluate_every)
@@ -132,6 +147,8 @@ def train(
     network.train()
     if not_validated and validation_is_due(start):
         validate_and_save(start)
+    if ends_early():
+        return
     for iteration, batch in enumerate(batches, start=start):
         means.data_is_there()
         set_rate(optimizer, learning_rate(iteration))
@@ -149,24 +166,25 @@ def train(
         if rules.clip_norm is not None:
             means.add_norm(nn.utils.clip_grad_norm_(parameters, rules.clip_norm, foreach=True))
         optimizer.step()
-        means.step_is_done()
-
         done = iteration + 1
-        bar.update()
+        if averaged is not None:
+            averaged.update(done)
+        means.step_is_done()
+        progress.step_is_done(done)
         if done == rules.iterations or _due(done, rules.log_every):
             values = means.close(learning_rate(iteration), len(batch) * processes.world_size)
-            _check_finite(values, done, learning_rate)
+            check_loss(values, done, learning_rate)
             if log is not None:
-                zeros |= _say_zeros(values, losses.detached().keys() - zeros, done)
-            bar.set_postfix(loss=f"{values['total']:.3f}", lr=f"{values['learning_rate']:.2g}")
+                zeros |= say_zeros(values, losses.detached().keys() - zeros, done)
+            progress.losses(done, values)
             if log is not None:
                 log.write(done, "train", values)
         is_stopped = stop is not None and _agree_to_stop(
             stop, processes, is_time=validation_is_due(done) or _due(done, BETWEEN_AGREEMENTS)
         )
         if is_stopped or validation_is_due(done) or _due(done, rules.checkpoint_every):
-            _check_finite(means.losses(), done, learning_rate)
-            _check_weights(network, done)
+            check_loss(means.losses(), done, learning_rate)
+            check_weights(network, done)
             # Before the validation: an error there must not cost the training so far.
             if processes.is_first:
                 save(done, None)
@@ -175,7 +193,9 @@ def train(
             raise Stopped
         if validation_is_due(done):
             validate_and_save(done)
-    bar.close()
+            if ends_early():
+                break
+    progress.close()
 
 
 def _distribute(network: nn.Module, processes: Processes) -> nn.Module:
@@ -209,38 +229,3 @@ def _agree_to_stop(stop: StopRequest, processes: Processes, *, is_time: bool) ->
 
 def _due(done: int, every: int) -> bool:
     return every > 0 and done % every == 0
-
-
-def _check_finite(values: dict[str, Any], done: int, learning_rate: Schedule) -> None:
-    # Empty right after a line of the log, for which they have been checked.
-    if not math.isfinite(values.get("total", 0.0)):
-        raise FloatingPointError(
-            f"the loss is {values['total']} at iteration {done} ({learning_rate}): training has "
-            "diverged. Lower schedule.learning_rate.reference, lengthen "
-            "schedule.learning_rate.warmup_iterations or set schedule.rules.clip_norm; the last "
-            "checkpoint is as it was"
-        )
-
-
-def _say_zeros(values: dict[str, Any], names: Set[str], done: int) -> set[str]:
-    """Those of the losses that were exactly 0 since the last line of the log: nothing is learnt."""
-    zeros = {name for name in names if values[name] == 0}
-    if zeros:
-        logger.warning(
-            "%s exactly 0 up to iteration %d: nothing is learnt there; look at the boxes, "
-            "model.rpn.anchors.sizes and model.rpn.sampling.cross_boundary",
-            " and ".join(sorted(zeros)) + (" was" if len(zeros) == 1 else " were"),
-            done,
-        )
-    return zeros
-
-
-def _check_weights(network: nn.Module, done: int) -> None:
-    """A step can leave them so while its loss, of the weights before it, is finite."""
-    bad = not_finite(network.state_dict())
-    if bad:
-        raise FloatingPointError(
-            f"{bad[0]} is not finite after iteration {done} ({len(bad)} tensors in all), although "
-            "the loss was: training has diverged. Lower schedule.learning_rate.reference or set "
-            "schedule.rules.clip_norm; the last checkpoint is as it was"
-        )

@@ -10,6 +10,7 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -19,9 +20,11 @@ from torch import nn
 
 from detection.atomic_write import write_text
 from detection.checkpoint import Checkpoint, ClassifierCheckpoint, load_weights
+from detection.engine.averaged_weights import averaged_weights
 from detection.engine.checkpoints import (
     BEST,
     LAST,
+    TRAINED_WEIGHTS,
     Checkpoints,
     Progress,
     find_previous,
@@ -31,6 +34,7 @@ from detection.engine.distributed import Processes
 from detection.engine.log import TrainingLog
 from detection.engine.metrics_file import write_metrics
 from detection.engine.output_folder import OutputFolder, training_folder
+from detection.engine.progress import TrainingProgress
 from detection.engine.runtime import Runtime
 from detection.engine.schedules import Schedule
 from detection.engine.stop import Stopped, StopRequest
@@ -41,12 +45,11 @@ from detection.structures import Metrics
 log = logging.getLogger("train")
 
 METRICS = "metrics.json"
+_STOPPED = "stopped by a signal; %s is saved: go on with resume=true, added to the same command"
 # What each checkpoint says of how its training began.
 KEPT = ("trained", "from_random")
-FROM_RANDOM = (
-    "This training began from random weights: give weights=, or let BN learn "
-    "(model.backbone.norm=trained) before you lower the rate"
-)
+FROM_RANDOM = """This training began from random weights: give weights=, or let BN learn \
+(model.backbone.norm=trained) before you lower the rate"""
 
 
 @dataclass(kw_only=True)
@@ -67,9 +70,10 @@ class TrainingRun:
     has a ``factor`` on the learning rate: see :mod:`detection.engine.optimizers`.
     ``batches``: the mini-batches from an iteration on.
     ``update_bn_statistics``: before each validation, where BN learns.
-    ``settings``: the text that is kept as config.yaml.
     ``measures_the_same``: whether the validations before resuming can be compared with those after.
     ``settings``: the text that is kept as config.yaml.  ``files``: name -> text, of others beside.
+    ``report``: called at the end with the best value of the goal; says what it finds and returns
+    entries for metrics.json.
     """
 
     folder: Path
@@ -93,6 +97,7 @@ class TrainingRun:
     reads: Sequence[Path] = ()
     measures_the_same: bool = True
     files: Mapping[str, str] = field(default_factory=dict)
+    report: Callable[[float | None], Mapping[str, Any]] | None = None
 
     def run(self) -> Metrics | None:
         """Trains to the end.  Returns the last validation's numbers.
@@ -113,10 +118,7 @@ class TrainingRun:
                     return self._run(stop, resume=resume)
                 except Stopped:
                     if self.processes.is_first:
-                        log.warning(
-                            "stopped by a signal; %s is saved: go on with resume=true",
-                            self.folder / LAST,
-                        )
+                        log.warning(_STOPPED, self.folder / LAST)
                     raise
 
     def check_folder(self) -> None:
@@ -141,8 +143,10 @@ class TrainingRun:
         if previous:
             progress = restore(previous, optimizer=optimizer, learning_rate=self.learning_rate)
             if not self.measures_the_same:
-                progress = replace(progress, best=None)
+                progress = replace(progress, best=None, waited=0)
             log.info("resumed at iteration %d of %d", progress.iteration, self.rules.iterations)
+        trained = previous.training.get(TRAINED_WEIGHTS) if previous else None
+        averaged = averaged_weights(self.model, self.rules.ema_decay, trained)
         self._introduce()
         checkpoints = Checkpoints(
             folder=self.folder,
@@ -152,6 +156,9 @@ class TrainingRun:
             learning_rate=self.learning_rate,
             goal=self.validation.goal,
             best=progress.best,
+            waited=progress.waited,
+            patience=self.rules.patience,
+            averaged=averaged,
         )
         try:
             measured = self._train(optimizer, progress, checkpoints, stop)
@@ -159,16 +166,13 @@ class TrainingRun:
             if not facts.get("from_random"):
                 raise
             raise FloatingPointError(f"{error}. {FROM_RANDOM}") from None
-        if measured is None and self._lacks_report():
-            with stop.nothing_to_lose():
+        # A run that was killed between its last save and its report goes on with that.
+        if measured is None and self.processes.is_first and not (self.folder / METRICS).is_file():
+            with averaged.in_place() if averaged else nullcontext(), stop.nothing_to_lose():
                 measured = self.validation()
         if measured is not None:
             self._report(checkpoints, seconds=time.perf_counter() - began)
         return measured
-
-    def _lacks_report(self) -> bool:
-        """Whether a run was killed between its last save and its report."""
-        return self.processes.is_first and not (self.folder / METRICS).is_file()
 
     def _introduce(self) -> None:
         log.info(
@@ -221,6 +225,15 @@ class TrainingRun:
                 update_bn_statistics=self.update_bn_statistics,
                 not_validated=not progress.is_validated,
                 stop=stop,
+                averaged=checkpoints.averaged,
+                is_over=checkpoints.is_over,
+                progress=TrainingProgress(
+                    start=progress.iteration,
+                    rules=self.rules,
+                    is_shown=self.processes.is_first,
+                    goal=self.validation.goal,
+                    best=progress.best,
+                ),
             )
         finally:
             if training_log:
@@ -229,13 +242,9 @@ class TrainingRun:
 
     def _report(self, checkpoints: Checkpoints, *, seconds: float) -> None:
         """Prints the table of the last validation and leaves metrics.json."""
-        metrics = self.folder / METRICS
-        goal = self.validation.goal.metric
+        metrics, best = self.folder / METRICS, checkpoints.best
         log.info("\n%s", self.validation.table())
-        write_metrics(
-            metrics,
-            **self.validation.entries(),
-            best={goal: checkpoints.best},
-            seconds=round(seconds, 1),
-        )
+        entries = {**self.validation.entries(), "best": {self.validation.goal.metric: best}}
+        entries |= self.report(best) if self.report else {}
+        write_metrics(metrics, **entries, seconds=round(seconds, 1))
         log.info("best checkpoint: %s   metrics: %s", self.folder / BEST, metrics)

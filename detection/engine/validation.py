@@ -11,6 +11,7 @@ from detection.data.dataset import DetectionDataset
 from detection.data.proposals_file import ProposalsFile
 from detection.engine.evaluate import Scores, detect_dataset, measure
 from detection.engine.propose import measure_proposals
+from detection.evaluation.coco_ap import CocoAP
 from detection.evaluation.table import recall_line
 from detection.inference.detector import Detector
 from detection.structures import Metrics
@@ -49,6 +50,14 @@ class Validation(Protocol):
         """The last call's numbers for people."""
 
 
+@dataclass(frozen=True)
+class Measured:
+    """What one validation has found, a COCO results list, and its metrics."""
+
+    detections: list[dict[str, Any]]
+    coco: CocoAP
+
+
 @dataclass
 class DetectionValidation:
     """COCO's and VOC's metrics of a detector on ``dataset``.
@@ -69,6 +78,8 @@ class DetectionValidation:
         self._ground_truth = self.dataset.to_coco()
         self._scores: Scores | None = None
         self._seconds_per_image = 0.0
+        self._last: Measured | None = None
+        self._best: Measured | None = None
 
     def __call__(self) -> Metrics:
         began = time.perf_counter()
@@ -81,6 +92,9 @@ class DetectionValidation:
         )
         self._scores = measure(self._ground_truth, detections, backend=self.backend)
         self._seconds_per_image = _per_image(began, self.dataset)
+        self._last = Measured(detections, self._scores.coco)
+        if self._best is None or self.goal.is_better(self._last.coco.AP, self._best.coco.AP):
+            self._best = self._last
         metrics = {name: getattr(self._scores.coco, name) for name in FOLLOWED}
         return metrics | {"seconds_per_image": self._seconds_per_image}
 
@@ -95,6 +109,20 @@ class DetectionValidation:
     def table(self) -> str:
         assert self._scores is not None
         return self._scores.table()
+
+    def best_or_last(self, best: float | None) -> tuple[Measured, bool]:
+        """The validation whose AP is ``best``, and True; the last one, and False, if none here is.
+
+        A run that went on has not seen the validations of the one before.
+        """
+        assert self._last is not None
+        assert self._best is not None
+        is_best = best == self._best.coco.AP
+        return (self._best if is_best else self._last), is_best
+
+    def last_value(self) -> float | None:
+        """The last call's AP."""
+        return None if self._last is None else self._last.coco.AP
 
 
 @dataclass

@@ -1,4 +1,6 @@
-"""How sure a difference of AP is: a paired bootstrap over the images (Efron & Tibshirani 1993).
+"""How sure an AP is, or a difference of two: a bootstrap over the images.
+
+Efron & Tibshirani 1993; of two it is paired.
 
 Two sets of detections on the same ground truth are measured on the same thousand data sets, each of
 them drawn from the images with replacement; the spread of the differences is the interval.
@@ -55,6 +57,18 @@ class Comparison:
 
 
 @dataclass(frozen=True)
+class Estimate:
+    """``value``: on the data set itself; the others as in :class:`Interval`.  All in [0, 1]."""
+
+    value: float
+    low: float
+    high: float
+
+    def __str__(self) -> str:
+        return f"{100 * self.value:.1f} ({100 * self.low:.1f} ... {100 * self.high:.1f})"
+
+
+@dataclass(frozen=True)
 class _ClassMatches:
     """One class: its N detections, highest score first, and its objects.
 
@@ -85,6 +99,37 @@ def compare(
     ``confidence``: for example 0.95.  Equal seeds draw equal data sets, whatever the detections.
     Raises ValueError for inputs that are not as described, or no object to be found.
     """
+    weights = _weights(ground_truth, resamples=resamples, confidence=confidence, seed=seed)
+    numbers = [
+        _average_precisions(list(_matches(ground_truth, detections)), weights)
+        for detections in (first, second)
+    ]
+    differences = numbers[1] - numbers[0]  # [1 + resamples, 10]
+    return Comparison(
+        AP=_interval(differences.mean(axis=1), confidence),
+        AP50=_interval(differences[:, IOU50], confidence),
+    )
+
+
+def estimate(
+    ground_truth: GroundTruth,
+    detections: Sequence[Detection],
+    *,
+    resamples: int,
+    confidence: float,
+    seed: int,
+) -> Estimate:
+    """COCO's AP of ``detections`` with its interval; the arguments are as those of `compare`."""
+    weights = _weights(ground_truth, resamples=resamples, confidence=confidence, seed=seed)
+    numbers = _average_precisions(list(_matches(ground_truth, detections)), weights)
+    interval = _interval(numbers.mean(axis=1), confidence)
+    return Estimate(interval.difference, interval.low, interval.high)
+
+
+def _weights(
+    ground_truth: GroundTruth, *, resamples: int, confidence: float, seed: int
+) -> NDArray[np.int64]:
+    """[1 + resamples, I]: how often each image is in the data set itself, and in those drawn."""
     if resamples < 1 or not 0 < confidence < 1:
         raise ValueError(
             f"resamples must be at least 1 and confidence lie in (0, 1), got {resamples} and "
@@ -97,16 +142,7 @@ def compare(
         num_images, np.full(num_images, 1 / num_images), size=resamples
     )
     # The data set itself comes first: a weight of one for each image.
-    weights = np.concatenate((np.ones((1, num_images), dtype=draws.dtype), draws))
-    numbers = [
-        _average_precisions(list(_matches(ground_truth, detections)), weights)
-        for detections in (first, second)
-    ]
-    differences = numbers[1] - numbers[0]  # [1 + resamples, 10]
-    return Comparison(
-        AP=_interval(differences.mean(axis=1), confidence),
-        AP50=_interval(differences[:, IOU50], confidence),
-    )
+    return np.concatenate((np.ones((1, num_images), dtype=draws.dtype), draws))
 
 
 def _interval(differences: NDArray[np.float64], confidence: float) -> Interval:

@@ -10,6 +10,7 @@ import numpy as np
 Colour = tuple[int, int, int]  # (B, G, R), 0 ... 255
 
 PALETTE_SIZE = 80
+DARKEST = 55  # in L of CIE Lab, of 100
 
 
 def class_colour(label: int) -> Colour:
@@ -30,8 +31,9 @@ def _palette() -> list[Colour]:
     levels = np.linspace(0, 1, 12, dtype=np.float32)
     bgr = np.stack(np.meshgrid(levels, levels, levels), axis=-1).reshape(1, -1, 3)
     lab = cv2.cvtColor(bgr, cv2.COLOR_BGR2Lab)[0]
-    # Neither grey nor nearly black or white, which photos are full of.
-    vivid = (np.hypot(lab[:, 1], lab[:, 2]) > 45) & (lab[:, 0] > 35) & (lab[:, 0] < 90)
+    # Neither grey nor nearly white, which photos are full of; and bright, to show on dark ground:
+    # on light ground the dark edges of the lines do.
+    vivid = (np.hypot(lab[:, 1], lab[:, 2]) > 45) & (lab[:, 0] > DARKEST) & (lab[:, 0] < 90)
     bgr, lab = bgr[0, vivid], lab[vivid]
     chosen = [int(np.linalg.norm(bgr - (0, 0.5, 1), axis=1).argmin())]
     distance = np.full(len(lab), np.inf)

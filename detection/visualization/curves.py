@@ -6,13 +6,14 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 Lines = Sequence[Mapping[str, Any]]  # of log.jsonl: "iteration", "kind" and numbers by name
 
 LOSSES = ("total", "rpn_objectness", "rpn_box", "head_class", "head_box")
-# Of a validation, drawn in percent on the right.
-MEASURES = {"AP50": "s--", "AP": "o--", "AR1000": "s--", "AR300": "o--", "error": "o-"}
+# Of a validation, drawn in percent; the one that decides comes last.
+MEASURES = {"AP50": "s--", "AP": "o-", "AR1000": "s--", "AR300": "o-", "error": "o-"}
 
 
 def plot_error_curves(runs: Mapping[str, Lines], picture: Path) -> None:
@@ -66,11 +67,25 @@ def plot_responses(networks: Mapping[str, Sequence[float]], picture: Path) -> No
 
 
 def plot_training(lines: Lines, picture: Path) -> None:
-    """Draws the losses, and AP, proposal recall or error where measured, over the iterations."""
+    """Draws a panel each of the losses, the rate, and what was validated, over the iterations."""
     train = [line for line in lines if line["kind"] == "train"]
     validation = [line for line in lines if line["kind"] == "validation"]
-    figure = Figure(figsize=(8, 5), layout="constrained")
-    axes = figure.subplots()
+    measured = [name for name in MEASURES if any(name in line for line in validation)]
+    figure = Figure(figsize=(8, 10 if measured else 7), layout="constrained")
+    heights = [3, 1, 3] if measured else [3, 1]
+    panels = figure.subplots(len(heights), sharex=True, height_ratios=heights)
+    _draw_losses(panels[0], train)
+    _draw_rate(panels[1], train)
+    if measured:
+        _draw_validations(panels[2], validation, measured)
+    for axes in panels:
+        axes.grid(alpha=0.3)
+        axes.margins(x=0.05)
+    panels[-1].set_xlabel("iteration")
+    figure.savefig(picture, dpi=100)
+
+
+def _draw_losses(axes: Axes, train: Lines) -> None:
     for name in LOSSES:
         there = [line for line in train if name in line]
         if not there:
@@ -81,24 +96,54 @@ def plot_training(lines: Lines, picture: Path) -> None:
             label=name.replace("_", " "),
             linewidth=2 if name == "total" else 1,
             color="black" if name == "total" else None,
+            # One line of the log alone is no curve.
+            marker="o" if len(there) == 1 else None,
         )
-    axes.set(xlabel="iteration", ylabel="loss")
+    axes.set_ylabel("loss")
     axes.set_ylim(bottom=0)
-    axes.grid(alpha=0.3)
-    measured = [name for name in MEASURES if any(name in line for line in validation)]
-    if measured:
-        right = axes.twinx()
-        for name in measured:
-            right.plot(
-                [line["iteration"] for line in validation],
-                [100 * (line[name] or 0) for line in validation],
-                MEASURES[name],
-                color="tab:gray",
-                label=f"{name} (val)",
+    _legend(axes)
+
+
+def _draw_rate(axes: Axes, train: Lines) -> None:
+    there = [line for line in train if "learning_rate" in line]
+    axes.plot(
+        [line["iteration"] for line in there],
+        [line["learning_rate"] for line in there],
+        color="tab:gray",
+        marker="o" if len(there) == 1 else None,
+    )
+    axes.set_ylabel("learning rate")
+    axes.set_ylim(bottom=0)
+
+
+def _draw_validations(axes: Axes, validation: Lines, measured: Sequence[str]) -> None:
+    """All points, the last measure (AP) with its best value written at it."""
+    highest = 0.0
+    for name in measured:
+        there = [line for line in validation if line.get(name) is not None]
+        iterations = [line["iteration"] for line in there]
+        values = [100 * line[name] for line in there]
+        (curve,) = axes.plot(iterations, values, MEASURES[name], label=name)
+        highest = max([highest, *values])
+        if name == measured[-1] and values:
+            best = (min if name == "error" else max)(range(len(values)), key=values.__getitem__)
+            axes.annotate(
+                f"{values[best]:.1f}",
+                (iterations[best], values[best]),
+                xytext=(0, 8),
+                textcoords="offset points",
+                horizontalalignment="center",
+                color=curve.get_color(),
+                fontweight="bold",
             )
-        what = "error" if "error" in measured else measured[-1][:2]
-        right.set(ylabel=f"{what} in %", ylim=(0, 100))
-        right.legend(loc="center right")
-    if train:
-        axes.legend(loc="upper right")
-    figure.savefig(picture, dpi=100)
+    what = "error" if "error" in measured else measured[-1][:2]
+    axes.set_ylabel(f"{what} in %, validation")
+    # Room above for the number that is written there.
+    axes.set_ylim(0, max(1.0, 1.15 * highest))
+    _legend(axes)
+
+
+def _legend(axes: Axes) -> None:
+    """Beside the panel, where it covers no point."""
+    if axes.get_legend_handles_labels()[0]:
+        axes.legend(loc="upper left", bbox_to_anchor=(1.01, 1.0), borderaxespad=0.0)

@@ -18,6 +18,9 @@ from detection.visualization.colours import Colour, class_colour
 from detection.visualization.image import Image, check_image
 from detection.visualization.tags import Corners, draw_tag, lay_out_tags
 
+# The part of the background's brightness that the edges of a line keep.
+EDGE = 3
+
 
 def draw_detections(
     image: Image, detections: Detections, class_names: Sequence[str], *, min_score: float
@@ -98,11 +101,12 @@ def _thickness(size: tuple[int, int]) -> int:
 
 
 def _draw_frame(canvas: Image, box: Corners, thickness: int, colour: Colour, dashed: bool) -> None:
-    """Lines inside the box along its edges, with a dark line around them for any background."""
+    """Bright lines inside the box along its edges, between dark ones for light backgrounds."""
     x1, y1, x2, y2 = box
-    outer = (max(x1 - 1, 0), max(y1 - 1, 0), x2 + 1, y2 + 1)
-    for side in _sides(outer, thickness + 2):
-        canvas[side] = canvas[side] // 2
+    edge = max(1, thickness // 2)
+    outer = (max(x1 - edge, 0), max(y1 - edge, 0), x2 + edge, y2 + edge)
+    for side in _sides(outer, thickness + 2 * edge):
+        canvas[side] = canvas[side] // EDGE
     for side in _sides(box, thickness):
         line = canvas[side]
         if dashed:

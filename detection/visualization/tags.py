@@ -22,6 +22,9 @@ FONT = cv2.FONT_HERSHEY_SIMPLEX
 MIN_TEXT_HEIGHT = 8
 # Two tags may share so much of the smaller one's area; beyond it the weaker detection has none.
 MAX_TAG_OVERLAP = 0.1
+# A tag may cover so much of a box, its own or another's; where it would cover more it goes
+# elsewhere, and where it covers MAX_COVERED of one everywhere, it is left out.
+LITTLE_COVERED, MAX_COVERED = 0.25, 0.6
 
 
 @dataclass(frozen=True)
@@ -42,15 +45,20 @@ def lay_out_tags(
     """
     tags: list[Tag | None] = []
     taken = np.zeros((0, 4))
+    boxes = np.array(corners, np.float64).reshape(-1, 4)
     for box, caption in zip(corners, captions, strict=True):
         extent, font_scale = _tag_extent(caption, size)
         positions = _positions(box, extent, size) if extent is not None else np.zeros((0, 4))
         overlaps = _worst_overlap(positions, taken)
-        if not len(positions) or overlaps.min() > MAX_TAG_OVERLAP:
+        covered = _most_covered(positions, boxes)
+        covered[covered <= LITTLE_COVERED] = 0.0
+        fits = (overlaps <= MAX_TAG_OVERLAP) & (covered <= MAX_COVERED)
+        if not fits.any():
             tags.append(None)
             continue
-        # The first of the best, which is the most natural one.
-        x1, y1, x2, y2 = positions[overlaps.argmin()].astype(int).tolist()
+        # The first of those that cover least, which is the most natural one.
+        order = np.lexsort((overlaps, covered, ~fits))
+        x1, y1, x2, y2 = positions[order[0]].astype(int).tolist()
         tags.append(Tag(caption, (x1, y1, x2, y2), font_scale))
         taken = np.concatenate((taken, [(x1, y1, x2, y2)]))
     return tags
@@ -93,13 +101,27 @@ def _positions(box: Corners, extent: tuple[int, int], size: tuple[int, int]) -> 
     return np.concatenate((origin, origin + np.array(extent)), axis=1)
 
 
+def _most_covered(
+    positions: NDArray[np.float64], boxes: NDArray[np.float64]
+) -> NDArray[np.float64]:
+    """[P, 4], [N, 4] -> [P]: the greatest share of a box that a tag there would cover."""
+    common = _common(positions, boxes)
+    areas = (boxes[:, 2:] - boxes[:, :2]).prod(axis=-1)
+    return np.max(common / np.maximum(areas, 1), axis=1, initial=0.0)
+
+
+def _common(first: NDArray[np.float64], second: NDArray[np.float64]) -> NDArray[np.float64]:
+    """[P, 4], [Q, 4] -> [P, Q]: square pixels that both have."""
+    low = np.maximum(first[:, None, :2], second[None, :, :2])
+    high = np.minimum(first[:, None, 2:], second[None, :, 2:])
+    return np.clip(high - low, 0, None).prod(axis=-1)
+
+
 def _worst_overlap(
     positions: NDArray[np.float64], taken: NDArray[np.float64]
 ) -> NDArray[np.float64]:
     """[P, 4], [T, 4] -> [P]: the greatest share of the smaller one of two rectangles."""
-    low = np.maximum(positions[:, None, :2], taken[None, :, :2])
-    high = np.minimum(positions[:, None, 2:], taken[None, :, 2:])
-    common = np.clip(high - low, 0, None).prod(axis=-1)
+    common = _common(positions, taken)
     areas = [(boxes[:, 2:] - boxes[:, :2]).prod(axis=-1) for boxes in (positions, taken)]
     smaller = np.minimum(areas[0][:, None], areas[1][None])
     return np.max(common / np.maximum(smaller, 1), axis=1, initial=0.0)

@@ -88,8 +88,13 @@ def test_training_leaves_what_programs_read(trained: Path) -> None:
     assert "train_net.py" in metrics["command"]
     kinds = [(line["iteration"], line["kind"]) for line in read_log(trained / "log.jsonl")]
     assert kinds == [*((i, "train") for i in (1, 2, 3, 4)), (4, "validation")]
-    for name in ("best.pt", "last.pt", "config.yaml", "loss.png", "tensorboard"):
+    for name in ("best.pt", "last.pt", "config.yaml", "loss.png", "tensorboard", "worst.jpg"):
         assert (trained / name).exists(), name
+    back = metrics["look_back"]
+    assert back["checkpoint"] == "best.pt"
+    assert back["AP_interval"][0] <= back["AP"] <= back["AP_interval"][1]
+    assert 1 <= len(back["weak_classes"]) <= 3
+    assert all((trained / name).is_file() for name in back["worst_pictures"])
 
 
 def test_a_killed_and_resumed_training_ends_with_the_same_weights(

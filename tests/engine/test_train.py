@@ -82,6 +82,8 @@ class Run:
                 log_every=log_every,
                 evaluate_every=evaluate_every,
                 checkpoint_every=2,
+                patience=None,
+                ema_decay=None,
             ),
             start=start,
             seed=3,

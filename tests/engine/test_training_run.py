@@ -112,6 +112,8 @@ def make_run(
             log_every=1,
             evaluate_every=2,
             checkpoint_every=0,
+            patience=None,
+            ema_decay=None,
         ),
         batches=lambda start: batches(start)[: iterations - start],
         validation=Counted(),
@@ -294,3 +296,83 @@ def test_a_signal_saves_the_step_and_says_how_to_go_on(
     assert all(torch.equal(whole.weights[name], resumed.weights[name]) for name in whole.weights)
     logs = [read_log(tmp_path / name / "log.jsonl") for name in ("whole", "stopped")]
     assert len(logs[0]) == len(logs[1])
+
+
+class Measured(Counted):
+    """A validation that measures the sum of the weights that it sees; ``errors``: or these."""
+
+    def __init__(self, model: torch.nn.Module, errors: list[float] | None = None) -> None:
+        super().__init__()
+        self.model, self.errors = model, errors
+        self.seen: list[dict[str, torch.Tensor]] = []
+
+    def __call__(self) -> Metrics:
+        self.calls += 1
+        self.seen.append({name: v.clone() for name, v in self.model.state_dict().items()})
+        return {"error": self.errors[self.calls - 1] if self.errors else 1 / self.calls}
+
+
+def averaged_run(
+    folder: Path, *, iterations: int = ITERATIONS, resume: bool = False
+) -> TrainingRun:
+    run = make_run(folder, iterations=iterations, resume=resume)
+    run.rules = replace(run.rules, ema_decay=0.5)
+    run.validation = Measured(run.model)
+    return run
+
+
+def test_averaged_weights_are_measured_and_saved_and_resuming_is_bit_equal(tmp_path: Path) -> None:
+    run = averaged_run(tmp_path / "whole")
+    run.run()
+    averaged_run(tmp_path / "halves", iterations=2).run()
+    averaged_run(tmp_path / "halves", resume=True).run()
+    make_run(tmp_path / "plain").run()
+    whole, halves, plain = (
+        ClassifierCheckpoint.load(tmp_path / name / "last.pt")
+        for name in ("whole", "halves", "plain")
+    )
+    best = ClassifierCheckpoint.load(tmp_path / "whole" / "best.pt")
+    assert isinstance(run.validation, Measured)
+    trained = whole.training["trained_weights"]
+    for name, weights in whole.weights.items():
+        assert torch.equal(weights, halves.weights[name]), name
+        assert torch.equal(weights, best.weights[name])  # the last validation was the best
+        assert torch.equal(weights, run.validation.seen[-1][name])
+        # The average changes nothing of what it follows.
+        assert torch.equal(trained.get(name, weights), plain.weights[name])
+    assert trained
+    assert all(torch.equal(halves.training["trained_weights"][n], v) for n, v in trained.items())
+    assert any(not torch.equal(whole.weights[name], value) for name, value in trained.items())
+    assert "trained_weights" not in best.training
+
+
+def patient_run(folder: Path, errors: list[float], patience: int, resume: bool) -> TrainingRun:
+    run = make_run(folder, resume=resume)
+    run.rules = replace(run.rules, evaluate_every=1, patience=patience)
+    run.validation = Measured(run.model, errors)
+    return run
+
+
+def test_a_training_without_a_better_validation_ends_as_a_regular_one(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    run = patient_run(tmp_path, [0.5, 0.6, 0.5, 0.1], patience=2, resume=False)
+    with caplog.at_level("INFO"):
+        assert run.run() == {"error": 0.5}
+    assert "no error in the last 2 validations was better than 50.0" in caplog.text
+    last = ClassifierCheckpoint.load(tmp_path / "last.pt")
+    assert (last.training["iteration"], last.training["waited"]) == (3, 2)
+    assert ClassifierCheckpoint.load(tmp_path / "best.pt").training["iteration"] == 1
+    assert json.loads((tmp_path / "metrics.json").read_text())["best"] == {"error": 0.5}
+    # It has ended, unless more patience is asked for.
+    assert patient_run(tmp_path, [0.1], patience=2, resume=True).run() is None
+    assert patient_run(tmp_path, [0.1], patience=3, resume=True).run() == {"error": 0.1}
+
+
+def test_patience_goes_on_where_it_was_when_a_run_is_resumed(tmp_path: Path) -> None:
+    first = patient_run(tmp_path, [0.5, 0.6], patience=2, resume=False)
+    first.rules = replace(first.rules, iterations=2)
+    first.batches = lambda start: batches(start)[: 2 - start]
+    first.run()
+    patient_run(tmp_path, [0.7, 0.1], patience=2, resume=True).run()
+    assert ClassifierCheckpoint.load(tmp_path / "last.pt").training["iteration"] == 3

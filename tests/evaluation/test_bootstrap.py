@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from detection.evaluation.bootstrap import compare
+from detection.evaluation.bootstrap import compare, estimate
 from detection.evaluation.coco_ap import evaluate_coco
 
 CATEGORIES = [{"id": 3, "name": "dog"}, {"id": 9, "name": "cat"}]
@@ -155,3 +155,16 @@ def test_an_impossible_request_is_refused(resamples: int, confidence: float) -> 
     ground_truth, poor, better = scene(3, 0)
     with pytest.raises(ValueError, match="resamples must be at least 1"):
         compare(ground_truth, poor, better, resamples=resamples, confidence=confidence, seed=0)
+
+
+def test_the_ap_of_one_set_has_the_interval_of_the_same_draws() -> None:
+    truth, first, _ = scene(12, seed=3)
+    settings = {"resamples": 40, "confidence": 0.9, "seed": 5}
+    counts = np.random.default_rng(5).multinomial(12, np.full(12, 1 / 12), size=40)
+    values = [drawn(truth, first, each)[0] for each in counts]
+    found = estimate(truth, first, **settings)  # type: ignore[arg-type]
+    ap = evaluate_coco(truth, first).AP
+    assert ap is not None
+    assert found.value == pytest.approx(ap, abs=1e-9)
+    assert (found.low, found.high) == pytest.approx(tuple(np.quantile(values, (0.05, 0.95))))
+    assert str(found).startswith(f"{100 * ap:.1f} (")

@@ -8,7 +8,8 @@ from typing import Any
 import cv2
 import pytest
 
-from detection.visualization.curves import plot_error_curves
+from detection.visualization import curves
+from detection.visualization.curves import plot_error_curves, plot_training
 
 
 def lines_of_a_run(*, error: float) -> list[dict[str, Any]]:
@@ -32,3 +33,45 @@ def test_runs_are_drawn_into_one_figure(tmp_path: Path) -> None:
 def test_a_run_without_errors_is_refused(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match="no error logged there"):
         plot_error_curves({"nothing": []}, tmp_path / "x.png")
+
+
+def panels_of(
+    lines: list[dict[str, Any]], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> list[Any]:
+    figures: list[Any] = []
+    make = curves.Figure
+
+    def remembered(*args: Any, **kwargs: Any) -> Any:
+        figures.append(make(*args, **kwargs))
+        return figures[-1]
+
+    monkeypatch.setattr(curves, "Figure", remembered)
+    plot_training(lines, tmp_path / "loss.png")
+    assert (tmp_path / "loss.png").is_file()
+    return list(figures[0].axes)
+
+
+def test_loss_rate_and_ap_have_a_panel_each_and_no_point_lies_under_a_legend(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    lines: list[dict[str, Any]] = [
+        {"iteration": i, "kind": "train", "total": 1 / i, "learning_rate": 0.01} for i in (1, 2, 3)
+    ]
+    lines += [{"iteration": 3, "kind": "validation", "AP": 0.4, "AP50": 0.7}]
+    loss, rate, ap = panels_of(lines, tmp_path, monkeypatch)
+    assert [axes.get_ylabel() for axes in (loss, rate, ap)] == [
+        "loss", "learning rate", "AP in %, validation",
+    ]  # fmt: skip
+    assert [text.get_text() for text in ap.texts] == ["40.0"]
+    for axes in (loss, ap):
+        legend = axes.get_legend().get_window_extent()
+        assert legend.x0 >= axes.get_window_extent().x1
+    points = {line.get_label(): line.get_ydata().tolist() for line in ap.lines}
+    assert points == {"AP": [pytest.approx(40)], "AP50": [pytest.approx(70)]}
+    assert all(line.get_marker() in ("o", "s") for line in ap.lines)  # one alone is seen
+
+
+def test_without_a_validation_there_are_two_panels(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert len(panels_of([], tmp_path, monkeypatch)) == 2

@@ -56,10 +56,10 @@ def test_the_frame_lies_on_the_box() -> None:
     for y, x in ((60, 100), (159, 100), (110, 50), (110, 149)):
         assert tuple(result[y, x].tolist()) == colour
     for y, x in ((61, 148), (158, 100), (110, 51), (110, 148)):
-        # The dark line within, then nothing.
-        assert tuple(result[y, x].tolist()) == (64, 64, 64)
+        # The dark line within (128 // 3), then nothing.
+        assert tuple(result[y, x].tolist()) == (42, 42, 42)
     assert (result[63:157, 53:147] == 128).all()
-    assert tuple(result[110, 49].tolist()) == (64, 64, 64)
+    assert tuple(result[110, 49].tolist()) == (42, 42, 42)
     assert (result[170:] == 128).all()
     assert (result[:, 160:] == 128).all()
 

@@ -158,3 +158,21 @@ def test_real_photos() -> None:
         tags = lay_out_tags(size, corners, ["person 0.95"] * len(corners))
         shown, total = shown + sum(tag is not None for tag in tags), total + len(tags)
     assert shown > 0.9 * total
+
+
+def test_a_tag_goes_where_it_hides_no_small_object() -> None:
+    # A row of small objects: on the upper edge of the second row tags would lie on the first one.
+    corners = [(20 + 100 * n, y, 40 + 100 * n, y + 14) for y in (60, 80) for n in range(5)]
+    tags = lay_out_tags((480, 640), corners, ["cat 0.9"] * len(corners))
+    assert all(tag is not None for tag in tags)
+    for tag in tags:
+        assert tag is not None
+        for x1, y1, x2, y2 in corners:
+            width = min(x2, tag.box[2]) - max(x1, tag.box[0])
+            height = min(y2, tag.box[3]) - max(y1, tag.box[1])
+            assert max(width, 0) * max(height, 0) <= 0.25 * (x2 - x1) * (y2 - y1)
+
+
+def test_a_tag_that_would_hide_an_object_everywhere_is_left_out() -> None:
+    corners = [(10 * x, 10 * y, 10 * x + 9, 10 * y + 9) for y in range(24) for x in range(32)]
+    assert set(lay_out_tags((240, 320), corners, ["cat 0.9"] * len(corners))) == {None}

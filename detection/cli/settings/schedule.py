@@ -28,6 +28,8 @@ class TrainingRules(Built):
     log_every: CountOrZero
     evaluate_every: CountOrZero
     checkpoint_every: CountOrZero
+    patience: Count | None
+    ema_decay: BelowOne | None
 
 
 class _Rate(Built):
