@@ -19,8 +19,9 @@ from torch import Tensor, nn
 
 from detection import safetensors_file
 from detection.atomic_write import atomic_write
-from detection.build import build
+from detection.build import build, packages_of
 from detection.damage import check_archive, check_finite, is_archive, seal_archive
+from detection.declared_sizes import check_archive_sizes, check_tensor_sizes
 from detection.earlier_versions import current_content
 from detection.version import __version__
 
@@ -87,6 +88,9 @@ class _File:
 
         ``trust``: other packages that its classes may come from; see :func:`detection.build.build`.
         """
+        if not packages_of(self.model_config):
+            with torch.device("meta"):  # shapes alone: it may ask for layers of any width
+                check_weights(build(self.model_config), self.weights, source="the checkpoint")
         model = build(self.model_config, trust=trust)
         load_weights(model, self.weights, source="the checkpoint")
         return model.eval()
@@ -179,9 +183,10 @@ def load_plain(path: Path) -> Any:
     if path.suffix == safetensors_file.SUFFIX:
         return safetensors_file.read(path)
     if is_archive(path):
+        check_archive_sizes(path)
         check_archive(path)
     try:
-        return torch.load(path, map_location="cpu", weights_only=True)
+        content = torch.load(path, map_location="cpu", weights_only=True)
     except OSError:
         raise
     except pickle.UnpicklingError as error:
@@ -190,6 +195,9 @@ def load_plain(path: Path) -> Any:
         reason = f"it holds more than tensors and plain values{what}, and may run code when loaded"
     except Exception as error:  # Foreign bytes are opcodes to the unpickler: anything may come out.
         reason = f"not written by torch.save, or damaged ({type(error).__name__}: {error})"
+    else:
+        check_tensor_sizes(path, content)
+        return content
     if path.suffix == ".pkl":
         reason += "; tools/import_weights.py reads pickles of weights, and runs nothing in them"
     raise ValueError(f"{path}: not a readable file of weights: {reason}")
@@ -207,12 +215,7 @@ def is_checkpoint(path: Path) -> bool:
     return is_classifier(content) or is_detector(content)
 
 
-def load_weights(
-    model: nn.Module,
-    weights: Mapping[str, Tensor],
-    *,
-    source: str,
-) -> None:
+def load_weights(model: nn.Module, weights: Mapping[str, Tensor], *, source: str) -> None:
     """``load_state_dict`` with an error for people: see :func:`check_weights`."""
     check_weights(model, weights, source=source)
     model.load_state_dict(weights)

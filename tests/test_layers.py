@@ -13,7 +13,15 @@ ROOT = Path(__file__).resolve().parent.parent
 # From the bottom up; packages on one line are siblings that do not know each other.
 LAYERS = (
     ("version",),
-    ("boxes", "atomic_write", "precision", "earlier_versions", "machine", "damage"),
+    (
+        "boxes",
+        "atomic_write",
+        "precision",
+        "earlier_versions",
+        "machine",
+        "damage",
+        "declared_sizes",
+    ),
     ("build", "safetensors_file"),
     ("structures", "checkpoint"),
     ("ops",),

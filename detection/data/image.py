@@ -8,13 +8,12 @@ from pathlib import Path
 import cv2
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image, UnidentifiedImageError
 
 from detection.data.image_signature import true_format
+from detection.data.picture_head import check_head, read_head
 
 SUFFIXES = (".jpg", ".jpeg", ".png", ".bmp", ".webp", ".tif", ".tiff")
 
-_ORIENTATION = 0x0112  # the EXIF tag; the values 5 ... 8 are turned by 90 degrees
 _JPEG_START, _JPEG_SCAN, _JPEG_END = b"\xff\xd8", b"\xff\xda", b"\xff\xd9"
 
 
@@ -37,6 +36,7 @@ def decode_image(data: bytes, path: Path) -> NDArray[np.uint8]:
             f"{path}: truncated JPEG ({len(data)} bytes, the end marker is missing); "
             "copy or download the file again, or take it out of the data set"
         )
+    check_head(data, path)
     image = None
     # cv2.error: there are no bytes, or more pixels than OpenCV's limit.
     with contextlib.suppress(cv2.error):
@@ -56,14 +56,12 @@ def read_size(path: Path) -> tuple[int, int]:
     Raises the same errors as `read_image`.
     """
     try:
-        with Image.open(path) as image:
-            width, height = image.size
-            sideways = image.getexif().get(_ORIENTATION, 1) >= 5
+        head = read_head(path)
     except FileNotFoundError:
         raise FileNotFoundError(f"{path}: no such image") from None
-    except UnidentifiedImageError:
-        raise ValueError(f"{path}: not a readable image") from None
-    return (width, height) if sideways else (height, width)
+    if head is None:
+        raise ValueError(f"{path}: not a readable image")
+    return (head.width, head.height) if head.sideways else (head.height, head.width)
 
 
 def _is_truncated_jpeg(data: bytes) -> bool:

@@ -15,6 +15,7 @@ from safetensors import SafetensorError, safe_open
 
 from detection import safetensors_file
 from detection.damage import check_archive, check_safetensors, is_archive
+from detection.declared_sizes import check_archive_sizes, check_tensor_sizes
 from detection.weights.safe_pickle import (
     ALLOWED,
     Refused,
@@ -139,6 +140,7 @@ _PICKLE = SimpleNamespace(
 
 def _read_torch(path: Path) -> Any:
     if is_archive(path):
+        check_archive_sizes(path)
         check_archive(path)
         with zipfile.ZipFile(path) as archive:
             names = [name.rpartition("/")[2] for name in archive.namelist()]
@@ -149,7 +151,7 @@ def _read_torch(path: Path) -> Any:
     try:
         # weights_only=False with an unpickler of our own: torch reads the numbers, and imports
         # nothing but through it.
-        return torch.load(
+        content = torch.load(
             path,
             map_location="cpu",
             weights_only=False,
@@ -163,6 +165,8 @@ def _read_torch(path: Path) -> Any:
     except Exception as error:  # Foreign bytes are opcodes to the unpickler: anything may come out.
         reason = f"not written by torch.save, or damaged ({type(error).__name__}: {error})"
         raise ValueError(f"{path}: not a readable file of weights: {reason}") from None
+    check_tensor_sizes(path, content)
+    return content
 
 
 def mapping_of(value: Any) -> Mapping[Any, Any] | None:
