@@ -19,7 +19,7 @@ from torch import Tensor, nn
 
 from detection import safetensors_file
 from detection.atomic_write import atomic_write
-from detection.build import build, packages_of
+from detection.build import build
 from detection.damage import check_archive, check_finite, is_archive, seal_archive
 from detection.declared_sizes import check_archive_sizes, check_tensor_sizes
 from detection.earlier_versions import current_content
@@ -88,9 +88,6 @@ class _File:
 
         ``trust``: other packages that its classes may come from; see :func:`detection.build.build`.
         """
-        if not packages_of(self.model_config):
-            with torch.device("meta"):  # shapes alone: it may ask for layers of any width
-                check_weights(build(self.model_config), self.weights, source="the checkpoint")
         model = build(self.model_config, trust=trust)
         load_weights(model, self.weights, source="the checkpoint")
         return model.eval()

@@ -1,7 +1,7 @@
 """What a file of weights declares against what it holds: a few bytes can stand for gigabytes.
 
-A zip archive says how large its entries become, a tensor says its shape and strides, a
-configuration the widths of layers.  Each is compared before any memory is taken.
+A zip archive says how large its entries become, a tensor says its shape and strides.  Both are
+compared with the size of the file before any memory is taken for them.
 """
 
 from __future__ import annotations
