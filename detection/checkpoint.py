@@ -23,6 +23,7 @@ from detection.atomic_write import atomic_write
 from detection.blank_weights import BlankWeights
 from detection.build import build, packages_of
 from detection.damage import check_archive, check_finite, is_archive, seal_archive
+from detection.declared_sizes import check_archive_sizes, check_tensor_sizes
 from detection.earlier_versions import current_content
 from detection.version import __version__
 
@@ -179,14 +180,15 @@ def backbone_of_classifier(content: Any) -> Any:
 def load_plain(path: Path) -> Any:
     """Tensors and plain values on the CPU, by ``torch.load`` or out of a .safetensors file.
 
-    The file's code is never run.  Raises ValueError for everything that cannot be read so.
+    No code of it is run.  Raises ValueError for what cannot be read so.
     """
     if path.suffix == safetensors_file.SUFFIX:
         return safetensors_file.read(path)
     if is_archive(path):
+        check_archive_sizes(path)
         check_archive(path)
     try:
-        return torch.load(path, map_location="cpu", weights_only=True)
+        content = torch.load(path, map_location="cpu", weights_only=True)
     except OSError:
         raise
     except pickle.UnpicklingError as error:
@@ -195,6 +197,9 @@ def load_plain(path: Path) -> Any:
         reason = f"it holds more than tensors and plain values{what}, and may run code when loaded"
     except Exception as error:  # Foreign bytes are opcodes to the unpickler: anything may come out.
         reason = f"not written by torch.save, or damaged ({type(error).__name__}: {error})"
+    else:
+        check_tensor_sizes(path, content)
+        return content
     if path.suffix == ".pkl":
         reason += "; tools/import_weights.py reads pickles of weights, and runs nothing in them"
     raise ValueError(f"{path}: not a readable file of weights: {reason}")
@@ -202,11 +207,9 @@ def load_plain(path: Path) -> Any:
 
 def is_checkpoint(path: Path) -> bool:
     """Whether ``path`` is one of ours; ValueError for a file that may not be read."""
-    if not path.is_file():
-        return False
-    if path.suffix == safetensors_file.SUFFIX:
+    if path.suffix == safetensors_file.SUFFIX and path.is_file():
         return safetensors_file.is_checkpoint_file(path)
-    if not is_archive(path):
+    if not path.is_file() or not is_archive(path):
         return False
     content = load_plain(path)
     return is_classifier(content) or is_detector(content)

@@ -21,6 +21,7 @@ LAYERS = (
         "machine",
         "damage",
         "blank_weights",
+        "declared_sizes",
     ),
     ("build", "safetensors_file"),
     ("structures", "checkpoint"),

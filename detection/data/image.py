@@ -8,14 +8,12 @@ from pathlib import Path
 import cv2
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image, UnidentifiedImageError
 
 from detection.data.image_signature import true_format
 from detection.data.jpeg import check_end, read_strictly
+from detection.data.picture_head import check_head, read_head
 
 SUFFIXES = (".jpg", ".jpeg", ".png", ".bmp", ".webp", ".tif", ".tiff")
-
-_ORIENTATION = 0x0112  # the EXIF tag; the values 5 ... 8 are turned by 90 degrees
 
 
 def read_image(path: Path, *, strict: bool = True) -> NDArray[np.uint8]:
@@ -34,6 +32,7 @@ def read_image(path: Path, *, strict: bool = True) -> NDArray[np.uint8]:
 
 def decode_image(data: bytes, path: Path, *, strict: bool = True) -> NDArray[np.uint8]:
     """As `read_image`, for the bytes of a file; ``path`` is used in the error message."""
+    check_head(data, path)
     try:
         if strict:
             strictly = read_strictly(data)
@@ -66,11 +65,9 @@ def read_size(path: Path) -> tuple[int, int]:
     Raises the same errors as `read_image`.
     """
     try:
-        with Image.open(path) as image:
-            width, height = image.size
-            sideways = image.getexif().get(_ORIENTATION, 1) >= 5
+        head = read_head(path)
     except FileNotFoundError:
         raise FileNotFoundError(f"{path}: no such image") from None
-    except UnidentifiedImageError:
-        raise ValueError(f"{path}: not a readable image") from None
-    return (width, height) if sideways else (height, width)
+    if head is None:
+        raise ValueError(f"{path}: not a readable image")
+    return (head.width, head.height) if head.sideways else (head.height, head.width)

@@ -15,6 +15,7 @@ from safetensors import SafetensorError, safe_open
 
 from detection import safetensors_file
 from detection.damage import check_archive, check_safetensors, is_archive
+from detection.declared_sizes import check_archive_sizes, check_tensor_sizes
 from detection.weights.other_files import (
     check_is_no_folder,
     check_kind_of_archive,
@@ -152,6 +153,7 @@ _PICKLE = SimpleNamespace(
 def _read_torch(path: Path, *, glance: bool) -> Any:
     mapped = False
     if is_archive(path):
+        check_archive_sizes(path)
         if not glance:
             check_archive(path)
         try:
@@ -169,7 +171,7 @@ def _read_torch(path: Path, *, glance: bool) -> Any:
     try:
         # weights_only=False with an unpickler of our own: torch reads the numbers, and imports
         # nothing but through it.
-        return torch.load(
+        content = torch.load(
             path,
             map_location="cpu",
             weights_only=False,
@@ -184,6 +186,8 @@ def _read_torch(path: Path, *, glance: bool) -> Any:
     except Exception as error:  # Foreign bytes are opcodes to the unpickler: anything may come out.
         reason = f"not written by torch.save, or damaged ({type(error).__name__}: {error})"
         raise ValueError(f"{path}: not a readable file of weights: {reason}") from None
+    check_tensor_sizes(path, content)
+    return content
 
 
 def mapping_of(value: Any) -> Mapping[Any, Any] | None:

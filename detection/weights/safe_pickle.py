@@ -1,4 +1,4 @@
-"""Reads the pickles of Caffe2, detectron2 and others without running anything that is in them.
+"""Reads pickles of Caffe2, detectron2 and others without running anything that is in them.
 
 A pickle is a program: it may import any function and call it.  Here the names in ``ALLOWED`` lead
 to code of this file, and every other one to an inert :class:`Skipped`: nothing is ever imported.
@@ -94,6 +94,8 @@ def _build(data: Any, dtype: Any, shape: Any, order: str) -> np.ndarray[Any, Any
     if isinstance(data, str):  # Python 2 wrote bytes and text alike
         data = data.encode("latin1")
     kind = dtype.dtype()
+    if not all(type(side) is int and side >= 0 for side in shape):
+        raise pickle.UnpicklingError("an array whose shape is no list of whole numbers")
     if math.prod(shape) * kind.itemsize != len(data):
         raise pickle.UnpicklingError(f"{len(data)} bytes for an array of {list(shape)} {kind}")
     array = np.frombuffer(data, dtype=kind).reshape(shape, order="F" if order == "F" else "C")
@@ -208,8 +210,7 @@ class SafeUnpickler(pickle._Unpickler):
 def load_pickle(path: Path) -> Any:
     """The containers, numbers, text and numpy arrays in ``path``; other objects are Skipped.
 
-    Raises ValueError if the file is damaged, or wants to import what may run code.  The error names
-    what it wants to import; nothing has been imported then.
+    Raises ValueError if the file is damaged, or wants to import what may run code.
     """
     try:
         with path.open("rb") as file:
@@ -219,27 +220,31 @@ def load_pickle(path: Path) -> Any:
     except OSError:
         raise
     except Exception as error:  # Foreign bytes are opcodes to the unpickler: anything may come out.
-        raise ValueError(
-            f"{path}: not a readable pickle of weights ({type(error).__name__}: {error})"
-        ) from None
+        reason = f"{type(error).__name__}: {error}"
+        raise ValueError(f"{path}: not a readable pickle of weights ({reason})") from None
 
 
 def refusal(path: Path, asked: Refused) -> ValueError:
     """The error for a file that asks for what may run code."""
-    return ValueError(
-        f"{path}: refused: it wants to import {asked}. Weights need arrays and "
-        "containers alone; whatever else a pickle imports may run code"
-    )
+    rule = "Weights need arrays and containers alone; whatever else a pickle imports may run code"
+    return ValueError(f"{path}: refused: it wants to import {asked}. {rule}")
 
 
-def _finished(value: Any) -> Any:
-    """``value`` with numpy arrays in place of :class:`Array`."""
+def _finished(value: Any, done: dict[int, tuple[Any, Any]] | None = None) -> Any:
+    """``value`` with numpy arrays in place of :class:`Array`; ``done``: each object is met once."""
+    done = {} if done is None else done
+    if id(value) not in done:
+        done[id(value)] = value, _replaced(value, done)
+    return done[id(value)][1]
+
+
+def _replaced(value: Any, done: dict[int, tuple[Any, Any]]) -> Any:
     if isinstance(value, Array):
         if value.built is None:
             raise pickle.UnpicklingError(value.error)
         return value.built
     if isinstance(value, dict):
-        return {key: _finished(item) for key, item in value.items()}
+        return {key: _finished(item, done) for key, item in value.items()}
     if isinstance(value, (list, tuple)):
-        return [_finished(item) for item in value]
+        return [_finished(item, done) for item in value]
     return value

@@ -235,7 +235,9 @@ def test_an_image_too_large_to_decode_is_refused_like_any_other() -> None:
 
     header = struct.pack(">IIBBBBB", 200_000, 200_000, 8, 2, 0, 0, 0)  # 40 gigapixels
     data = b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", header) + chunk(b"IDAT", b"") + chunk(b"IEND", b"")
-    with pytest.raises(ValueError, match=r"bomb\.png: not a readable image"):
+    with pytest.raises(
+        ValueError, match=r"bomb\.png: 200000 x 200000 are 40,000,000,000 pixels, at most"
+    ):
         decode_image(data, Path("bomb.png"))
 
 
@@ -255,3 +257,18 @@ def test_a_size_of_what_is_no_image_is_refused(tmp_path: Path) -> None:
     (tmp_path / "text.jpg").write_text("no image")
     with pytest.raises(ValueError, match="not a readable image"):
         read_size(tmp_path / "text.jpg")
+
+
+def test_the_limit_of_pixels_is_a_setting(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = tmp_path / "image.png"
+    path.write_bytes(png(picture()))  # 24 x 40 are 960
+    monkeypatch.setenv("DETECTION_MAX_PIXELS", "959")
+    for read in (read_image, read_size):
+        with pytest.raises(ValueError, match="40 x 24 are 960 pixels, at most 959"):
+            read(path)
+    monkeypatch.setenv("DETECTION_MAX_PIXELS", "960")
+    assert read_size(path) == (24, 40)
+    assert read_image(path).shape == (24, 40, 3)
+    monkeypatch.setenv("DETECTION_MAX_PIXELS", "many")
+    with pytest.raises(ValueError, match="DETECTION_MAX_PIXELS must be a number of pixels"):
+        read_image(path)
