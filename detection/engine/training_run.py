@@ -245,6 +245,8 @@ class TrainingRun:
         metrics, best = self.folder / METRICS, checkpoints.best
         log.info("\n%s", self.validation.table())
         entries = {**self.validation.entries(), "best": {self.validation.goal.metric: best}}
-        entries |= self.report(best) if self.report else {}
-        write_metrics(metrics, **entries, seconds=round(seconds, 1))
+        entries["seconds"] = round(seconds, 1)
+        write_metrics(metrics, **entries)
+        if self.report:
+            write_metrics(metrics, **entries, **self.report(best))
         log.info("best checkpoint: %s   metrics: %s", self.folder / BEST, metrics)
