@@ -45,7 +45,7 @@ from detection.structures import Metrics
 log = logging.getLogger("train")
 
 METRICS = "metrics.json"
-_STOPPED = "stopped by a signal; %s is saved: go on with resume=true, added to the same command"
+_STOPPED = "stopped by a signal; %s is saved: the same command goes on with resume=true"
 # What each checkpoint says of how its training began.
 KEPT = ("trained", "from_random")
 FROM_RANDOM = """This training began from random weights: give weights=, or let BN learn \
@@ -57,8 +57,7 @@ class TrainingRun:
     """One training, from its first weights to the report of its last validation.
 
     ``folder``: gets best.pt, last.pt, log.jsonl, metrics.json, loss.png, tensorboard/, config.yaml.
-    ``resume``: whether to go on from its last.pt; else a folder that holds results is refused.
-    ``overwrite``: whether to replace those results instead.
+    ``resume``: whether to go on from its last.pt; ``overwrite``: to replace it; else it is refused.
     ``command``: whose run this is, for the folder's marker.
     ``reads``: files that the training starts from, which are not overwritten.
     ``template``: a checkpoint without weights; each file is a copy of it with weights.
