@@ -45,7 +45,7 @@ from detection.structures import Metrics
 log = logging.getLogger("train")
 
 METRICS = "metrics.json"
-_STOPPED = "stopped by a signal; %s is saved: the same command goes on with resume=true"
+_STOPPED = "stopped by a signal; %s is saved: go on with resume=true and the same command"
 # What each checkpoint says of how its training began.
 KEPT = ("trained", "from_random")
 FROM_RANDOM = """This training began from random weights: give weights=, or let BN learn \
@@ -240,7 +240,6 @@ class TrainingRun:
         return measured[-1] if measured else None
 
     def _report(self, checkpoints: Checkpoints, *, seconds: float) -> None:
-        """Prints the table of the last validation and leaves metrics.json."""
         metrics, best = self.folder / METRICS, checkpoints.best
         log.info("\n%s", self.validation.table())
         entries = {**self.validation.entries(), "best": {self.validation.goal.metric: best}}
