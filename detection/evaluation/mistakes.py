@@ -171,7 +171,7 @@ class _Picture:
             classes[names[label]].pictures += 1
         for number in np.flatnonzero(~self.ignored).tolist():
             own = classes[names[self.wanted[number]]]
-            is_small = self.areas[number] < SMALL_SHARE * area
+            is_small = bool(self.areas[number] < SMALL_SHARE * area)
             own.objects += 1
             own.small += is_small
             if number in found:
