@@ -185,6 +185,29 @@ def test_a_full_disk_ends_it_and_it_goes_on_from_there(
     assert len(list((output / "features").glob("*"))) == (20 if "features" in pattern else 0)
 
 
+@pytest.mark.slow
+def test_memory_stays_flat_over_many_pictures(
+    detector: OneEach, photos: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (photos / "00.png").unlink()
+    large = np.random.default_rng(0).integers(0, 256, (200, 300, 3), dtype=np.uint8)
+    cv2.imwrite(str(photos / "000.png"), large)
+    for number in range(1, 300):
+        os.link(photos / "000.png", photos / f"{number:03d}.png")
+    used, write = [], DetectionsLog.write
+
+    def written(log: DetectionsLog, record: PictureRecord) -> None:
+        write(log, record)
+        pages = int(Path("/proc/self/statm").read_text(encoding="utf-8").split()[1])
+        used.append(pages * resource.getpagesize())
+
+    monkeypatch.setattr(DetectionsLog, "write", written)
+    monkeypatch.setattr(os, "fsync", lambda descriptor: None)  # most of the time
+    run(photos, tmp_path / "out")
+    assert len(used) > 300
+    assert used[-1] < 1.02 * used[100]  # 200 pictures are 36 MB
+
+
 def test_photos_are_not_overwritten_by_their_drawings(
     detector: OneEach, photos: Path, tmp_path: Path
 ) -> None:
