@@ -67,9 +67,10 @@ def _say(what: str, found: LookBack) -> None:
     number = len(found.weak)
     which = f"The {number} classes with the lowest AP" if number > 1 else "The class"
     log.info(
-        "\n%s, at scores from %.2f on (the best F1):\n%s",
+        "\n%s, at scores from %.2f on (%s):\n%s",
         which,
         found.score,
+        "the best F1" if found.any_right else "none finds an object yet",
         weak_class_table(found.weak),
     )
     if found.sheet is not None:

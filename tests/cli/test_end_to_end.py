@@ -31,6 +31,7 @@ SMALL = [
     "schedule.learning_rate.reference=0.01",
     "data.shorter_sides=[96]",
     "model.roi_head.sampling.per_image=8",
+    "inference=single",
     "schedule.learning_rate.warmup_iterations=0",
     "schedule.rules.log_every=1",
     "runtime=exact",

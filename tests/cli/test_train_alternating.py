@@ -35,6 +35,7 @@ SMALL = [
     "experiment=demo_alternating",
     "data.shorter_sides=[64]",
     "model.roi_head.sampling.per_image=4",
+    "inference=single",
     "model.rpn.sampling.cross_boundary=true",  # no anchor lies inside pictures so small
     "schedule.learning_rate.warmup_iterations=0",
     "schedule.rules.log_every=1",
@@ -352,6 +353,12 @@ def test_the_tool_writes_the_same_proposals(trained: Path, data: Path, tmp_path:
     arguments = [*RUNTIME, f"data.root={data}", f"output={output}", "data.shorter_sides=[64]"]
     propose.main(compose_config("propose", [*arguments, f"checkpoint={trained}/1_rpn/last.pt"]))
     assert output.read_bytes() == (trained / "1_rpn" / "train_proposals.safetensors").read_bytes()
+    best = tmp_path / "best.pt"
+    shutil.copy(trained / "best.pt", best)
+    for words in ([f"checkpoint={best}"], [f"checkpoint={trained}/1_rpn/last.pt"]):
+        words += [f"output={best}", "overwrite=true"]
+        with pytest.raises(ValueError, match=r"is read, too|holds no proposals, and stays"):
+            propose.main(compose_config("propose", [*RUNTIME, f"data.root={data}", *words]))
 
 
 def test_a_detector_goes_on_with_other_classes_by_their_names(
