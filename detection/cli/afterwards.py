@@ -96,9 +96,11 @@ def _longer(config: DictConfig, validation: DetectionValidation, best: float | N
     if best is None or validation.last_value() != best:
         return []
     iterations = 2 * config.schedule.rules.iterations
+    # A rate that falls up to the last iteration is another one in a longer training.
+    changes = " resume_with_changes=true" * ("iterations" in config.schedule.learning_rate)
     return [
         "longer: the last validation was the best; the same command with resume=true "
-        f"schedule.rules.iterations={iterations}"
+        f"schedule.rules.iterations={iterations}{changes}"
     ]
 
 
