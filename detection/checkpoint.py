@@ -65,6 +65,8 @@ class _File:
         """FileNotFoundError; ValueError for a file that is no such checkpoint, or damaged."""
         path = Path(path)
         if not path.is_file():
+            if (path / "best.pt").is_file():
+                raise FileNotFoundError(f"{path} is a folder: take {path / 'best.pt'}")
             raise FileNotFoundError(f"{path}: no such checkpoint")
         content = load_plain(path)
         needed = cls.__dataclass_fields__.keys()

@@ -67,9 +67,10 @@ def _say(what: str, found: LookBack) -> None:
     number = len(found.weak)
     which = f"The {number} classes with the lowest AP" if number > 1 else "The class"
     log.info(
-        "\n%s, at scores from %.2f on (the best F1):\n%s",
+        "\n%s, at scores from %.2f on (%s):\n%s",
         which,
         found.score,
+        "the best F1" if found.any_right else "none finds an object yet",
         weak_class_table(found.weak),
     )
     if found.sheet is not None:
@@ -95,9 +96,11 @@ def _longer(config: DictConfig, validation: DetectionValidation, best: float | N
     if best is None or validation.last_value() != best:
         return []
     iterations = 2 * config.schedule.rules.iterations
+    # A rate that falls up to the last iteration is another one in a longer training.
+    changes = " resume_with_changes=true" * ("iterations" in config.schedule.learning_rate)
     return [
         "longer: the last validation was the best; the same command with resume=true "
-        f"schedule.rules.iterations={iterations}"
+        f"schedule.rules.iterations={iterations}{changes}"
     ]
 
 

@@ -105,6 +105,7 @@ def parse(command: Command, words: list[str]) -> Arguments:
     positionals = [p for p in command.positionals if not {p.key, p.unless} & {*keys, *paths}]
     _check_given_once(command, plain, overrides)
     paths |= _assigned(command, positionals, [os.path.expanduser(word) for word in plain])
+    _check_output_is_meant(command, paths, overrides, by_option=output is not None)
     return Arguments([_whole(o) for o in overrides], paths, config, config_dir, wants_help)
 
 
@@ -141,6 +142,27 @@ def _check_given_once(command: Command, plain: list[str], overrides: list[str]) 
         word = plain[command.positionals.index(first)] if too_many else plain[0]
         ensemble = " (checkpoint=[a.pt,b.pt] is an ensemble)" * given.startswith("checkpoint=")
         raise ValueError(f"{word} and {given} are given for one thing: leave one out{ensemble}")
+
+
+def _check_output_is_meant(
+    command: Command,
+    paths: dict[str, str | list[str]],
+    overrides: list[str],
+    *,
+    by_option: bool,
+) -> None:
+    """Raises ValueError where a plain path became the output because an input has its key.
+
+    ``import a.pth source=b.pth``: more likely two inputs than a file that may be overwritten.
+    """
+    path = paths.get(command.output or "")
+    inputs = {p.key for p in command.positionals if p.key != command.output}
+    given = [o for o in overrides if o.lstrip("+").partition("=")[0] in inputs]
+    if given and not by_option and isinstance(path, str) and os.path.exists(path):
+        raise ValueError(
+            f"{path} exists, and beside {given[0]} it would be the output: write "
+            f"{command.output}={path} to overwrite it, or leave one of the two out"
+        )
 
 
 def _flags(options: list[str], command: Command) -> tuple[list[str], list[str]]:

@@ -23,6 +23,7 @@ from detection.checkpoint import (
     is_classifier,
     load_plain,
 )
+from detection.cli.output_file import output_file
 from detection.safetensors_file import SUFFIX, write_tensors
 from detection.weights.by_name import weights_file
 from detection.weights.export import as_detectron2, as_torchvision
@@ -38,9 +39,8 @@ def main(config: DictConfig) -> None:
         raise ValueError(
             f"to must be {', '.join(LAYOUTS[:-1])} or {LAYOUTS[-1]}, not {config.to!r}"
         )
-    source, output = weights_file(config.checkpoint), Path(config.output)
-    if source.resolve() == output.resolve():
-        raise ValueError(f"output={output} is the checkpoint itself; choose another file")
+    source = weights_file(config.checkpoint)
+    output = output_file(config, [source])
     if config.to == "safetensors" and output.suffix != SUFFIX:
         raise ValueError(f"output={output}: with to=safetensors its name ends in {SUFFIX}")
     if config.to == "detectron2" and output.suffix == SUFFIX:

@@ -13,7 +13,6 @@ to=detectron2 a detector of ours becomes a .pth under detectron2's names.
 from __future__ import annotations
 
 import logging
-from pathlib import Path
 from typing import Any
 
 import torch
@@ -22,6 +21,7 @@ from omegaconf import DictConfig, ListConfig
 from detection.atomic_write import atomic_write
 from detection.cli.compose import compose_config
 from detection.cli.objects import as_plain
+from detection.cli.output_file import output_file
 from detection.weights.by_name import weights_file
 from detection.weights.export import as_detectron2
 from detection.weights.import_weights import import_weights
@@ -31,9 +31,8 @@ log = logging.getLogger(__name__)
 
 
 def main(config: DictConfig) -> None:
-    source, output = weights_file(config.source), Path(config.output)
-    if source.resolve() == output.resolve():
-        raise ValueError(f"output={output} is the source itself; choose another file")
+    source = weights_file(config.source)
+    output = output_file(config, [source])
     checkpoint = import_weights(
         source,
         detector=detector_preset,

@@ -64,6 +64,17 @@ def _overview() -> str:
     )
 
 
+# What other programs call a command: the users of those find ours.
+_OTHER_NAMES = {
+    "predict": "detect", "infer": "detect", "inference": "detect",
+    "val": "test", "validate": "test", "eval": "test", "evaluate": "test",
+    "fit": "train", "finetune": "train", "convert": "import", "export": "export-weights",
+    "info": "describe", "settings": "env", "checks": "env", "version": "env",
+}  # fmt: skip
+
+
 def _nearest(wrong: str) -> str:
+    if wrong in _OTHER_NAMES:
+        return f"it is called {_OTHER_NAMES[wrong]!r} here"
     near = difflib.get_close_matches(wrong.replace("_", "-"), COMMANDS, n=1, cutoff=0.5)
     return f"did you mean {near[0]!r}?" if near else f"choose from {', '.join(COMMANDS)}"

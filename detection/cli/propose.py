@@ -14,7 +14,8 @@ from pathlib import Path
 from omegaconf import DictConfig
 
 from detection.cli.data_sets import open_split
-from detection.data.proposals_file import ProposalsFile
+from detection.cli.output_file import output_file
+from detection.data.proposals_file import ProposalsFile, is_proposals_file
 from detection.data.report import report
 from detection.engine.distributed import Processes
 from detection.engine.propose import measure_file, write_proposals
@@ -26,9 +27,11 @@ log = logging.getLogger("propose")
 
 
 def main(config: DictConfig) -> None:
-    path = Path(config.output)
+    path = output_file(config, [Path(config.checkpoint)])
     if path.exists() and not config.overwrite:
         raise ValueError(f"{path} exists: replace it with overwrite=true, or choose another output")
+    if path.exists() and not is_proposals_file(path):
+        raise ValueError(f"{path} holds no proposals, and stays: choose another output")
     runtime = set_up_runtime(**config.runtime)
     dataset = open_split(config.data, config.split)
     log.info("%s", report(dataset))

@@ -74,6 +74,14 @@ class ProposalsFile:
         )
 
 
+def is_proposals_file(path: Path) -> bool:
+    try:
+        with safe_open(path, framework="numpy") as file:
+            return {"boxes", "logits", "ends", "image_ids", "names"} <= {*file.keys()}
+    except (SafetensorError, OSError):
+        return False
+
+
 class ProposalsWriter:
     """Collects the proposals of a data set and writes them to one file."""
 

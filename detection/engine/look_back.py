@@ -30,11 +30,13 @@ CLASSES, PICTURES = 3, 5
 class LookBack:
     """``AP``: with its interval.  ``score``: the one of the best F1, at which mistakes are counted.
 
+    ``any_right``: whether a detection finds an object; else there is no best F1.
     ``pictures``: those with the most mistakes, drawn; ``sheet``: all of them on one, if any.
     """
 
     AP: Estimate
     score: float
+    any_right: bool
     weak: list[WeakClass]
     pictures: list[Path]
     sheet: Path | None
@@ -87,6 +89,7 @@ def look_back(
     return LookBack(
         AP=ap,
         score=mistakes.score,
+        any_right=mistakes.any_right,
         weak=weak_classes(mistakes, coco, CLASSES, boxes=boxes),
         pictures=pictures,
         sheet=folder / SHEET if pictures else None,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import cv2
 import numpy as np
@@ -12,12 +13,14 @@ import torch
 from detection import boxes as box_ops
 from detection.data.dataset import DetectionDataset, Example
 from detection.data.image import read_image
-from detection.evaluation.coco_arrays import Detection
 from detection.structures import Detections, Target
 from detection.visualization.contact_sheet import contact_sheet
 from detection.visualization.draw import draw_detections, draw_target
 from detection.visualization.image import Image
 from detection.writers.picture_file import write_picture
+
+if TYPE_CHECKING:  # who only asks for the names of these files does without the metrics
+    from detection.evaluation.coco_arrays import Detection
 
 FOLDER, SHEET = "worst", "worst.jpg"
 # What the two write, as globs: for the marker of the folder.

@@ -63,7 +63,7 @@ class ClassMistakes:
 
 @dataclass(frozen=True)
 class Mistakes:
-    """``score``: from which on detections are looked at; 0 where none is right.
+    """``score``: from which on detections are looked at; :data:`NONE_RIGHT` where none is right.
 
     ``per_class``: by name.  ``per_picture``: image id -> the number of objects that were not found
     and of detections that are wrong; a confused object and the detection on it are one.
@@ -72,6 +72,10 @@ class Mistakes:
     score: float
     per_class: dict[str, ClassMistakes]
     per_picture: dict[int, int]
+
+    @property
+    def any_right(self) -> bool:
+        return any(one.found for one in self.per_class.values())
 
     def worst_pictures(self, number: int) -> list[int]:
         """The ids of the pictures with the most mistakes, none without one."""

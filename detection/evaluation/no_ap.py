@@ -136,8 +136,8 @@ def _cause(
     if not np.isin(looked_at.classes, objects.classes).any():
         return (
             f"the detections are of {_listed(_names(objects, looked_at.classes))} alone, the "
-            f"objects of {_listed(_names(objects, objects.classes))}: the category ids are "
-            "numbered otherwise"
+            f"objects of {_listed(_names(objects, objects.classes))}: a detector that has not "
+            "learnt yet looks so, or the category ids are numbered otherwise"
         )
     return (
         f"no detection overlaps an object of its class by half (IoU {FOUND}); the highest score "

@@ -6,6 +6,7 @@ Nothing large is imported, so that ``detection weights`` answers at once.
 from __future__ import annotations
 
 import difflib
+import re
 from dataclasses import dataclass
 from typing import Literal
 
@@ -71,6 +72,9 @@ class Published:
 def nearest(name: str) -> str:
     """The names that ``name`` may have meant, or all of them."""
     near = difflib.get_close_matches(name, PUBLISHED, n=3, cutoff=0.6)
+    if not near:  # resnet50: what has this depth
+        depths = {f"r{number}" for number in re.findall(r"\d+", name)}
+        near = [known for known in PUBLISHED if depths & {*known.split("_")}]
     return f"did you mean {' or '.join(near)}?" if near else f"the names are {', '.join(PUBLISHED)}"
 
 

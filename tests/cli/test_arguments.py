@@ -196,3 +196,16 @@ def test_the_other_argument_may_be_plain() -> None:
     }
     assert parse(COMMANDS["test"], ["d", "checkpoint=b.pt"]).paths == {"data.root": "d"}
     assert parse(COMMANDS["import"], ["x.pt", "source=a.pth"]).paths == {"output": "x.pt"}
+
+
+def test_a_file_that_is_there_does_not_become_the_output_by_its_place(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    Path("a.pth").touch()
+    for name, given in (("import", "source=b.pth"), ("export-weights", "checkpoint=b.pth")):
+        with pytest.raises(ValueError, match=f"a.pth (exists, and beside|and) {given} (it|are)"):
+            parse(COMMANDS[name], ["a.pth", given])
+        # Where it is said to be the output, it is meant.
+        for words in (["-o", "a.pth", given], ["output=a.pth", given], ["b.pth", "a.pth"]):
+            parse(COMMANDS[name], words)

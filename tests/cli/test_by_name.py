@@ -116,7 +116,7 @@ def test_a_detector_by_name_detects_and_is_exported(
         (("m.pt", "out.pth", "to=onnx"), "must be detectron2, torchvision or safetensors"),
         (("m.pt", "out.pt", "to=safetensors"), r"its name ends in \.safetensors"),
         (("m.pt", "out.safetensors", "to=detectron2"), r"detectron2 reads \.pth files"),
-        (("m.pt", "m.pt", "to=torchvision"), "is the checkpoint itself"),
+        (("m.pt", "m.pt", "to=torchvision"), "is read, too, and would be"),
         (("m.pt", "out.pth", "to=torchvision"), "m.pt: no such checkpoint"),
         (("coco_r50", "out.pth", "to=torchvision"), "did you mean coco_r50_c4"),
         (("m.pt", "out.pth"), "to is needed"),

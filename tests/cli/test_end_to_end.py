@@ -31,6 +31,7 @@ SMALL = [
     "schedule.learning_rate.reference=0.01",
     "data.shorter_sides=[96]",
     "model.roi_head.sampling.per_image=8",
+    "inference=single",
     "schedule.learning_rate.warmup_iterations=0",
     "schedule.rules.log_every=1",
     "runtime=exact",
@@ -229,6 +230,7 @@ def test_a_detector_needs_nothing_but_its_checkpoint(trained: Path, data: Path) 
         ),
         ("test_net.py", ["data.root={data}"], "give either checkpoint"),
         ("test_net.py", ["data.root={data}", "checkpoint=x.pt"], "x.pt: no such checkpoint"),
+        ("test_net.py", ["data.root={data}", "checkpoint={trained}"], "a folder: take {trained}/b"),
         ("detect.py", ["checkpoint={trained}/best.pt", "images=/nowhere"], "no images there"),
         ("detect.py", ["checkpoint={data}/shapes.json", "images={data}/val"], "not a readable"),
     ],
@@ -237,7 +239,9 @@ def test_wrong_input_is_named_without_a_traceback(
     trained: Path, data: Path, tmp_path: Path, tool: str, arguments: list[str], message: str
 ) -> None:
     filled = [argument.format(data=data, trained=trained) for argument in arguments]
-    assert message in run(tool, *filled, f"output_dir={tmp_path / 'out'}", fails=True)
+    assert message.replace("{trained}", str(trained)) in run(
+        tool, *filled, f"output_dir={tmp_path / 'out'}", fails=True
+    )
 
 
 def test_a_mistake_ends_the_process_with_one_line(data: Path) -> None:

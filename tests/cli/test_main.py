@@ -29,6 +29,7 @@ def test_alone_it_lists_the_commands(
     ("name", "message"),
     [
         ("trian", "there is no command 'trian'; did you mean 'train'"),
+        ("predict", "there is no command 'predict'; it is called 'detect' here"),
         ("bn_statistics", "did you mean 'bn-statistics'"),
         ("xyz", "choose from train, test, detect, check"),
         ("-o", "-o: the command comes first: detection COMMAND"),

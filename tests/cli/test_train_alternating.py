@@ -35,6 +35,7 @@ SMALL = [
     "experiment=demo_alternating",
     "data.shorter_sides=[64]",
     "model.roi_head.sampling.per_image=4",
+    "inference=single",
     "model.rpn.sampling.cross_boundary=true",  # no anchor lies inside pictures so small
     "schedule.learning_rate.warmup_iterations=0",
     "schedule.rules.log_every=1",
@@ -51,10 +52,19 @@ def _runtime_as_before() -> Iterator[None]:
     torch.use_deterministic_algorithms(False)
 
 
-@pytest.fixture(autouse=True)
-def _curves_are_drawn_once(monkeypatch: pytest.MonkeyPatch) -> None:
-    # By ``trained``, which is made before: a picture takes longer than an iteration.
-    monkeypatch.setattr(curves, "plot_training", lambda lines, picture: None)
+@pytest.fixture(scope="module", autouse=True)
+def _curves_are_drawn_once() -> Iterator[None]:
+    """In the first step: a picture takes longer than an iteration."""
+    draw, drawn = curves.plot_training, list[Path]()
+
+    def first_alone(lines: Any, picture: Path) -> None:
+        drawn.append(picture)
+        if len(drawn) == 1:
+            draw(lines, picture)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(curves, "plot_training", first_alone)
+        yield
 
 
 @pytest.fixture(scope="module")
@@ -120,7 +130,7 @@ def test_each_step_leaves_what_it_measured(trained: Path) -> None:
         line, validation = read_log(trained / step / "log.jsonl")
         assert {name for name in line if name.startswith(("rpn", "head"))} == losses
         assert measure in validation
-        assert (trained / step / "loss.png").is_file()
+    assert (trained / STEPS[0] / "loss.png").is_file()
 
 
 def test_the_result_is_an_ordinary_detector(trained: Path) -> None:
@@ -129,11 +139,11 @@ def test_the_result_is_an_ordinary_detector(trained: Path) -> None:
     assert equal(weights(trained / "best.pt", ""), weights(trained / STEPS[3] / "last.pt", ""))
 
 
-def test_a_killed_run_is_taken_up_in_its_step(
+def test_a_run_killed_twice_is_taken_up_in_its_step_and_measured(
     trained: Path, data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     steps: list[str] = []
-    whole_run = TrainingRun.run
+    whole_run, measure = TrainingRun.run, DetectionValidation.__call__
 
     def dies_in_step_3(run: TrainingRun) -> Any:
         steps.append(run.folder.name)
@@ -141,31 +151,19 @@ def test_a_killed_run_is_taken_up_in_its_step(
             raise KeyboardInterrupt
         return whole_run(run)
 
+    def dies(validation: DetectionValidation) -> Any:
+        raise KeyboardInterrupt
+
     monkeypatch.setattr(TrainingRun, "run", dies_in_step_3)
     with pytest.raises(KeyboardInterrupt):
         train(data, tmp_path / "run")
     (tmp_path / "run" / "1_rpn" / "val_proposals.safetensors").unlink()
-    train(data, tmp_path / "run", "resume=true")
+    # Of the steps that are left only the fourth measures AP.
+    monkeypatch.setattr(DetectionValidation, "__call__", dies)
+    with pytest.raises(KeyboardInterrupt):
+        train(data, tmp_path / "run", "resume=true")
     assert steps == [*STEPS[:3], *STEPS[2:]]
     assert (tmp_path / "run" / "1_rpn" / "val_proposals.safetensors").is_file()
-    assert equal(weights(tmp_path / "run" / "best.pt", ""), weights(trained / "best.pt", ""))
-
-
-def test_a_run_killed_while_it_measured_is_measured_when_it_is_resumed(
-    trained: Path, data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    measure = DetectionValidation.__call__
-    calls: list[int] = []
-
-    def dies_in_step_4(validation: DetectionValidation) -> Any:
-        calls.append(1)
-        if len(calls) == 2:  # the first one is step 2's
-            raise KeyboardInterrupt
-        return measure(validation)
-
-    monkeypatch.setattr(DetectionValidation, "__call__", dies_in_step_4)
-    with pytest.raises(KeyboardInterrupt):
-        train(data, tmp_path / "run")
     assert not (tmp_path / "run" / "metrics.json").exists()
     monkeypatch.setattr(DetectionValidation, "__call__", measure)
     train(data, tmp_path / "run", "resume=true")
@@ -352,6 +350,12 @@ def test_the_tool_writes_the_same_proposals(trained: Path, data: Path, tmp_path:
     arguments = [*RUNTIME, f"data.root={data}", f"output={output}", "data.shorter_sides=[64]"]
     propose.main(compose_config("propose", [*arguments, f"checkpoint={trained}/1_rpn/last.pt"]))
     assert output.read_bytes() == (trained / "1_rpn" / "train_proposals.safetensors").read_bytes()
+    best = tmp_path / "best.pt"
+    shutil.copy(trained / "best.pt", best)
+    for words in ([f"checkpoint={best}"], [f"checkpoint={trained}/1_rpn/last.pt"]):
+        words += [f"output={best}", "overwrite=true"]
+        with pytest.raises(ValueError, match=r"is read, too|holds no proposals, and stays"):
+            propose.main(compose_config("propose", [*RUNTIME, f"data.root={data}", *words]))
 
 
 def test_a_detector_goes_on_with_other_classes_by_their_names(
@@ -406,7 +410,9 @@ def test_fast_rcnn_is_measured_on_the_proposals_of_a_file(
     on_file, own = detected(tmp_path / "a", given), detected(tmp_path / "b")
     assert on_file
     assert on_file != own
-    assert detected(tmp_path / "c", given, "inference=single") != on_file  # the steps of inference
+    assert (
+        detected(tmp_path / "c", given, "inference=refine_vote") != on_file
+    )  # the steps of inference
     with pytest.raises(ValueError, match="takes the place of a checkpoint's RPN"):
         measure(trained / "best.pt", tmp_path, f"data.root={data}", given, "proposal_recall=true")
 

@@ -9,10 +9,16 @@ from typing import Any
 
 import pytest
 import torch
+from safetensors.torch import save_file
 
 from detection.data.dataset import DetectionDataset
 from detection.data.formats.coco import read_coco
-from detection.data.proposals_file import STEPS, ProposalsFile, ProposalsWriter
+from detection.data.proposals_file import (
+    STEPS,
+    ProposalsFile,
+    ProposalsWriter,
+    is_proposals_file,
+)
 from detection.structures import Proposals
 
 COUNTS = (3, 0, 2)  # in b.jpg (80 x 60), a.jpg (40 x 50) and empty.jpg (30 x 30)
@@ -101,3 +107,13 @@ def test_what_is_no_file_of_proposals_is_named(dataset: DetectionDataset, tmp_pa
     (tmp_path / "text.safetensors").write_text("no tensors")
     with pytest.raises(ValueError, match=r"text\.safetensors: not a file of proposals"):
         ProposalsFile(tmp_path / "text.safetensors", dataset)
+
+
+def test_what_is_no_file_of_proposals_is_seen(
+    written: tuple[Path, list[Proposals]], tmp_path: Path
+) -> None:
+    assert is_proposals_file(written[0])
+    save_file({"boxes": torch.zeros(1)}, tmp_path / "weights.safetensors")
+    (tmp_path / "text.safetensors").write_text("text")
+    for name in ("weights.safetensors", "text.safetensors", "."):
+        assert not is_proposals_file(tmp_path / name)

@@ -72,6 +72,7 @@ def test_the_score_is_that_of_the_best_f1() -> None:
     ]
     mistakes = find_mistakes(truth, found)
     assert mistakes.score == 0.7
+    assert mistakes.any_right
     assert mistakes.per_picture == {1: 0, 2: 0}
 
 
@@ -81,6 +82,7 @@ def test_none_is_right_or_there_is_none() -> None:
     wrong = [box(1, "cat", 50, score=0.4), box(2, "dog", 0, score=0.6)]
     mistakes = find_mistakes(truth, wrong)
     assert mistakes.score == NONE_RIGHT
+    assert not mistakes.any_right
     assert mistakes.per_picture == {1: 1, 2: 1}
 
 

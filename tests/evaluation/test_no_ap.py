@@ -96,6 +96,18 @@ def test_a_detector_that_has_not_learnt_is_none_of_these() -> None:
     assert "has not learnt yet" in line
 
 
+def test_detections_of_a_class_that_the_split_has_not_may_be_a_beginners() -> None:
+    truth = ground_truth()
+    truth["categories"].append({"id": 9, "name": "yak"})
+    noise = [
+        {"image_id": 1 + k % 12, "category_id": 9, "bbox": [150, 70, 5, 5], "score": 0.1}
+        for k in range(50)
+    ]
+    line = notes(truth, noise)[-1]
+    assert "the detections are of yak alone, the objects of " in line
+    assert "has not learnt yet looks so, or the category ids are numbered otherwise" in line
+
+
 def test_a_class_without_objects_or_detections_says_so() -> None:
     truth = ground_truth()
     truth["categories"].append({"id": 9, "name": "yak"})

@@ -56,6 +56,7 @@ def test_detectron2s_names_end_in_their_hash(name: str) -> None:
 def test_a_typing_error_names_the_nearest() -> None:
     assert nearest("coco_r101c4").startswith("did you mean coco_r101_c4")
     assert nearest("msra50") == "did you mean msra_r50 or msra_r101?"
+    assert nearest("resnet152") == "did you mean torchvision_r152_v1 or torchvision_r152_v2?"
     assert nearest("xyz") == f"the names are {', '.join(PUBLISHED)}"
 
 

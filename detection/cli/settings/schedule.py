@@ -151,6 +151,10 @@ class DetectorSchedule(Schedule):
     fast_rcnn_length: Positive = 1.0
     recipe: Annotated[Any, OneOf(Switches, optional=True)] = None
 
+    def remarks(self, given: Set[str]) -> Iterator[str]:
+        if self.recipe is None or not self.recipe.length:  # else the warm-up is not chosen yet
+            yield from super().remarks(given)
+
 
 class ClassifierSchedule(Schedule):
     """Takes the files of a detector's, too, whose further values mean nothing here."""

@@ -159,6 +159,14 @@ def rate(recipe: Recipe) -> Found:
 def length(recipe: Recipe) -> Found:
     """How many steps, if time allows: each picture thirty times, few ones more often."""
     pictures = recipe.data.pictures
+    if recipe.given("schedule.rules.iterations"):
+        steps = recipe.current("schedule.rules.iterations")
+        times = steps * recipe.value("schedule.batch_size") / max(pictures, 1)
+        warmup = {"schedule.learning_rate.warmup_iterations": min(100, steps // 10)}
+        return (
+            warmup,
+            f"{steps} iterations, as given: each of {pictures} pictures {times:.3g} times",
+        )
     asked = recipe.current("schedule.recipe.epochs")
     # 12 epochs are enough of COCO's 118,000, 30 of some hundreds.
     epochs = float(np.clip(30 * (1000 / max(pictures, 1)) ** 0.25, 12, 30))

@@ -174,6 +174,12 @@ def test_time_decides_over_the_steps() -> None:
     assert filled["schedule.rules.iterations"] == 1070
 
 
+def test_the_warm_up_is_a_tenth_of_the_iterations_that_are_given() -> None:
+    values = chosen(**{"schedule.rules.iterations": 60})
+    assert values["schedule.learning_rate.warmup_iterations"] == 6
+    assert "schedule.rules.iterations" not in values
+
+
 def test_a_slow_machine_still_learns_something_unless_time_is_given() -> None:
     slow = StepTime(step=20.0, picture=10.0, measuring=60.0)
     least, _ = timed(slow, steps=1000, validated=20, minutes=20, fill=False)
