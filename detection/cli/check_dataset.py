@@ -33,6 +33,7 @@ def main(config: DictConfig) -> None:
         splits or [config.data.train_split],
         lambda split: open_split(config.data, split),
         workers=config.workers,
+        is_whole=not config.splits,
     )
     anchors = _anchor_reports(config, found)
     changes = None

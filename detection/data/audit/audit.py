@@ -48,11 +48,29 @@ class Audit:
     remarks: Remarks
     unions: frozenset[str]
 
+    @property
+    def refused(self) -> list[tuple[str, str]]:
+        """(split, what a reader refused)."""
+        return [
+            (one.split, place)
+            for one in self.remarks
+            if one.rule == "refused"
+            for place in one.places
+        ]
+
 
 def audit(
-    root: Path, splits: Sequence[str], read: Callable[[str], DetectionDataset], *, workers: int
+    root: Path,
+    splits: Sequence[str],
+    read: Callable[[str], DetectionDataset],
+    *,
+    workers: int,
+    is_whole: bool = True,
 ) -> Audit:
-    """``read``: opens a split; what it refuses is a remark, as is everything else."""
+    """``read``: opens a split; what it refuses is a remark, as is everything else.
+
+    ``is_whole``: whether ``splits`` are all there are; the files of other ones are no strays.
+    """
     remarks = Remarks()
     datasets: dict[str, DetectionDataset] = {}
     with listed_once():
@@ -75,7 +93,8 @@ def audit(
     entries = {split: paths for split, paths in entries.items() if split not in unions}
     audit_classes({split: datasets[split] for split in entries}, remarks)
     audit_copies(entries, pictures, remarks)
-    audit_folder(root, {path for paths in entries.values() for path in paths}, remarks)
+    if is_whole and len(datasets) == len(splits):
+        audit_folder(root, {path for paths in entries.values() for path in paths}, remarks)
     return Audit(datasets, pictures, remarks, frozenset(unions))
 
 
@@ -112,7 +131,9 @@ def _audit_reading(split: str, dataset: DetectionDataset, remarks: Remarks) -> N
 
 
 def _audit_pictures(split: str, pictures: Mapping[Path, Picture], remarks: Remarks) -> None:
-    refused = "\n".join(place for one in remarks if one.rule == "refused" for place in one.places)
+    refused = {
+        place.partition(": ")[0] for one in remarks if one.rule == "refused" for place in one.places
+    }
     for path, picture in pictures.items():
         for rule, place in picture.remarks:
             if rule != "unreadable" or str(path) not in refused:

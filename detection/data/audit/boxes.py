@@ -101,6 +101,15 @@ def _audit_all(
         )
 
 
+def are_meant_otherwise(dataset: DetectionDataset) -> bool:
+    """Whether all boxes are corners, or parts of the size, where pixels and sizes belong."""
+    boxes = np.concatenate([np.zeros((0, 4)), *(e.annotated for e in dataset.examples)])
+    if not len(boxes):
+        return False
+    are_parts = bool(boxes.max() <= 1 and (boxes != np.round(boxes)).any())
+    return are_parts or (len(boxes) >= MANY and _are_corners(boxes))
+
+
 def _are_corners(boxes: NDArray[np.float64]) -> bool:
     """Whether what is read as width and height is the second corner, by all boxes together."""
     start, size = boxes[:, :2], boxes[:, 2:]

@@ -19,7 +19,7 @@ from tqdm import tqdm
 
 from detection.atomic_write import write_text
 from detection.data.audit.audit import Audit
-from detection.data.audit.boxes import repeated
+from detection.data.audit.boxes import are_meant_otherwise, repeated
 from detection.data.audit.classes import boxes_per_class, fold_name
 from detection.data.dataset import DetectionDataset, Example
 from detection.data.formats.splits import aliases
@@ -33,10 +33,17 @@ def write_cleaned(audit: Audit, folder: Path, *, root: Path, link: bool) -> list
 
     ``link``: pictures become symbolic links to the originals, where the file system has them.
     Returns what was changed, a line for each picture or class.
-    Raises ValueError unless ``folder`` is new or empty, and apart from ``root``.
+    Raises ValueError unless ``folder`` is new or empty, and apart from ``root``; and for boxes that
+    are all meant otherwise, which a person has to say.
     """
     _check_folder(folder, root)
-    changes: list[str] = []
+    for split, dataset in audit.splits.items():
+        if are_meant_otherwise(dataset):
+            raise ValueError(
+                f"{split}: all of its boxes are in another unit or form than they are read in; "
+                "correct them before a copy is written"
+            )
+    changes = [f"{split}: {place}: left out" for split, place in audit.refused]
     splits = {name: split for name, split in audit.splits.items() if name not in audit.unions}
     changes += [f"{split}: made of other splits, left out" for split in sorted(audit.unions)]
     names = _names(splits, changes)
@@ -81,6 +88,8 @@ def _without_copies(
 ) -> dict[str, DetectionDataset]:
     """Without pictures that cannot be read, and with each one once."""
     found: dict[str, DetectionDataset] = {}
+    # Of another size than annotated: nobody knows where its boxes belong.
+    refused = {place.partition(": ")[0] for _, place in audit.refused}
     taken: dict[bytes, str] = {}
     order = sorted(splits, key=lambda split: split.casefold() not in _MEASURE)
     for split in order:
@@ -89,7 +98,9 @@ def _without_copies(
         for example in audit.splits[split].examples:
             picture = audit.pictures[split][example.path]
             where = f"{split}: {example.path.name}"
-            if picture.size is None:
+            if str(example.path) in refused:
+                pass  # it is said
+            elif picture.size is None:
                 changes.append(f"{where}: cannot be read, left out")
             elif picture.digest in taken:
                 changes.append(f"{where}: in {taken[picture.digest]} too, left out here")

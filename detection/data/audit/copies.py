@@ -50,7 +50,10 @@ def _between(first: str, second: str, looked: Looked, remarks: Remarks) -> None:
             remarks.add("leak", both, f"{here[digest][0].path} and {there[digest][0].path}")
     ones = _comparable(looked[first], without=there)
     others = _comparable(looked[second], without=here)
-    if not others or len(ones) + len(others) > MOST_PICTURES:
+    if len(ones) + len(others) > MOST_PICTURES:
+        remarks.add("not-compared", both, f"{len(ones) + len(others)}, at most {MOST_PICTURES}")
+        return
+    if not others:
         return
     hashes = np.array([picture.hash for picture in others], dtype=np.uint64)
     thumbnails = np.stack([p.thumbnail for p in others if p.thumbnail is not None]).astype(np.int16)

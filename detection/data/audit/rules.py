@@ -48,7 +48,7 @@ RULES: dict[str, Rule] = {
     "very-large": Rule("warning", "very large picture: its objects become small in training",
                        "cut it into tiles"),
     # Files.
-    "not-annotated": Rule("warning", "picture in the folder that no split names",
+    "not-annotated": Rule("note", "picture in the folder that no split names",
                           "annotate it, or take it away"),
     "hidden": Rule("note", "hidden file, or one that a system left, not looked at"),
     "link-outside": Rule("warning", "link to a file outside of the data set",
@@ -60,6 +60,7 @@ RULES: dict[str, Rule] = {
                  "take it out of one"),
     "near-leak": Rule("warning", "pictures that look the same in two splits",
                       "look at both; keep copies and frames of one scene on one side"),
+    "not-compared": Rule("note", "too many pictures to look for those that look the same"),
     # Boxes.
     "no-boxes": Rule("error", "split without any box"),
     "all-crowd": Rule("error", "all boxes of a split are crowds: nothing to learn or to measure",
