@@ -22,15 +22,19 @@ from detection.data.dataset import DetectionDataset
 from detection.data.findings import collected
 from detection.data.picture_files import listed_once
 
+# What a reader says of the pictures that no split names.
+NOT_ANNOTATED = (
+    "picture that was never annotated, left out (it is not taken for background)",
+    "second picture of the same name, left out",
+)
 # What a reader repairs that somebody should look at.
 _LOOK_AT = (
     OVER_BORDER,
     "category repeated",
     "width and height of a picture exchanged",
     "picture of another size than annotated, boxes kept in pixels (look at them)",
-    "picture that was never annotated, left out (it is not taken for background)",
+    *NOT_ANNOTATED,
     "label file without a picture, left out",
-    "second picture of the same name, left out",
     "name that a list has several times, taken once",
     "class name with blanks around it",
 )
@@ -94,7 +98,9 @@ def audit(
     audit_classes({split: datasets[split] for split in entries}, remarks)
     audit_copies(entries, pictures, remarks)
     if is_whole and len(datasets) == len(splits):
-        audit_folder(root, {path for paths in entries.values() for path in paths}, remarks)
+        named = {path for paths in entries.values() for path in paths}
+        kinds = {odd.kind for dataset in datasets.values() for odd in dataset.oddities}
+        audit_folder(root, named, remarks, say_strays=kinds.isdisjoint(NOT_ANNOTATED))
     return Audit(datasets, pictures, remarks, frozenset(unions))
 
 

@@ -18,16 +18,23 @@ from detection.data.picture_files import (
 _TOOLS = (".git", ".svn", ".hg", ".dvc", ".venv")
 
 
-def audit_folder(root: Path, named: Collection[Path], remarks: Remarks) -> None:
-    """``named``: the pictures of all splits; other folders are left alone."""
+def audit_folder(
+    root: Path, named: Collection[Path], remarks: Remarks, *, say_strays: bool
+) -> None:
+    """``named``: the pictures of all splits; folders without any of them are left alone.
+
+    ``say_strays``: whether pictures that are not named are worth a word: the reader had none.
+    """
     if not root.is_dir():
         return
     folders = {path.parent for path in named}
     for path in find_pictures(root):
         if path.parent not in folders or path in named:
             continue
-        rule = "hidden" if is_apple_double(path) else "not-annotated"
-        remarks.add(rule, "", str(path.relative_to(root)))
+        if is_apple_double(path):
+            remarks.add("hidden", "", str(path.relative_to(root)))
+        elif say_strays:
+            remarks.add("not-annotated", "", str(path.relative_to(root)))
     for at, inner, files in os.walk(root):
         inner[:] = sorted(name for name in inner if name not in _TOOLS)
         is_hidden = any(is_left_out(part) for part in Path(at).relative_to(root).parts)

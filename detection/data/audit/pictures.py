@@ -23,6 +23,8 @@ from detection.data.near_duplicates import hash_of
 LARGE = 6000
 # A disk's block: so many zeros in a row are no coded pixels.
 _BLOCK = 512
+# Bytes of the standard's Huffman tables (ITU T.81, annex K.3): of grey pictures, of others.
+_STANDARD_TABLES = (208, 416)
 # Levels of 255 that a picture of one colour may differ by: JPEG rounds.
 _ONE_COLOUR = 4
 # The part of a picture's height that is looked at for the grey that fills cut files.
@@ -107,10 +109,25 @@ def _of_bytes(data: bytes, path: Path) -> list[tuple[str, str]]:
     remarks = []
     if found in _SUFFIXES and path.suffix.lower() not in _SUFFIXES[found]:
         remarks.append(("other-suffix", f"{path.name} is a {found}"))
-    scan = data.find(b"\xff\xda")
-    if found == "JPEG" and 0 <= (at := data.find(bytes(_BLOCK), scan)) < data.rfind(b"\xff\xd9"):
-        remarks.append(("zeros", f"{path.name}, from byte {at} on"))
+    if found == "JPEG" and (scan := _scan_of_standard_tables(data)) is not None:
+        at = data.find(bytes(_BLOCK), scan)
+        if 0 <= at < data.rfind(b"\xff\xd9"):
+            remarks.append(("zeros", f"{path.name}, from byte {at} on"))
     return remarks
+
+
+def _scan_of_standard_tables(data: bytes) -> int | None:
+    """Where the coded pixels begin; None where Huffman tables of the file's own may code a plain
+    area by zeros, which the standard ones do not."""
+    at, tables = 2, 0
+    while data[at : at + 1] == b"\xff" and at + 4 <= len(data):
+        if data[at + 1] == 0xDA:
+            return at if tables in _STANDARD_TABLES else None
+        length = int.from_bytes(data[at + 2 : at + 4], "big")
+        if data[at + 1] == 0xC4:
+            tables += length - 2
+        at += 2 + length
+    return None
 
 
 def _of_head(data: bytes, path: Path) -> list[tuple[str, str]]:
