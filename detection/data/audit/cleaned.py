@@ -7,6 +7,7 @@ two different labellings of one picture.
 from __future__ import annotations
 
 import json
+import os
 import shutil
 from collections import Counter
 from collections.abc import Mapping, Sequence
@@ -31,7 +32,7 @@ _MEASURE = {word.casefold() for split in ("test", "val") for word in (split, *al
 def write_cleaned(audit: Audit, folder: Path, *, root: Path, link: bool) -> list[str]:
     """Writes annotations/instances_<split>.json and <split>/ with the pictures to ``folder``.
 
-    ``link``: pictures become symbolic links to the originals, where the file system has them.
+    ``link``: pictures become hard links to the originals, where both lie in one file system.
     Returns what was changed, a line for each picture or class.
     Raises ValueError unless ``folder`` is new or empty, and apart from ``root``; and for boxes that
     are all meant otherwise, which a person has to say.
@@ -198,7 +199,7 @@ def _write(split: str, dataset: DetectionDataset, folder: Path, *, link: bool) -
 def _place(picture: Path, to: Path, *, link: bool) -> None:
     if link:
         try:
-            to.symlink_to(picture.resolve())
+            os.link(picture.resolve(), to)
         except OSError:
             pass
         else:
