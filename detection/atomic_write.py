@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import re
 import secrets
@@ -15,6 +16,8 @@ _TEMPORARY = re.compile(
     r"|(best|last|classifier)\.pt\.partial"
     r"|(metrics|detections|table)\.json\.partial|(config\.yaml|table\.md)\.partial"
 )
+# Of an OSError that says that there is no more room: on the disk, for this user, in one file.
+FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 
 
 @contextmanager
@@ -32,6 +35,10 @@ def atomic_write(path: Path) -> Iterator[Path]:
         _sync(partial)
         os.replace(partial, path)
         _sync(path.parent)
+    except OSError as error:
+        if error.filename == str(partial):
+            error.filename = None
+        raise _named(error, path) from error
     finally:
         partial.unlink(missing_ok=True)
 
@@ -39,6 +46,19 @@ def atomic_write(path: Path) -> Iterator[Path]:
 def write_text(path: Path, text: str) -> None:
     with atomic_write(path) as partial:
         partial.write_text(text, encoding="utf-8")
+
+
+def append_line(path: Path, line: str) -> None:
+    """Adds a line to a file, whole or, where the disk is full, not at all."""
+    left = memoryview(f"{line}\n".encode())
+    with path.open("ab", buffering=0) as file:
+        before = file.tell()
+        try:
+            while left:
+                left = left[file.write(left) :]
+        except OSError as error:
+            file.truncate(before)
+            raise _named(error, path) from error
 
 
 def remove_leftovers(folder: Path) -> None:
@@ -49,6 +69,12 @@ def remove_leftovers(folder: Path) -> None:
     for path in [*folder.iterdir()] if folder.is_dir() else []:
         if _TEMPORARY.fullmatch(path.name) and path.is_file():
             path.unlink()
+
+
+def _named(error: OSError, path: Path) -> OSError:
+    """A failed write knows no file."""
+    known = error.errno is None or error.filename is not None
+    return error if known else OSError(error.errno, error.strerror, str(path))
 
 
 def _sync(path: Path) -> None:

@@ -18,7 +18,7 @@ from typing import Any, TypeVar
 import torch
 from torch import Tensor, nn
 
-from detection import safetensors_file
+from detection import safetensors_file, torch_file
 from detection.atomic_write import atomic_write
 from detection.blank_weights import BlankWeights
 from detection.build import build, packages_of
@@ -57,7 +57,7 @@ class _File:
             if path.suffix == safetensors_file.SUFFIX:
                 safetensors_file.write(dict(vars(self)), partial)
             else:
-                torch.save(dict(vars(self)), partial)
+                torch_file.save(dict(vars(self)), partial)
                 seal_archive(partial)
 
     @classmethod

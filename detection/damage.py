@@ -60,7 +60,7 @@ def check_archive(path: Path) -> None:
     try:
         with zipfile.ZipFile(path) as archive:
             damaged = archive.testzip()
-    except (zipfile.BadZipFile, NotImplementedError, RuntimeError) as error:
+    except (zipfile.BadZipFile, NotImplementedError, RuntimeError, UnicodeDecodeError) as error:
         raise ValueError(f"{path}: damaged ({error}): {_REMEDY}") from None
     if damaged is not None:
         raise ValueError(f"{path}: damaged, the checksum of {damaged} is another: {_REMEDY}")

@@ -5,12 +5,11 @@ from __future__ import annotations
 import os
 import pickle
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 import pytest
 import torch
 
-from detection import checkpoint as checkpoint_module
 from detection.build import build
 from detection.checkpoint import Checkpoint, load_weights
 from detection.model.frozen_bn import ConvBN
@@ -160,11 +159,11 @@ def test_an_interrupted_save_leaves_the_old_checkpoint_whole(
     path = tmp_path / "model.pt"
     make(class_names=["old", "names"]).save(path)
 
-    def half_written(content: Any, file: Path) -> None:
-        file.write_bytes(b"PK\x03\x04 half")
+    def half_written(content: Any, file: IO[bytes]) -> None:
+        file.write(b"PK\x03\x04 half")
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(checkpoint_module.torch, "save", half_written)
+    monkeypatch.setattr(torch, "save", half_written)
     with pytest.raises(KeyboardInterrupt):
         make(class_names=["new", "names"]).save(path)
     monkeypatch.undo()

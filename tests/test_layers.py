@@ -22,6 +22,7 @@ LAYERS = (
         "damage",
         "blank_weights",
         "declared_sizes",
+        "torch_file",
     ),
     ("build", "safetensors_file"),
     ("structures", "checkpoint"),

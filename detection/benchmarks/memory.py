@@ -20,7 +20,9 @@ def peak_megabytes(run: Callable[[], object], device: torch.device) -> float | N
         run()
         return (torch.cuda.max_memory_allocated(device) - before) / MEGABYTE
     try:
-        Path("/proc/self/clear_refs").write_text("5")  # resets VmHWM, the peak, to what is held now
+        Path("/proc/self/clear_refs").write_text(
+            "5", encoding="utf-8"
+        )  # resets VmHWM, the peak, to what is held now
         before = _resident("VmRSS")
         run()
         return (_resident("VmHWM") - before) / MEGABYTE
@@ -29,7 +31,7 @@ def peak_megabytes(run: Callable[[], object], device: torch.device) -> float | N
 
 
 def _resident(key: str) -> int:
-    for line in Path("/proc/self/status").read_text().splitlines():
+    for line in Path("/proc/self/status").read_text(encoding="utf-8").splitlines():
         if line.startswith(key):
             return int(line.split()[1]) * 1024
     raise OSError(f"/proc/self/status has no {key}")

@@ -61,7 +61,7 @@ def serve(settings: Mapping[str, Any]) -> None:
         choose_threads()
     step, facts = _build(settings)
     step()
-    out = os.fdopen(os.dup(1), "w")
+    out = os.fdopen(os.dup(1), "w", encoding="utf-8")
     print(json.dumps(facts), file=out, flush=True)
     for _ in sys.stdin:
         step()

@@ -199,7 +199,7 @@ def read_cifar10(folder: Path, *, split: str) -> LabelledImages:
     files = {"train": CIFAR_TRAIN, "test": CIFAR_TEST}.get(split)
     if files is None:
         raise ValueError(f"{folder}: CIFAR-10 has the splits train and test, not {split!r}")
-    names = (folder / "batches.meta.txt").read_text().split()
+    names = (folder / "batches.meta.txt").read_text(encoding="utf-8").split()
     records = np.concatenate(list(_cifar_records(folder, files)))
     classes = records[:, 0].astype(np.int64)
     if classes.max() >= len(names):

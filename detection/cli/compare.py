@@ -158,7 +158,7 @@ def _rows(
     baseline, *_ = detections.values()
     rows: list[dict[str, Any]] = []
     for name, row in configs.items():
-        metrics = json.loads((Path(row.output_dir) / "metrics.json").read_text())
+        metrics = json.loads((Path(row.output_dir) / "metrics.json").read_text(encoding="utf-8"))
         entry = {"name": name, "overrides": config.rows[name]}
         entry |= {key: metrics["coco"][key] for key in ("AP", "AP50", "AP75")}
         entry["seconds_per_image"] = metrics.get("seconds_per_image")
@@ -175,7 +175,7 @@ def _detections(config: DictConfig, ground_truth: dict[str, Any]) -> list[dict[s
     if config.detections is not None:
         return read_detections(Path(config.detections), ground_truth)
     known = {category["id"] for category in ground_truth["categories"]}
-    saved = json.loads((Path(config.output_dir) / "detections.json").read_text())
+    saved = json.loads((Path(config.output_dir) / "detections.json").read_text(encoding="utf-8"))
     return [entry for entry in saved if entry["category_id"] in known]
 
 

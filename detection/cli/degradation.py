@@ -63,5 +63,5 @@ def main(config: DictConfig) -> None:
 def _errors(run: Path) -> dict[str, float]:
     """At the end: of the last logged stretch of training, and on the test set."""
     last = [line for line in read_log(run / "log.jsonl") if line["kind"] == "train"][-1]
-    test = json.loads((run / "metrics.json").read_text())["error"]
+    test = json.loads((run / "metrics.json").read_text(encoding="utf-8"))["error"]
     return {"training": last["error"], "test": test}

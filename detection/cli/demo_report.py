@@ -26,7 +26,7 @@ log = logging.getLogger("demo")
 
 def read_metrics(folder: Path) -> dict[str, Any]:
     """What a command left in ``folder``/metrics.json."""
-    content = json.loads((folder / "metrics.json").read_text())
+    content = json.loads((folder / "metrics.json").read_text(encoding="utf-8"))
     assert isinstance(content, dict)
     return content
 

@@ -12,9 +12,9 @@ from __future__ import annotations
 import logging
 from pathlib import Path
 
-import torch
 from omegaconf import DictConfig
 
+from detection import torch_file
 from detection.atomic_write import atomic_write
 from detection.checkpoint import (
     Checkpoint,
@@ -52,7 +52,7 @@ def main(config: DictConfig) -> None:
     elif config.to == "detectron2":
         content = as_detectron2(checkpoint, source=source)
         with atomic_write(output) as partial:
-            torch.save(content, partial)
+            torch_file.save(content, partial)
         log.info("%d tensors under detectron2's names -> %s", len(content["model"]), output)
     else:
         _to_torchvision(checkpoint, source, output)
@@ -74,7 +74,7 @@ def _to_torchvision(
         if output.suffix == SUFFIX:
             write_tensors(weights, partial, metadata=found.description())
         else:
-            torch.save(weights, partial)
+            torch_file.save(weights, partial)
     log.info("%d tensors under torchvision's names -> %s", len(weights), output)
     log.info("left out: %s", ", ".join(left_out) or "nothing")
     log.info("its input: %s, mean %s, std %s", found.order, found.mean, found.std)

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-import errno
 import os
 import re
+
+from detection.atomic_write import FULL
 
 # Of sysexits.h: an error of input or output, and one of the system.
 DISK_EXIT_CODE, MEMORY_EXIT_CODE = 74, 71
@@ -13,10 +14,10 @@ _MEMORY = re.compile(r"out of memory|not enough memory|can.?t allocate memory", 
 
 def fault(error: BaseException) -> tuple[str, int] | None:
     """What to print, and the exit code; None if it is no fault of the machine."""
-    if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
+    if isinstance(error, OSError) and error.errno in FULL:
         where = f"{os.fsdecode(error.filename)}: " if error.filename is not None else ""
         return (
-            f"{where}{error.strerror}: make room and run it again (a training with resume=true); "
+            f"{where}{error.strerror}: make room, and run it again with resume=true; "
             "what was written before is whole",
             DISK_EXIT_CODE,
         )

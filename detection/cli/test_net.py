@@ -102,7 +102,8 @@ def _run(
     entries: dict[str, Any] = {}
     log.info("%s", report(dataset))
     if detector is None or runtime is None:
-        detections = read_detections(Path(config.detections), dataset.to_coco())
+        repair = config.data.invalid_boxes == "repair"
+        detections = read_detections(Path(config.detections), dataset.to_coco(), repair=repair)
     else:
         given = config.proposals_file
         proposals = ProposalsFile(Path(given), dataset) if given else None

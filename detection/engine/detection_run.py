@@ -13,6 +13,7 @@ from typing import Any
 import cv2
 from tqdm import tqdm
 
+from detection.atomic_write import FULL
 from detection.engine.detect import Detects, detect_images
 from detection.engine.detections_log import DetectionsLog
 from detection.engine.video import Frame, Video
@@ -177,12 +178,17 @@ class DetectionRun:
 
     def _keep_first(self) -> None:
         record, _, job = self._waiting.popleft()
-        problems = job.result()
-        for problem in problems:
-            log.warning("not written: %s", problem)
-        if problems:
-            self.not_written.append(record.name)
-        self._lines.write(record)
+        try:
+            problems = job.result()
+            for problem in problems:
+                log.warning("not written: %s", problem)
+            if problems:
+                self.not_written.append(record.name)
+            self._lines.write(record)
+        except OSError:  # the disk is full
+            self._waiting.clear()
+            self._pool.shutdown(cancel_futures=True)  # nobody writes once the run is over
+            raise
 
 
 def _write(
@@ -195,5 +201,7 @@ def _write(
         try:
             write(record, image)
         except (cv2.error, OSError, ValueError) as error:
+            if isinstance(error, OSError) and error.errno in FULL:
+                raise  # nor would those that follow have room
             problems.append(f"{record.name}: {' '.join(str(error).split())}")
     return problems

@@ -7,7 +7,7 @@ from collections.abc import Collection, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from detection.atomic_write import atomic_write
+from detection.atomic_write import append_line, atomic_write
 from detection.writers.writer import PictureRecord
 
 LINES = "detections.jsonl"
@@ -49,8 +49,7 @@ class DetectionsLog:
         line = {
             "image_id": record.number, "file_name": record.name, "detections": record.detections,
         }  # fmt: skip
-        with self._path.open("a", encoding="utf-8") as file:
-            file.write(json.dumps(line) + "\n")
+        append_line(self._path, json.dumps(line))
         self.done[record.name] = record.number
 
     def records(self) -> Iterator[PictureRecord]:

@@ -7,7 +7,7 @@ import logging
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from detection.atomic_write import write_text
+from detection.atomic_write import append_line, write_text
 
 if TYPE_CHECKING:
     from torch.utils.tensorboard import SummaryWriter
@@ -40,8 +40,7 @@ class TrainingLog:
     def write(self, iteration: int, kind: str, values: dict[str, Any]) -> None:
         """``kind``: "train" or "validation"; ``iteration``: how many are done."""
         line = {"iteration": iteration, "kind": kind, **values}
-        with self.path.open("a") as file:
-            file.write(json.dumps(line) + "\n")
+        append_line(self.path, json.dumps(line))
         if self._tensorboard is None:
             return
         for name, value in values.items():
@@ -52,9 +51,13 @@ class TrainingLog:
     def close(self) -> None:
         from detection.visualization.curves import plot_training  # matplotlib takes half a second
 
-        if self._tensorboard is not None:
-            self._tensorboard.close()
-        plot_training(read_log(self.path), self.path.with_name("loss.png"))
+        picture = self.path.with_name("loss.png")
+        try:
+            if self._tensorboard is not None:
+                self._tensorboard.close()
+            plot_training(read_log(self.path), picture)
+        except OSError as error:  # those that follow, or the one that brings us here, say more
+            log.warning("%s is not drawn: %s", picture, error)
 
 
 def _summary_writer(folder: Path, start: int) -> SummaryWriter | None:
@@ -70,7 +73,7 @@ def _summary_writer(folder: Path, start: int) -> SummaryWriter | None:
 def read_log(path: Path) -> list[dict[str, Any]]:
     """The lines of a log.jsonl; half-written lines (a killed run) are left out."""
     lines = []
-    for line in path.read_text().splitlines() if path.is_file() else []:
+    for line in path.read_text(encoding="utf-8").splitlines() if path.is_file() else []:
         try:
             lines.append(json.loads(line))
         except json.JSONDecodeError:

@@ -45,7 +45,7 @@ from detection.structures import Metrics
 log = logging.getLogger("train")
 
 METRICS = "metrics.json"
-_STOPPED = "stopped by a signal; %s is saved: go on with resume=true, added to the same command"
+_STOPPED = "stopped by a signal; %s is saved: go on with resume=true and the same command"
 # What each checkpoint says of how its training began.
 KEPT = ("trained", "from_random")
 FROM_RANDOM = """This training began from random weights: give weights=, or let BN learn \
@@ -57,8 +57,7 @@ class TrainingRun:
     """One training, from its first weights to the report of its last validation.
 
     ``folder``: gets best.pt, last.pt, log.jsonl, metrics.json, loss.png, tensorboard/, config.yaml.
-    ``resume``: whether to go on from its last.pt; else a folder that holds results is refused.
-    ``overwrite``: whether to replace those results instead.
+    ``resume``: whether to go on from its last.pt; ``overwrite``: to replace it; else it is refused.
     ``command``: whose run this is, for the folder's marker.
     ``reads``: files that the training starts from, which are not overwritten.
     ``template``: a checkpoint without weights; each file is a copy of it with weights.
@@ -241,10 +240,11 @@ class TrainingRun:
         return measured[-1] if measured else None
 
     def _report(self, checkpoints: Checkpoints, *, seconds: float) -> None:
-        """Prints the table of the last validation and leaves metrics.json."""
         metrics, best = self.folder / METRICS, checkpoints.best
         log.info("\n%s", self.validation.table())
         entries = {**self.validation.entries(), "best": {self.validation.goal.metric: best}}
-        entries |= self.report(best) if self.report else {}
-        write_metrics(metrics, **entries, seconds=round(seconds, 1))
+        entries["seconds"] = round(seconds, 1)
+        write_metrics(metrics, **entries)
+        if self.report:
+            write_metrics(metrics, **entries, **self.report(best))
         log.info("best checkpoint: %s   metrics: %s", self.folder / BEST, metrics)

@@ -21,13 +21,15 @@ A score is any finite number, higher is surer.  Further keys are allowed and lef
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Hashable, Mapping, Sequence
 from dataclasses import dataclass
 from math import isfinite
 from typing import Any, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
+
+_DIVERGED = "a NaN here is usually a training that diverged"
 
 GroundTruth: TypeAlias = Mapping[str, Any]
 Detection: TypeAlias = Mapping[str, Any]
@@ -135,10 +137,9 @@ def detection_arrays(
     for number, detection in enumerate(detections):
         problem = _problem(detection, required, objects.image_index, objects.class_index)
         if problem is None and not _all_finite([detection["score"]]):
-            problem = (
-                f"score {detection['score']!r} is not a finite number; a NaN here is usually a "
-                "training that diverged"
-            )
+            score = detection["score"]
+            hint = "write it without quotes" if isinstance(score, str) else _DIVERGED
+            problem = f"score {score!r} is not a finite number; {hint}"
         if problem:
             raise ValueError(f"{where}[{number}]: {problem}")
     return DetectionArrays(
@@ -179,12 +180,12 @@ def _problem(
     if not isinstance(record, Mapping) or not all(key in record for key in required):
         return f"an entry needs the keys {', '.join(required)}, this one is {record!r}"
     image_id, class_id, box = record["image_id"], record["category_id"], record["bbox"]
-    if image_id not in images:
+    if not isinstance(image_id, Hashable) or image_id not in images:
         return (
             f"image_id {image_id!r} is none of the ground truth's {len(images)} images; "
             "evaluate with the annotations of the images that were detected on"
         )
-    if class_id not in classes:
+    if not isinstance(class_id, Hashable) or class_id not in classes:
         return (
             f"category_id {class_id!r} is none of the ground truth's {sorted(classes)}; "
             "use the data set's own category ids, not the network's labels"

@@ -27,7 +27,7 @@ def read_coco_results(path: Path, ground_truth: GroundTruth) -> list[dict[str, A
     key, an unknown image or category, an impossible box and a score that is not a finite number.
     """
     try:
-        detections = json.loads(path.read_text(encoding="utf-8"))
+        detections = json.loads(path.read_bytes())  # in UTF-8 or UTF-16
     except ValueError as error:  # broken JSON, or bytes that are no text
         raise ValueError(f"{path}: not a JSON file ({error}); write the file again") from error
     if not isinstance(detections, list):

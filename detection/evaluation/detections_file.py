@@ -10,14 +10,17 @@ from detection.evaluation.coco_results import read_coco_results
 from detection.evaluation.voc_comp4 import read_voc_detections
 
 
-def read_detections(path: Path, ground_truth: GroundTruth) -> list[dict[str, Any]]:
+def read_detections(
+    path: Path, ground_truth: GroundTruth, *, repair: bool = False
+) -> list[dict[str, Any]]:
     """Detections of either format: ``path`` is a COCO results file or a folder of comp4 files.
 
+    ``repair``: whether malformed lines of comp4 files are left out, which is logged.
     Returns the records of :mod:`detection.evaluation.coco_arrays`.  Raises ValueError as
     `read_coco_results` and `read_voc_detections`, and if ``path`` does not exist.
     """
     if path.is_dir():
-        return read_voc_detections(path, ground_truth)
+        return read_voc_detections(path, ground_truth, repair=repair)
     if path.is_file():
         return read_coco_results(path, ground_truth)
     raise ValueError(

@@ -6,6 +6,7 @@ unit, or all scores lie below a threshold.
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterator, Sequence
 
 import numpy as np
@@ -34,6 +35,7 @@ _LOOKED_AT = 2000
 _NEAR_ZERO = 0.05  # of the objects that could be found
 _MOST_COUNTED = 100  # detections of a class and a picture that COCO's AP counts
 _NAMED = 5
+_LEAST_LIMIT = 50  # detections of a picture: with fewer it is chance that several have as many
 
 
 def explain(
@@ -48,7 +50,7 @@ def explain(
     zero = {name for name, ap in voc.per_class.items() if ap.AP_area == 0}
     if zero:
         lines += _about_zeros(ground_truth, objects, detection_arrays(detections, objects), zero)
-    return (*lines, *_more_than_counted(objects))
+    return (*lines, *_more_than_counted(objects), *_cut(objects, detections))
 
 
 def _about_zeros(
@@ -157,6 +159,22 @@ def _more_than_counted(objects: Objects) -> Iterator[str]:
             f"{len(dense)} times a picture has more than {_MOST_COUNTED} objects of one class (up "
             f"to {dense.max()}), of which COCO's AP counts {_MOST_COUNTED}: its recall cannot pass "
             f"{found:.1%} in these data; VOC's numbers count all"
+        )
+
+
+def _cut(objects: Objects, detections: Sequence[Detection]) -> Iterator[str]:
+    """Pictures with as many detections as any has, and more objects: a limit cut them."""
+    kept = Counter(objects.image_index[one["image_id"]] for one in detections)
+    most = max(kept.values(), default=0)
+    if most < _LEAST_LIMIT:
+        return
+    counts = np.bincount(objects.images[~(objects.crowd | objects.difficult)])
+    cut = [int(counts[i]) for i, n in kept.items() if n == most and i < len(counts)]
+    if dense := [count for count in cut if count > most]:
+        yield (
+            f"{len(dense)} pictures have more objects (up to {max(dense)}) than the {most} "
+            "detections that a picture has at most: keep more, with "
+            "inference.post_processing.per_image"
         )
 
 

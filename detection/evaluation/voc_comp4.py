@@ -34,14 +34,19 @@ _log = logging.getLogger(__name__)
 # Pixels.  Corners in decimals may turn an empty box inside out by a rounding error; a box that is
 # wrong is so by more.
 ROUNDING = 1e-4
+# Malformed lines that a message lists.
+_SHOWN = 10
 
 
-def read_voc_detections(folder: Path, ground_truth: GroundTruth) -> list[dict[str, Any]]:
+def read_voc_detections(
+    folder: Path, ground_truth: GroundTruth, *, repair: bool = False
+) -> list[dict[str, Any]]:
     """The detections in a folder's comp4 files, class by class in the order of the lines.
 
-    A class of the ground truth that has no file has no detections, which is logged.  Raises
-    ValueError, naming file and line, for a folder without such files, an unknown class, two files
-    of one class, an unknown image and a malformed line.
+    A class of the ground truth that has no file has no detections, which is logged.
+    ``repair``: whether malformed lines are left out, which is logged as well.
+    Raises ValueError, naming file and line, for a folder without such files, an unknown class, two
+    files of one class, an unknown image and malformed lines.
     """
     objects = object_arrays(ground_truth)
     class_ids = dict(zip(objects.class_names, objects.class_index, strict=True))
@@ -50,11 +55,24 @@ def read_voc_detections(folder: Path, ground_truth: GroundTruth) -> list[dict[st
     absent = [name for name in objects.class_names if name not in files]
     if absent:
         _log.warning("%s: no file, so no detections, for %s", folder, ", ".join(absent))
-    return [
+    broken: list[str] = []
+    found = [
         detection
         for name, path in files.items()
-        for detection in _read_comp4(path, class_ids[name], image_ids)
+        for detection in _read_comp4(path, class_ids[name], image_ids, broken)
     ]
+    if not broken:
+        return found
+    shown = "\n  ".join(broken[:_SHOWN])
+    more = f"\n  ... and {len(broken) - _SHOWN} more" if len(broken) > _SHOWN else ""
+    said = f"{len(broken)} of {len(found) + len(broken)} lines are no detections:\n  {shown}{more}"
+    if not repair:
+        raise ValueError(
+            f"{folder}: {said}\nCorrect or remove them, or leave them out with "
+            "data.invalid_boxes=repair"
+        )
+    _log.warning("%s: %s\n(left out)", folder, said)
+    return found
 
 
 def write_voc_detections(
@@ -151,13 +169,20 @@ def _comp4_files(folder: Path, objects: Objects) -> dict[str, Path]:
     return files
 
 
-def _read_comp4(path: Path, category_id: int, image_ids: Mapping[str, int]) -> list[dict[str, Any]]:
+def _read_comp4(
+    path: Path, category_id: int, image_ids: Mapping[str, int], broken: list[str]
+) -> list[dict[str, Any]]:
+    """``broken``: gets what is wrong with malformed lines, which are left out."""
     images, scores, rows = [], [], []
     lines = path.read_text(encoding="utf-8-sig").splitlines()
     for number, line in enumerate(lines, start=1):
         if not line.strip():
             continue
-        name, score, corners = _comp4_line(line, f"{path}:{number}")
+        try:
+            name, score, corners = _comp4_line(line, f"{path.name}:{number}")
+        except ValueError as error:
+            broken.append(str(error))
+            continue
         known = name if name in image_ids else PurePath(name).stem
         if known not in image_ids:
             raise ValueError(
@@ -183,14 +208,13 @@ def _comp4_line(line: str, where: str) -> tuple[str, float, list[float]]:
         x1, y1, x2, y2 = corners
     except ValueError:
         raise ValueError(
-            f"{where}: a line is 'image score xmin ymin xmax ymax', this one is {line!r}; "
-            "correct or remove it"
+            f"{where}: a line is 'image score xmin ymin xmax ymax', this one is {line!r}"
         ) from None
     # Of inclusive corners, equal ones are one pixel wide and xmax = xmin - 1 is an empty box.
     negative = min(x2 - x1, y2 - y1) + 1 < -ROUNDING
     if negative or not all(map(isfinite, (score, *corners))):
         raise ValueError(
             f"{where}: score and corners must be finite, xmax >= xmin and ymax >= ymin, the line "
-            f"is {line!r}; correct or remove it"
+            f"is {line!r}"
         )
     return name, score, corners

@@ -86,10 +86,12 @@ def quota_of(root: Path = Path("/")) -> float | None:
     for folder in control_groups(root):
         try:
             if (folder / "cpu.max").is_file():  # v2: "200000 100000" or "max 100000"
-                quota, period = (folder / "cpu.max").read_text().split()
+                quota, period = (folder / "cpu.max").read_text(encoding="utf-8").split()
             else:
-                quota = (folder / "cpu.cfs_quota_us").read_text().strip()  # -1: unlimited
-                period = (folder / "cpu.cfs_period_us").read_text().strip()
+                quota = (
+                    (folder / "cpu.cfs_quota_us").read_text(encoding="utf-8").strip()
+                )  # -1: unlimited
+                period = (folder / "cpu.cfs_period_us").read_text(encoding="utf-8").strip()
             if quota != "max" and int(quota) > 0:
                 quotas.append(int(quota) / int(period))
         except (OSError, ValueError, ZeroDivisionError):
@@ -104,7 +106,7 @@ def control_groups(root: Path = Path("/")) -> list[Path]:
     then the root of the mount, which always comes last.
     """
     try:
-        lines = (root / "proc/self/cgroup").read_text().splitlines()
+        lines = (root / "proc/self/cgroup").read_text(encoding="utf-8").splitlines()
     except OSError:
         return []
     mount = root / "sys/fs/cgroup"
@@ -129,7 +131,7 @@ def _physical(allowed: frozenset[int], root: Path) -> int:
     for number in allowed:
         topology = root / f"sys/devices/system/cpu/cpu{number}/topology"
         try:
-            cores.add((topology / "thread_siblings_list").read_text().strip())
+            cores.add((topology / "thread_siblings_list").read_text(encoding="utf-8").strip())
         except OSError:
             return len(allowed)
     return len(cores)

@@ -58,7 +58,7 @@ class _Counters:
 
     def __init__(self, cores: Cores, root: Path) -> None:
         self.ticks = self.idle = 0
-        for line in (root / "proc/stat").read_text().splitlines():
+        for line in (root / "proc/stat").read_text(encoding="utf-8").splitlines():
             name, *values = line.split()
             if name.startswith("cpu") and name != "cpu" and int(name[3:]) in cores.allowed:
                 # user, nice, system, idle, iowait, irq, softirq, steal; guests are in user.
@@ -79,7 +79,9 @@ def _that_give_way(root: Path) -> dict[str, int]:
     except OSError:
         return {}
     try:
-        autogroup = (root / "proc/sys/kernel/sched_autogroup_enabled").read_text().strip() == "1"
+        autogroup = (root / "proc/sys/kernel/sched_autogroup_enabled").read_text(
+            encoding="utf-8"
+        ).strip() == "1"
     except OSError:
         autogroup = False
     found = {}
@@ -102,18 +104,18 @@ SESSION, USER, SYSTEM, NICE = 3, 11, 12, 16
 
 def _fields(stat: Path) -> list[str]:
     # The name is in parentheses and may hold anything, ") " too.
-    return stat.read_text(errors="replace").rpartition(") ")[2].split()
+    return stat.read_text(encoding="utf-8", errors="replace").rpartition(") ")[2].split()
 
 
 def _used_by_group(root: Path) -> float | None:
     for folder in control_groups(root):
         try:
             if (folder / "cpu.max").is_file():
-                lines = (folder / "cpu.stat").read_text().splitlines()
+                lines = (folder / "cpu.stat").read_text(encoding="utf-8").splitlines()
                 used = next(line.split()[1] for line in lines if line.startswith("usage_usec"))
                 return int(used) / 1e6
             if (folder / "cpuacct.usage").is_file():
-                return int((folder / "cpuacct.usage").read_text()) / 1e9
+                return int((folder / "cpuacct.usage").read_text(encoding="utf-8")) / 1e9
         except (OSError, ValueError, StopIteration):
             continue
     return None

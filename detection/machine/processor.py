@@ -29,7 +29,7 @@ def instruction_sets(root: Path = Path("/")) -> tuple[str, ...]:
 def memory(root: Path = Path("/")) -> tuple[float, float] | None:
     """(all, available) in GB; None where the kernel does not say."""
     try:
-        lines = (root / "proc/meminfo").read_text().splitlines()
+        lines = (root / "proc/meminfo").read_text(encoding="utf-8").splitlines()
     except OSError:
         return None
     values = dict(line.split(":", 1) for line in lines if ":" in line)
@@ -42,7 +42,7 @@ def memory(root: Path = Path("/")) -> tuple[float, float] | None:
 
 def _cpuinfo(key: str, root: Path) -> str:
     try:
-        text = (root / "proc/cpuinfo").read_text(errors="replace")
+        text = (root / "proc/cpuinfo").read_text(encoding="utf-8", errors="replace")
     except OSError:
         return ""
     found = re.search(rf"^{key}\s*:\s*(.*)$", text, re.MULTILINE)

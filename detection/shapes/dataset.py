@@ -86,7 +86,7 @@ def generate(
         data = Path(staging) / "data"
         for split, count in splits.items():
             _write_split(data, split, count, recipe)
-        (data / "shapes.json").write_text(json.dumps(record, indent=2) + "\n")
+        (data / "shapes.json").write_text(json.dumps(record, indent=2) + "\n", encoding="utf-8")
         if root.exists():
             root.rmdir()
         data.rename(root)
@@ -118,7 +118,7 @@ def _holds(root: Path, record: dict[str, Any]) -> bool:
     if not path.is_file():
         raise ValueError(f"{root} is not empty and holds no generated shapes: {remedy}")
     try:
-        found = json.loads(path.read_text())
+        found = json.loads(path.read_text(encoding="utf-8"))
     except json.JSONDecodeError as error:
         raise ValueError(f"{path} is not valid JSON ({error}): {remedy}") from error
     if found == record:
@@ -143,10 +143,12 @@ def _write_split(root: Path, split: str, count: int, recipe: Recipe) -> None:
         _append_coco(coco, scene, index + 1, f"{name}.jpg")
         _write_voc(voc / "Annotations" / f"{name}.xml", scene, f"{name}.jpg")
         names.append(name)
-    (root / "annotations" / f"instances_{split}.json").write_text(json.dumps(coco))
+    (root / "annotations" / f"instances_{split}.json").write_text(
+        json.dumps(coco), encoding="utf-8"
+    )
     lists = voc / "ImageSets" / "Main"
     lists.mkdir(parents=True, exist_ok=True)
-    (lists / f"{split}.txt").write_text("".join(f"{name}\n" for name in names))
+    (lists / f"{split}.txt").write_text("".join(f"{name}\n" for name in names), encoding="utf-8")
 
 
 def _write_jpeg(path: Path, image: NDArray[np.uint8]) -> None:
@@ -205,7 +207,7 @@ def _write_voc(path: Path, scene: Scene, file_name: str) -> None:
         names = ("xmin", "ymin", "xmax", "ymax")
         _add(ET.SubElement(element, "bndbox"), **dict(zip(names, corners, strict=True)))
     ET.indent(annotation)
-    path.write_text(ET.tostring(annotation, encoding="unicode") + "\n")
+    path.write_text(ET.tostring(annotation, encoding="unicode") + "\n", encoding="utf-8")
 
 
 def _add(parent: ET.Element, **texts: object) -> None:

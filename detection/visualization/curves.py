@@ -9,6 +9,8 @@ from typing import Any
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
+from detection.atomic_write import atomic_write
+
 Lines = Sequence[Mapping[str, Any]]  # of log.jsonl: "iteration", "kind" and numbers by name
 
 LOSSES = ("total", "rpn_objectness", "rpn_box", "head_class", "head_box")
@@ -41,8 +43,7 @@ def plot_error_curves(runs: Mapping[str, Lines], picture: Path) -> None:
     axes.set_xlim(left=0)
     axes.grid(alpha=0.3)
     axes.legend()
-    picture.parent.mkdir(parents=True, exist_ok=True)
-    figure.savefig(picture, dpi=100)
+    _save(figure, picture)
 
 
 def plot_responses(networks: Mapping[str, Sequence[float]], picture: Path) -> None:
@@ -62,8 +63,7 @@ def plot_responses(networks: Mapping[str, Sequence[float]], picture: Path) -> No
         axes.set_ylim(bottom=0)
         axes.grid(alpha=0.3)
         axes.legend()
-    picture.parent.mkdir(parents=True, exist_ok=True)
-    figure.savefig(picture, dpi=100)
+    _save(figure, picture)
 
 
 def plot_training(lines: Lines, picture: Path) -> None:
@@ -82,7 +82,12 @@ def plot_training(lines: Lines, picture: Path) -> None:
         axes.grid(alpha=0.3)
         axes.margins(x=0.05)
     panels[-1].set_xlabel("iteration")
-    figure.savefig(picture, dpi=100)
+    _save(figure, picture)
+
+
+def _save(figure: Figure, picture: Path) -> None:
+    with atomic_write(picture) as partial:
+        figure.savefig(partial, dpi=100, format=picture.suffix.removeprefix(".") or "png")
 
 
 def _draw_losses(axes: Axes, train: Lines) -> None:

@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import errno
 import json
+import os
+import re
+import resource
 from pathlib import Path
 from typing import Any
 
@@ -12,9 +16,13 @@ import pytest
 import torch
 
 from detection.cli import demo, detect
+from detection.cli.commands import COMMANDS
 from detection.cli.compose import compose_config
+from detection.cli.launch import launch
 from detection.engine import detection_run
+from detection.engine.detections_log import DetectionsLog
 from detection.structures import Detections
+from detection.writers.writer import PictureRecord
 
 
 def test_the_demo_keeps_a_wedding_picture(tmp_path: Path) -> None:
@@ -37,6 +45,9 @@ class OneEach:
 
     def __init__(self) -> None:
         self.seen = 0
+
+    def features(self, image: Any, boxes: Any, *, bgr: bool) -> torch.Tensor:
+        return torch.zeros(len(boxes), 4)
 
     def detect_arrays(self, images: list[Any]) -> list[Detections]:
         self.seen += len(images)
@@ -112,6 +123,89 @@ def test_an_interrupted_run_goes_on_behind_the_photos_that_are_done(
     assert detector.seen == 8
     assert listed(output) == ALL
     assert len(list((output / "drawn").iterdir())) == 20
+
+
+def full_from(patch: pytest.MonkeyPatch, pattern: str) -> None:
+    """The disk has no room for new files of such a path, and no file of that size grows."""
+    sync, write = os.fsync, DetectionsLog.write
+
+    def synced(descriptor: int) -> None:
+        if re.search(pattern, os.readlink(f"/proc/self/fd/{descriptor}")):
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+        sync(descriptor)
+
+    def written(log: DetectionsLog, record: PictureRecord) -> None:
+        soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+        if pattern == "jsonl" and record.number > 7:
+            resource.setrlimit(resource.RLIMIT_FSIZE, (1200, hard))  # within this line
+        try:
+            write(log, record)
+        finally:
+            resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+
+    patch.setattr(DetectionsLog, "write", written)
+    if pattern != "jsonl":
+        patch.setattr(os, "fsync", synced)
+
+
+@pytest.mark.parametrize(
+    ("pattern", "file", "said"),
+    [
+        ("jsonl", "detections.jsonl", errno.EFBIG),
+        (r"drawn/\.(0[7-9]|1.)\.png", r"drawn/\d\d.png", errno.ENOSPC),
+        (r"features/\.(0[7-9]|1.)\.npz", r"features/\d\d.npz", errno.ENOSPC),
+        (r"\.detections\.json\.", "detections.json", errno.ENOSPC),
+    ],
+)
+def test_a_full_disk_ends_it_and_it_goes_on_from_there(
+    pattern: str, file: str, said: int, detector: OneEach, photos: Path, tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str],
+) -> None:  # fmt: skip
+    output = tmp_path / "out"
+    given = ["checkpoint=x.pt", f"images={photos}", f"output_dir={output}", "batch_size=1"]
+    given += ["runtime.device=cpu", "runtime.workers=1"]
+    if "features" in pattern:
+        given.append("features=true")
+    with monkeypatch.context() as patch:
+        full_from(patch, pattern)
+        with pytest.raises(SystemExit) as end:
+            launch(COMMANDS["detect"], ["detection detect", *given])
+    assert end.value.code == 74
+    (line,) = [one for one in capsys.readouterr().err.splitlines() if one.startswith("error: ")]
+    remedy = "make room, and run it again with resume=true; what was written before is whole"
+    assert re.fullmatch(f"error: {output}/{file}: {os.strerror(said)}: {remedy}", line), line
+    lines = (output / "detections.jsonl").read_text(encoding="utf-8").splitlines()
+    done = len([json.loads(line) for line in lines])
+    assert done == (20 if "json" in pattern and pattern != "jsonl" else 7)
+    assert not (output / "detections.json").exists()
+    assert not list(output.rglob("*.partial"))
+    launch(COMMANDS["detect"], ["detection detect", *given, "resume=true"])
+    assert listed(output) == ALL
+    assert len(list((output / "drawn").iterdir())) == 20
+    assert len(list((output / "features").glob("*"))) == (20 if "features" in pattern else 0)
+
+
+@pytest.mark.slow
+def test_memory_stays_flat_over_many_pictures(
+    detector: OneEach, photos: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (photos / "00.png").unlink()
+    large = np.random.default_rng(0).integers(0, 256, (200, 300, 3), dtype=np.uint8)
+    cv2.imwrite(str(photos / "000.png"), large)
+    for number in range(1, 300):
+        os.link(photos / "000.png", photos / f"{number:03d}.png")
+    used, write = [], DetectionsLog.write
+
+    def written(log: DetectionsLog, record: PictureRecord) -> None:
+        write(log, record)
+        pages = int(Path("/proc/self/statm").read_text(encoding="utf-8").split()[1])
+        used.append(pages * resource.getpagesize())
+
+    monkeypatch.setattr(DetectionsLog, "write", written)
+    monkeypatch.setattr(os, "fsync", lambda descriptor: None)  # most of the time
+    run(photos, tmp_path / "out")
+    assert len(used) > 300
+    assert used[-1] < 1.02 * used[100]  # 200 pictures are 36 MB
 
 
 def test_photos_are_not_overwritten_by_their_drawings(

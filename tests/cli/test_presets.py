@@ -110,6 +110,8 @@ RULES = {
     "schedule.rules._target_": "detection.engine.train.TrainingRules",
     "schedule.rules.accumulate": 1,
     "schedule.rules.clip_norm": None,
+    "schedule.rules.patience": None,
+    "schedule.rules.ema_decay": None,
 }
 RATE = {
     "schedule.learning_rate._target_": "detection.engine.schedules.LearningRate",

@@ -59,3 +59,12 @@ def test_a_folder_is_listed_once_within_a_reading_and_anew_after_it(tmp_path: Pa
         (tmp_path / "a.jpg").write_bytes(b"x")
         assert find_files(tmp_path) == []
     assert len(find_files(tmp_path)) == 1
+
+
+def test_links_that_lead_in_circles_end_nothing(tmp_path: Path) -> None:
+    (tmp_path / "photos").mkdir()
+    (tmp_path / "photos" / "a.png").write_bytes(b"")
+    (tmp_path / "photos" / "up").symlink_to(tmp_path)
+    (tmp_path / "b.png").symlink_to(tmp_path / "b.png")
+    found = [path for path in find_pictures(tmp_path) if path.name == "a.png"]
+    assert found == [tmp_path / "photos" / "a.png"]

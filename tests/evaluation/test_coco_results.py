@@ -47,6 +47,8 @@ def test_coco_is_not_written_with_nan(tmp_path: Path):
         (json.dumps([{**DETECTIONS[0], "image_id": 1}]), r"results.json\[0\]: image_id 1 is none"),
         (json.dumps([{**DETECTIONS[0], "category_id": 1}]), r"\[0\]: category_id 1 is none"),
         (json.dumps([{**DETECTIONS[0], "score": float("nan")}]), r"\[0\]: score nan"),
+        (json.dumps([{**DETECTIONS[0], "score": "0.9"}]), r"score '0.9' is not .*without quotes"),
+        (json.dumps([{**DETECTIONS[0], "image_id": [30]}]), r"\[0\]: image_id \[30\] is none"),
         ('[{"image_id": 30, "label": 8}]', r"\[0\]: an entry needs the keys"),
     ],
 )
@@ -60,3 +62,10 @@ def test_coco_wrong_file(tmp_path: Path, text: str, message: str):
 def test_no_such_path(tmp_path: Path):
     with pytest.raises(ValueError, match=r"absent: detections must be an existing"):
         read_detections(tmp_path / "absent", TRUTH)
+
+
+@pytest.mark.parametrize("encoding", ["utf-8-sig", "utf-16"])
+def test_coco_in_other_encodings(tmp_path: Path, encoding: str):
+    path = tmp_path / "results.json"
+    path.write_text(json.dumps(DETECTIONS), encoding=encoding)
+    assert read_coco_results(path, TRUTH) == DETECTIONS

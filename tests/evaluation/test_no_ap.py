@@ -117,3 +117,18 @@ def test_more_objects_than_coco_counts_are_said() -> None:
     lines = notes(truth, found(truth))
     assert any("1 times a picture has more than 100 objects of one class (up to 300)" in line
                and "cannot pass 33.3%" in line for line in lines)  # fmt: skip
+
+
+def test_detections_that_a_limit_cut_are_said() -> None:
+    truth = ground_truth()
+    first = truth["annotations"][0]
+    truth["annotations"] += [
+        first | {"id": 1000 + k, "bbox": [k % 20 * 10, k // 20 * 5, 8, 4]} for k in range(70)
+    ]
+    records = found(truth)
+    of_first = [r for r in records if r["image_id"] == 1]
+    others = [r for r in records if r["image_id"] != 1]
+    said = "1 pictures have more objects (up to 75) than the 60 detections that a picture has"
+    assert any(said in line for line in notes(truth, others + of_first[:60]))
+    for whole in (others + of_first, others + of_first[:40]):
+        assert not any("than the" in line for line in notes(truth, whole))

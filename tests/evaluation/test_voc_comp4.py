@@ -111,6 +111,19 @@ def test_comp4_wrong_line(tmp_path: Path, line: str, message: str):
         read_voc_detections(tmp_path, TRUTH)
 
 
+def test_comp4_wrong_lines_are_left_out_of_real_results(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+):
+    wrong = "".join(f"000007 0.{i} 9 1 7 9\n" for i in range(12))
+    write(tmp_path, f"000007 0.5 1 1 1 1\n{wrong}000007 0.25 1 1 2 2\n")
+    with pytest.raises(ValueError, match=r"12 of 14 lines(.|\n)*and 2 more(.|\n)*=repair"):
+        read_voc_detections(tmp_path, TRUTH)
+    with caplog.at_level("WARNING"):
+        read = read_voc_detections(tmp_path, TRUTH, repair=True)
+    assert [record["score"] for record in read] == [0.5, 0.25]
+    assert "12 of 14 lines are no detections" in caplog.text
+
+
 def test_comp4_unknown_class(tmp_path: Path):
     write(tmp_path, "", "comp4_det_test_cat.txt")
     with pytest.raises(ValueError, match=r"test_cat\.txt: the file name must end with _<class>"):

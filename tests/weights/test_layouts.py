@@ -35,6 +35,7 @@ from detection.weights.source import open_source
 from detection.weights.torchvision import torchvision_name
 
 State = dict[str, Tensor]
+pytestmark = pytest.mark.usefixtures("may_declare_more")
 ROOT = Path(__file__).resolve().parents[2]
 
 

@@ -18,6 +18,7 @@ from detection.weights.backbone_file import read_backbone
 from detection.weights.source import open_source
 
 State = dict[str, Tensor]
+pytestmark = pytest.mark.usefixtures("may_declare_more")
 OURS = "this project has plain ResNets: 18, 34, 50, 101, 152"
 
 

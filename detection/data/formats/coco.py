@@ -20,7 +20,6 @@ from detection.data.formats.coco_entries import (
     Entry,
     box_of,
     categories_of,
-    flag_of,
     group_by_image,
     key_of,
     number_of,
@@ -29,6 +28,7 @@ from detection.data.formats.coco_entries import (
 )
 from detection.data.formats.coco_images import find_images
 from detection.data.formats.coco_tree import find_split, list_splits
+from detection.data.formats.flags import flag_of
 from detection.data.formats.sizes import Size, Sized, settle_sizes
 from detection.data.formats.text_file import read_json
 

@@ -17,14 +17,13 @@ from typing import Any
 import numpy as np
 
 from detection.data.findings import Findings
+from detection.data.formats.flags import UNUSED, unused_flags
 from detection.data.formats.sizes import Size
 
 Entry = dict[str, Any]
 
 # Entries that lack something are named one by one up to this number, then counted.
 _NAMED = 3
-# Texts that a flag's "no" is written as.
-_FALSE = ("", "0", "0.0", "false", "f", "no", "n", "off", "none", "null")
 
 
 @dataclass(frozen=True)
@@ -57,13 +56,6 @@ def number_of(value: object) -> float | None:
         return float(value) if isinstance(value, str) else None
     except ValueError:
         return None
-
-
-def flag_of(value: object) -> bool:
-    """iscrowd and the like; also as a text."""
-    if isinstance(value, str):
-        return value.strip().lower() not in _FALSE
-    return bool(value)
 
 
 def require(
@@ -230,6 +222,8 @@ def group_by_image(
             )
         else:
             grouped[key_of(image)].append(annotation)
+            for name in unused_flags(annotation):
+                findings.repaired(UNUSED, f"{name} in {where}")
     if quoted:
         example = f"{quoted} of {len(annotations)} annotations in {path.name}"
         findings.repaired("ids that are texts", example)

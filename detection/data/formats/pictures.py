@@ -13,6 +13,7 @@ from detection import boxes as box_ops
 from detection.data.box_check import OVER_BORDER, BoxCheck, InvalidBoxes
 from detection.data.dataset import DetectionDataset, Example
 from detection.data.findings import Findings, collect
+from detection.data.formats.class_names import say_alike
 from detection.data.formats.sizes import Size, Sized, settle_sizes
 
 # The class of annotations that name none.
@@ -74,6 +75,7 @@ def to_dataset(
     names = class_names
     if names is None:
         names = sorted({name for picture in pictures for name in picture.names})
+        say_alike(names, findings)
     if len(set(names)) < len(names):
         findings.refuse(f"{source}: two classes have the same name: {list(names)}; rename one")
     findings.finish()

@@ -19,6 +19,7 @@ from pathlib import Path
 from detection.data.box_check import OVER_BORDER, BoxCheck, InvalidBoxes
 from detection.data.dataset import DetectionDataset
 from detection.data.findings import Findings, collect
+from detection.data.formats.class_names import in_the_case_of
 from detection.data.formats.file_names import Stems, parts_of
 from detection.data.formats.sizes import Size, Sized, settle_sizes
 from detection.data.formats.text_file import read_lines
@@ -89,7 +90,8 @@ def read_voc(
 ) -> DetectionDataset:
     """Reads ``root``/ImageSets/Main/``split``.txt and the XML files of its images.
 
-    The classes are VOC's twenty if no other occurs, otherwise those that occur, sorted by name.
+    The classes are VOC's twenty if no other occurs (in whatever case, which is said), otherwise
+    those that occur, sorted by name.
     Image ids are 1, 2, ... in the order of the list.
     ``check_images=False``: without the pictures (to measure saved detections).
     A split "test..." without any XML file is a test set whose annotations are not published.
@@ -124,7 +126,9 @@ def read_voc(
         sized = [Sized(*item) for item in zip(paths, stated, corners, strict=True)]
         sizes = settle_sizes(sized, findings)
     findings.finish()
-    found = {name for annotation in annotations for name in annotation.names}
+    places = {name: f"{a.name}.xml" for a in reversed(annotations) for name in a.names}
+    meant = in_the_case_of(VOC_CLASSES, places, findings)
+    found = {*meant.values()}
     class_names = VOC_CLASSES if found <= set(VOC_CLASSES) else tuple(sorted(found))
     label_of = {name: label for label, name in enumerate(class_names, start=1)}
 
@@ -135,7 +139,7 @@ def read_voc(
         zip(paths, annotations, sizes, corners, strict=True), start=1
     ):
         assert size is not None, "settled, or refused"
-        labels = [label_of[name] for name in annotation.names]
+        labels = [label_of[meant[name]] for name in annotation.names]
         examples.append(to_example(number, path, annotation, size, boxes, labels, check))
     check.finish()
     findings.all_repaired(OVER_BORDER, check.clipped)

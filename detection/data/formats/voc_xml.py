@@ -15,6 +15,7 @@ from detection import boxes as box_ops
 from detection.data.box_check import BoxCheck
 from detection.data.dataset import Example
 from detection.data.findings import Findings, collect
+from detection.data.formats.flags import flag_of
 from detection.data.formats.sizes import Size
 from detection.data.formats.text_file import read_xml
 from detection.data.image import read_size
@@ -74,7 +75,7 @@ def read_annotation(path: Path, findings: Findings, *, needs_size: bool) -> Anno
             continue
         names.append(name)
         boxes.append(box)
-        difficult.append((item.findtext("difficult") or "0").strip().lower() in ("1", "true"))
+        difficult.append(flag_of(item.findtext("difficult") or "0"))
     filename = (tree.findtext("filename") or "").strip()
     return Annotation(path.stem, size, names, boxes, difficult, filename)
 

@@ -13,7 +13,7 @@ import pytest
 
 from detection.data.dataset import DetectionDataset
 from detection.data.formats.coco import read_coco
-from detection.data.formats.coco_entries import flag_of
+from detection.data.formats.flags import flag_of
 from detection.data.report import report
 from detection.evaluation.coco_ap import evaluate_coco
 
