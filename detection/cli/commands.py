@@ -90,7 +90,6 @@ COMMANDS = {
             "check",
             "lists what is wrong with a data set",
             (DATA,),
-            output=None,
             computes=False,
         ),
         Command(

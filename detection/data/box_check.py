@@ -10,6 +10,8 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
+from detection.data.findings import collect
+
 log = logging.getLogger(__name__)
 
 InvalidBoxes = Literal["error", "clip", "repair"]
@@ -74,21 +76,26 @@ class BoxCheck:
             problem = f"{where[index]}: box ({x1}, {y1}, {x2}, {y2}) {rule}"
             cut = self.on_invalid == "clip" and finite[index] and not empty[index]
             (self.clipped if cut else self.problems).append(problem)
+        if self.on_invalid != "repair" and collect(()):
+            return clipped, finite & ~empty
         ordered = finite & np.logical_and.reduce(boxes[:, 2:] >= boxes[:, :2], axis=1)
         return clipped, ordered if self.on_invalid == "repair" else np.ones_like(finite)
 
     def finish(self) -> None:
         """After reading: raises ValueError, or logs a warning, if there are invalid boxes."""
         if 0 < self.largest <= 1 and not self.whole:
-            raise ValueError(
+            tiny = (
                 f"{self.source}: all {self.count} boxes lie in the first pixel of their pictures: "
                 "their numbers are parts of the size, but this format has pixels; multiply them "
                 "by width and height"
             )
+            if not collect([tiny]):
+                raise ValueError(tiny)
+            return
         if len(self.clipped) > max(self.count / 2, 2):
             # Slips are few: then the boxes are meant otherwise.
             self.problems = self.clipped + self.problems
-        if not self.problems:
+        if not self.problems or (self.on_invalid != "repair" and collect(self.problems)):
             return
         shown = "\n  ".join(self.problems[:SHOWN])
         more = len(self.problems) - SHOWN

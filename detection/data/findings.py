@@ -2,11 +2,38 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from contextvars import ContextVar
 from dataclasses import dataclass
 
 # The number of faults that a message lists.
 SHOWN = 10
+# The faults of `collected`; None outside of it.
+_COLLECTED: ContextVar[list[str] | None] = ContextVar("_COLLECTED", default=None)
+
+
+@contextmanager
+def collected() -> Iterator[list[str]]:
+    """Within it faults are collected, and their objects left out, where they are raised otherwise.
+
+    For a check, which is to find all of them: a reader would end at the first kind.
+    """
+    faults: list[str] = []
+    token = _COLLECTED.set(faults)
+    try:
+        yield faults
+    finally:
+        _COLLECTED.reset(token)
+
+
+def collect(faults: Iterable[str]) -> bool:
+    """Whether the faults are collected; otherwise the caller raises them."""
+    found = _COLLECTED.get()
+    if found is None:
+        return False
+    found.extend(faults)
+    return True
 
 
 @dataclass(frozen=True)
@@ -49,7 +76,8 @@ class Findings:
 
     def finish(self) -> None:
         """Raises ValueError with all faults, if there are any."""
-        if not self._faults:
+        if not self._faults or collect(self._faults):
+            self._faults.clear()
             return
         if len(self._faults) == 1:
             raise ValueError(self._faults[0])

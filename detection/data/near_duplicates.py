@@ -50,7 +50,7 @@ def groups_of_one_scene(paths: Sequence[Path], *, largest: int) -> list[list[int
     for series in _series(paths).values():
         run = 1
         for before, now in itertools.pairwise(series):
-            alike = bool(len(hashes)) and _distance(hashes[before], hashes[now]) <= FRAME_BITS
+            alike = bool(len(hashes)) and distance(hashes[before], hashes[now]) <= FRAME_BITS
             run = run + 1 if alike and run < largest else 1
             if run > 1:
                 join(before, now)
@@ -70,7 +70,12 @@ def perceptual_hash(path: Path) -> int | None:
     image = cv2.imread(str(path), cv2.IMREAD_REDUCED_GRAYSCALE_4)
     if image is None:
         return None
-    cells = cv2.resize(image, (9, 8), interpolation=cv2.INTER_AREA)
+    return hash_of(image)
+
+
+def hash_of(grey: cv2.typing.MatLike) -> int:
+    """`perceptual_hash` of the pixels, [H, W]."""
+    cells = cv2.resize(grey, (9, 8), interpolation=cv2.INTER_AREA)
     bits = np.packbits(cells[:, :-1] < cells[:, 1:])
     return int.from_bytes(bits.tobytes(), "big")
 
@@ -87,7 +92,7 @@ def _hashes(paths: Sequence[Path]) -> NDArray[np.uint64]:
     )
 
 
-def _distance(first: NDArray[np.uint64], second: NDArray[np.uint64]) -> NDArray[np.uint8]:
+def distance(first: NDArray[np.uint64], second: NDArray[np.uint64]) -> NDArray[np.uint8]:
     """How many bits differ."""
     differing = np.atleast_1d(np.bitwise_xor(first, second)).view(np.uint8)
     return np.unpackbits(differing.reshape(-1, 8), axis=1).sum(axis=1)
@@ -97,7 +102,7 @@ def _equal_pairs(hashes: NDArray[np.uint64]) -> list[tuple[int, int]]:
     """Pairs (i, j), i < j, that look equal."""
     pairs = []
     for i in range(len(hashes) - 1):
-        near = np.flatnonzero(_distance(hashes[i], hashes[i + 1 :]) <= COPY_BITS)
+        near = np.flatnonzero(distance(hashes[i], hashes[i + 1 :]) <= COPY_BITS)
         pairs += [(i, i + 1 + int(j)) for j in near]
     return pairs
 

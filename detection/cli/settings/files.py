@@ -10,6 +10,7 @@ from detection.cli.settings.data import DetectionData
 from detection.cli.settings.kinds import (
     NOT_REPEATED,
     File,
+    Folder,
     Positive,
     Text,
     TextOrTexts,
@@ -20,11 +21,27 @@ from detection.cli.settings.node import Node, Rule
 from detection.cli.settings.runtime import Device
 
 
+class CheckedAnchors(Node):
+    sizes: Annotated[list[Positive], MinLen(1), NOT_REPEATED]
+    aspect_ratios: Annotated[list[Positive], MinLen(1), NOT_REPEATED]
+
+
 class Check(Node):
     data: DetectionData
     splits: Texts | None
     workers: Workers
     as_json: bool = Field(alias="json")
+    strict: bool
+    fix: bool
+    output_dir: Folder | None
+    link: bool
+    anchors: CheckedAnchors
+
+    def broken(self, given: Set[str]) -> Iterator[Rule]:
+        if self.fix and self.output_dir is None:
+            yield Rule("output_dir", "fix=true writes a cleaned copy there: name a new folder")
+        if self.output_dir is not None and not self.fix:
+            yield Rule("output_dir", "is for the cleaned copy: say fix=true, or leave it out")
 
 
 class ImportWeights(Node):

@@ -26,8 +26,8 @@ from detection.data.formats.coco_entries import (
     require,
     size_of,
 )
+from detection.data.formats.coco_images import find_images
 from detection.data.formats.coco_tree import find_split, list_splits
-from detection.data.formats.file_names import FileNames
 from detection.data.formats.flags import flag_of
 from detection.data.formats.sizes import Size, Sized, settle_sizes
 from detection.data.formats.text_file import read_json
@@ -93,7 +93,8 @@ def read_coco(
     findings.finish()
     paths = {key: Path(str(image["file_name"])) for key, image in keys.items()}
     if images is not None:
-        paths = _find_pictures(keys, images, root, annotations, findings)
+        paths = find_images(keys, images, root, annotations, findings)
+        keys = {key: image for key, image in keys.items() if key in paths}
         stated = [Sized(paths[key], sizes[key], box_ops.from_coco(boxes[key])) for key in keys]
         sizes = dict(zip(keys, settle_sizes(stated, findings), strict=True))
         findings.finish()
@@ -166,42 +167,23 @@ def _image_keys(images: list[Entry], path: Path, findings: Findings) -> dict[Has
 def _boxes(
     objects: list[Entry], size: Size | None, path: Path, findings: Findings
 ) -> np.ndarray[Any, np.dtype[np.float64]]:
-    """float64 [G, 4], (x, y, width, height); refuses boxes and areas that are no numbers."""
+    """float64 [G, 4], (x, y, width, height); refuses, and leaves out, what is no numbers."""
     boxes = []
-    for annotation in objects:
+    for annotation in tuple(objects):
         where = f"{path}: annotation {annotation.get('id')!r}"
         box = box_of(annotation, size, where, findings)
-        if box is None and "bbox" not in annotation:
-            findings.refuse(f"{where} has no bbox, and no mask to take it from")
+        if box is None:
+            if "bbox" not in annotation:
+                findings.refuse(f"{where} has no bbox, and no mask to take it from")
+            objects.remove(annotation)
+            continue
         area = annotation.get("area")
         number = number_of(area)
         if area is not None and (number is None or not math.isfinite(number)):
             findings.refuse(f"{where} has area {area!r}; expected a finite number, or none")
-        boxes.append(box or [0, 0, 1, 1])
+            annotation["area"] = None
+        boxes.append(box)
     return np.array(boxes, dtype=np.float64).reshape(-1, 4)
-
-
-def _find_pictures(
-    images: dict[Hashable, Entry], folder: Path, root: Path | None, path: Path, findings: Findings
-) -> dict[Hashable, Path]:
-    if root is None and not folder.is_dir():
-        raise FileNotFoundError(
-            f"{folder}: no such folder of images (for {path}); see datasets/README.md for the "
-            "expected tree"
-        )
-    folders = [folder] if root is None else [folder, root, path.parent]
-    files = FileNames(folders=folders, root=root or folder, findings=findings)
-    found = {key: files.find(str(image["file_name"])) for key, image in images.items()}
-    missing = [str(images[key]["file_name"]) for key, file in found.items() if file is None]
-    if missing:
-        nearest = files.nearest(missing[0])
-        raise FileNotFoundError(
-            f"{path}: {len(missing)} of {len(found)} images are not in {folder}"
-            f"{' or elsewhere in ' + str(root) if root else ''}, the first is {missing[0]}"
-            f"{f' ({nearest})' if nearest else ''}; "
-            "check the folder, or take them out of the annotations"
-        )
-    return {key: file for key, file in found.items() if file is not None}
 
 
 def _integers(keys: dict[Hashable, Entry], findings: Findings) -> dict[Hashable, int]:

@@ -12,7 +12,7 @@ import numpy as np
 from detection import boxes as box_ops
 from detection.data.box_check import OVER_BORDER, BoxCheck, InvalidBoxes
 from detection.data.dataset import DetectionDataset, Example
-from detection.data.findings import Findings
+from detection.data.findings import Findings, collect
 from detection.data.formats.class_names import say_alike
 from detection.data.formats.sizes import Size, Sized, settle_sizes
 
@@ -136,7 +136,7 @@ def say_unlabelled(pictures: Sequence[Path], annotated: Sequence[Path], findings
 
 def refuse_missing(missing: Sequence[str], total: int, source: Path, nearest: str) -> None:
     """Raises FileNotFoundError if there are ``missing`` names of pictures."""
-    if missing:
+    if missing and not collect(f"{source}: no picture {name}" for name in missing):
         raise FileNotFoundError(
             f"{source}: {len(missing)} of {total} pictures that are annotated are not there, the "
             f"first is {missing[0]}{f' ({nearest})' if nearest else ''}; put them beside their "

@@ -6,6 +6,7 @@ training when it comes to that picture, or misplace the boxes.
 
 from __future__ import annotations
 
+import math
 import os
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
@@ -74,7 +75,7 @@ def _settle(picture: Sized, findings: Findings, replaced: str, has_sizes: bool) 
     except (OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
         reason = str(error) if str(path) in str(error) else f"{path}: not a readable image: {error}"
         findings.refuse(f"{reason}; {_is(path)}save it again, or take it out of the annotations")
-        return size or (1, 1)
+        return size or _extent(picture.corners)
     if size is None:
         if has_sizes:
             findings.repaired(
@@ -110,6 +111,13 @@ def _lie_within(corners: ArrayLike, size: Size) -> bool:
     boxes = np.asarray(corners, dtype=np.float64).reshape(-1, 4)
     limit = np.array((size[1], size[0], size[1], size[0])) + 1.0
     return bool(((boxes >= -1.0) & (boxes <= limit)).all())
+
+
+def _extent(corners: ArrayLike) -> Size:
+    """The smallest picture that has all boxes: of one that cannot be read."""
+    boxes = np.nan_to_num(np.asarray(corners, dtype=np.float64).reshape(-1, 4))
+    right, bottom = boxes[:, 2:].max(axis=0, initial=1.0).clip(1, 1e7).tolist()
+    return math.ceil(bottom), math.ceil(right)
 
 
 def _is_turned(path: Path) -> bool:

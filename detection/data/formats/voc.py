@@ -18,7 +18,7 @@ from pathlib import Path
 
 from detection.data.box_check import OVER_BORDER, BoxCheck, InvalidBoxes
 from detection.data.dataset import DetectionDataset
-from detection.data.findings import Findings
+from detection.data.findings import Findings, collect
 from detection.data.formats.class_names import in_the_case_of
 from detection.data.formats.file_names import Stems, parts_of
 from detection.data.formats.sizes import Size, Sized, settle_sizes
@@ -101,11 +101,12 @@ def read_voc(
     folder = root / "JPEGImages"
     xml, pictures = Stems(root / "Annotations", (".xml",)), Stems(folder, SUFFIXES + OTHER_SUFFIXES)
     names = _read_image_set(root, split, (xml, pictures), findings)
+    if check_images:
+        names = _present(folder, names, pictures)
     files = [next(iter(xml.find(name)), root / "Annotations" / f"{name}.xml") for name in names]
     # In any other split it is an error that no image has annotations.
     annotated = not split.startswith("test") or any(file.is_file() for file in files)
     if check_images:
-        _check_present(folder, names, pictures)
         for name in names:
             found_name = pictures.find(name)[0].relative_to(folder).with_suffix("").as_posix()
             if found_name != name:
@@ -187,15 +188,17 @@ def _name(line: str, known: tuple[Stems, Stems]) -> str:
     return first
 
 
-def _check_present(folder: Path, names: list[str], pictures: Stems) -> None:
+def _present(folder: Path, names: list[str], pictures: Stems) -> list[str]:
+    """The names, all of which have a picture."""
     if not folder.is_dir():
         raise FileNotFoundError(f"{folder}: no such folder of images")
     missing = [name for name in names if name not in pictures]
-    if missing:
+    if missing and not collect(f"{folder}: no picture of {name}" for name in missing):
         raise FileNotFoundError(
             f"{folder}: {len(missing)} of {len(names)} images are missing, the first is "
             f"{missing[0]}; check the folder, or take them out of the image set"
         )
+    return [name for name in names if name in pictures]
 
 
 def _picture(folder: Path, name: str, pictures: Stems, filename: str, check: bool) -> Path:

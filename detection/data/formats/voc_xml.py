@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from detection import boxes as box_ops
 from detection.data.box_check import BoxCheck
 from detection.data.dataset import Example
-from detection.data.findings import Findings
+from detection.data.findings import Findings, collect
 from detection.data.formats.flags import flag_of
 from detection.data.formats.sizes import Size
 from detection.data.formats.text_file import read_xml
@@ -50,7 +50,14 @@ def read_annotation(path: Path, findings: Findings, *, needs_size: bool) -> Anno
     try:
         tree = read_xml(path, findings)
     except FileNotFoundError:
-        raise FileNotFoundError(f"{path}: no annotation for an image of the image set") from None
+        fault = f"{path}: no annotation for an image of the image set"
+        if not collect([fault]):
+            raise FileNotFoundError(fault) from None
+        return Annotation(path.stem, None, [], [], [])
+    except ValueError as error:
+        if not collect([str(error)]):
+            raise
+        return Annotation(path.stem, None, [], [], [])
     size = None
     try:
         size = (_length(tree, "size/height", f"{path}"), _length(tree, "size/width", f"{path}"))

@@ -1,0 +1,79 @@
+"""Pictures that a data set has more than once: in one split, or, worse, in two."""
+
+from __future__ import annotations
+
+from collections import Counter, defaultdict
+from collections.abc import Iterable, Mapping, Sequence
+from itertools import combinations
+from pathlib import Path
+
+import numpy as np
+
+from detection.data.audit.pictures import Picture
+from detection.data.audit.remarks import Remarks
+from detection.data.near_duplicates import COPY_BITS, MOST_PICTURES, distance
+
+# Mean difference of two thumbnails, of 255 levels: hashes of plain pictures agree by chance.
+_LEVELS = 6.0
+
+# Split -> path -> what was found.
+Looked = Mapping[str, Mapping[Path, Picture]]
+
+
+def audit_copies(entries: Mapping[str, Sequence[Path]], looked: Looked, remarks: Remarks) -> None:
+    """``entries``: the pictures of each split, in its order."""
+    for split, paths in entries.items():
+        for path, times in Counter(paths).items():
+            if times > 1:
+                remarks.add("same-entry", split, f"{path.name}, {times} times")
+        for same in _by_digest(looked[split].values()).values():
+            if len(same) > 1:
+                names = " and ".join(str(picture.path.name) for picture in same)
+                remarks.add("same-file", split, names)
+    for first, second in combinations(entries, 2):
+        _between(first, second, looked, remarks)
+
+
+def _by_digest(pictures: Iterable[Picture]) -> dict[bytes, list[Picture]]:
+    found: dict[bytes, list[Picture]] = defaultdict(list)
+    for picture in pictures:
+        if picture.size is not None:
+            found[picture.digest].append(picture)
+    return found
+
+
+def _between(first: str, second: str, looked: Looked, remarks: Remarks) -> None:
+    both = f"{first}, {second}"
+    here, there = _by_digest(looked[first].values()), _by_digest(looked[second].values())
+    for digest in here:
+        if digest in there:
+            remarks.add("leak", both, f"{here[digest][0].path} and {there[digest][0].path}")
+    ones = _comparable(looked[first], without=there)
+    others = _comparable(looked[second], without=here)
+    if len(ones) + len(others) > MOST_PICTURES:
+        remarks.add("not-compared", both, f"{len(ones) + len(others)}, at most {MOST_PICTURES}")
+        return
+    if not others:
+        return
+    hashes = np.array([picture.hash for picture in others], dtype=np.uint64)
+    thumbnails = np.stack([p.thumbnail for p in others if p.thumbnail is not None]).astype(np.int16)
+    for picture in ones:
+        near = np.flatnonzero(
+            distance(np.array([picture.hash], dtype=np.uint64), hashes) <= COPY_BITS
+        )
+        assert picture.thumbnail is not None
+        for index in near:
+            if np.abs(thumbnails[index] - picture.thumbnail).mean() <= _LEVELS:
+                place = f"{picture.path.name} and {others[index].path.name}"
+                remarks.add("near-leak", both, place)
+
+
+def _comparable(
+    pictures: Mapping[Path, Picture], *, without: Mapping[bytes, object]
+) -> list[Picture]:
+    """Those that look like something, and are no exact copies."""
+    return [
+        picture
+        for picture in pictures.values()
+        if picture.thumbnail is not None and not picture.is_plain and picture.digest not in without
+    ]
