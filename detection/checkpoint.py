@@ -65,9 +65,9 @@ class _File:
         """FileNotFoundError; ValueError for a file that is no such checkpoint, or damaged."""
         path = Path(path)
         if not path.is_file():
-            if (path / "best.pt").is_file():
-                raise FileNotFoundError(f"{path} is a folder: take {path / 'best.pt'}")
-            raise FileNotFoundError(f"{path}: no such checkpoint")
+            inside = path / "best.pt"
+            what = f" is a folder: take {inside}" if inside.is_file() else ": no such checkpoint"
+            raise FileNotFoundError(f"{path}{what}")
         content = load_plain(path)
         needed = cls.__dataclass_fields__.keys()
         if isinstance(content, dict):
@@ -93,8 +93,7 @@ class _File:
         ``trust``: other packages that its classes may come from; see :func:`detection.build.build`.
         """
         # What others compute when they are made is not known.
-        own = not packages_of(self.model_config)
-        with BlankWeights() if own else nullcontext():
+        with nullcontext() if packages_of(self.model_config) else BlankWeights():
             model = build(self.model_config, trust=trust)
         load_weights(model, self.weights, source="the checkpoint")
         return model.eval()
