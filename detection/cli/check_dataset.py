@@ -27,7 +27,10 @@ log = logging.getLogger("check")
 
 def main(config: DictConfig) -> None:
     root = Path(config.data.root).expanduser()
-    splits = list(config.splits) if config.splits else available_splits(root, formats(config.data))
+    data = config.data
+    splits = list(config.splits or ()) or available_splits(
+        root, formats(data), allow_outside=data.allow_outside
+    )
     problems: list[str] = []
     read: dict[str, DetectionDataset] = {}
     for split in splits or [config.data.train_split]:
