@@ -33,7 +33,6 @@ def test_deep_nesting_is_refused_in_a_line(tmp_path: Path) -> None:
         PictureSplit.load(path)
 
 
-@pytest.mark.slow
 def test_a_yaml_of_deep_nesting_is_refused_in_a_line(tmp_path: Path) -> None:
     for name, data in make_seeds()["data YOLO"].items():
         (tmp_path / name).parent.mkdir(exist_ok=True)

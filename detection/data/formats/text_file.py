@@ -27,6 +27,7 @@ _MARKS = (
     (codecs.BOM_UTF16_LE, "utf-16"),
     (codecs.BOM_UTF16_BE, "utf-16"),
 )
+_DEEPEST = 100
 _DECLARATION = re.compile(r"^<\?xml[^>]*?\?>")
 _ENCODING = re.compile(rb"^\s*<\?xml[^>]*?encoding\s*=\s*[\"']([\w.:-]+)[\"']")
 
@@ -105,6 +106,13 @@ def read_json(path: Path) -> Any:
 def read_yaml(path: Path) -> Any:
     """Plain values.  Raises FileNotFoundError, and ValueError, which names the file."""
     text = read_text(path)
+    depth = 0
+    for bracket in re.findall(r"[\[\]{}]", text):  # PyYAML's time grows with the square of it
+        depth += 1 if bracket in "[{" else -1
+        if depth > _DEEPEST:
+            raise ValueError(
+                f"{path}: not valid YAML: over {_DEEPEST} brackets are open; correct it"
+            )
     try:
         return yaml.safe_load(text)
     # Its constructors do what they like with foreign values: a date of month 13, a list as a key.
