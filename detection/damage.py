@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import struct
 import zipfile
 import zlib
 from collections.abc import Mapping
@@ -35,11 +36,24 @@ def seal_archive(path: Path) -> None:
         file.write(b"detection crc32 %08x" % total)
 
 
+# What zipfile raises for foreign bytes; ValueError: a name that is no text, an offset below 0.
+BROKEN_ARCHIVE = (
+    zipfile.BadZipFile,
+    zlib.error,
+    struct.error,
+    EOFError,
+    NotImplementedError,
+    OverflowError,
+    RuntimeError,
+    ValueError,
+)
+
+
 def is_archive(path: Path) -> bool:
     """Whether a file is a zip archive, as torch.save writes them; a damaged one is."""
     try:
         return zipfile.is_zipfile(path)
-    except zipfile.BadZipFile:
+    except BROKEN_ARCHIVE:
         return True
 
 
@@ -60,7 +74,7 @@ def check_archive(path: Path) -> None:
     try:
         with zipfile.ZipFile(path) as archive:
             damaged = archive.testzip()
-    except (zipfile.BadZipFile, NotImplementedError, RuntimeError, UnicodeDecodeError) as error:
+    except BROKEN_ARCHIVE as error:
         raise ValueError(f"{path}: damaged ({error}): {_REMEDY}") from None
     if damaged is not None:
         raise ValueError(f"{path}: damaged, the checksum of {damaged} is another: {_REMEDY}")

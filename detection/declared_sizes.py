@@ -25,7 +25,7 @@ def check_archive_sizes(path: Path) -> None:
     try:
         with zipfile.ZipFile(path) as archive:
             declared = sum(entry.file_size for entry in archive.infolist())
-    except (zipfile.BadZipFile, NotImplementedError, OSError, UnicodeDecodeError):
+    except Exception:  # foreign bytes: zipfile raises anything
         return
     _compare(path, declared, "its archive unpacks to")
 

@@ -67,7 +67,7 @@ def read(path: Path, *, check: bool = True) -> dict[str, Any]:
         return dict(tensors)
     try:
         return {**json.loads(described), "weights": tensors}
-    except (ValueError, TypeError) as error:
+    except (ValueError, TypeError, RecursionError) as error:
         raise ValueError(f"{path}: its metadata {_KEY!r} is damaged: {error}") from None
 
 

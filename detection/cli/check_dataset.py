@@ -27,11 +27,14 @@ log = logging.getLogger("check")
 
 def main(config: DictConfig) -> None:
     root = Path(config.data.root).expanduser()
-    splits = list(config.splits) if config.splits else available_splits(root, formats(config.data))
+    data = config.data
+    splits = list(config.splits or ()) or available_splits(
+        root, formats(data), allow_outside=data.allow_outside
+    )
     found = audit(
         root,
-        splits or [config.data.train_split],
-        lambda split: open_split(config.data, split),
+        splits or [data.train_split],
+        lambda split: open_split(data, split),
         workers=config.workers,
         is_whole=not config.splits,
     )

@@ -32,6 +32,7 @@ def open_split(
         invalid_boxes=data.invalid_boxes,
         check_images=check_images,
         formats=formats(data),
+        allow_outside=data.allow_outside,
     )
     return divided.side(dataset, side, root=root) if divided and side else dataset
 

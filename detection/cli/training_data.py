@@ -102,7 +102,8 @@ def to_divide(data: DictConfig) -> str | None:
     """The split that has to give pictures for validation; None where there is one for it."""
     if data.val_split != "val" or not isinstance(data.train_split, str) or "/" in data.train_split:
         return None
-    splits = available_splits(Path(data.root).expanduser(), formats(data))
+    root = Path(data.root).expanduser()
+    splits = available_splits(root, formats(data), allow_outside=data.allow_outside)
     if not splits or any(re.sub(r"[\d_-]+$", "", name.casefold()) in _VAL for name in splits):
         return None
     train = _find(data.train_split, splits)

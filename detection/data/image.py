@@ -9,6 +9,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from detection.data.data_root import refuse_outside
 from detection.data.image_signature import true_format
 from detection.data.jpeg import check_end, read_strictly
 from detection.data.picture_head import check_head, read_head
@@ -62,8 +63,10 @@ def decode_image(data: bytes, path: Path, *, strict: bool = True) -> NDArray[np.
 def read_size(path: Path) -> tuple[int, int]:
     """(height, width) of the upright image; reads only the header of the file.
 
-    Raises the same errors as `read_image`.
+    Raises the same errors as `read_image`; and ValueError for a file outside of the data set
+    (`data_root.within`).
     """
+    refuse_outside(path)
     try:
         head = read_head(path)
     except FileNotFoundError:

@@ -14,6 +14,7 @@ from contextlib import contextmanager
 from contextvars import ContextVar
 from pathlib import Path
 
+from detection.data.data_root import refuse_outside
 from detection.data.image import SUFFIXES
 
 # What annotations may name besides SUFFIXES; OpenCV decodes them where it was built to.
@@ -57,7 +58,10 @@ def listed_once() -> Iterator[None]:
 
 
 def find_files(folder: Path) -> list[Path]:
-    """Every file of ``folder`` and the folders in it, sorted; [] if there is no such folder."""
+    """Every file of ``folder`` and the folders in it, sorted; [] if there is no such folder.
+
+    Raises ValueError for a link that leads out of the data set (`data_root.within`).
+    """
     listed = _LISTED.get()
     if listed is None:
         return _walk(folder)
@@ -71,13 +75,20 @@ def _walk(folder: Path) -> list[Path]:
     seen: set[str] = set()
     for at, folders, files in os.walk(folder, followlinks=True):
         real = os.path.realpath(at)
+        refuse_outside(Path(at))
         # A link may lead back to a folder that it lies in.
         kept = [] if real in seen else [name for name in folders if not is_left_out(name)]
         folders[:] = sorted(kept)
         if real not in seen:
-            found += [Path(at, name) for name in files if not is_left_out(name)]
+            found += [_inside(Path(at, name)) for name in files if not is_left_out(name)]
         seen.add(real)
     return sorted(found)
+
+
+def _inside(path: Path) -> Path:
+    if path.is_symlink():
+        refuse_outside(path)
+    return path
 
 
 def find_pictures(folder: Path) -> list[Path]:

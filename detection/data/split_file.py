@@ -46,7 +46,7 @@ class PictureSplit:
             content = json.loads(file.read_text(encoding="utf-8-sig"))
             sides = {side: tuple(map(str, content[side])) for side in ("train", "val")}
             return PictureSplit(str(content["of"]), int(content["seed"]), **sides)
-        except (ValueError, KeyError, TypeError) as error:
+        except (ValueError, KeyError, TypeError, OverflowError, RecursionError) as error:
             raise ValueError(
                 f"data.split_file={file}: no split of a data set ({error!r}); it needs of, seed, "
                 "and the names of pictures as train and val, as a training writes them"

@@ -127,7 +127,7 @@ def _read(path: Path) -> dict[str, Any]:
     """{} if there is none, or one that cannot be read: it is written anew."""
     try:
         content = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError):
+    except (OSError, ValueError, RecursionError):
         return {}
     return content if isinstance(content, dict) else {}
 

@@ -71,7 +71,7 @@ def _whole_lines(path: Path) -> Iterator[tuple[int, dict[str, Any]]]:
         for text in file:
             try:
                 line = json.loads(text)
-            except ValueError:
+            except (ValueError, RecursionError):
                 line = None
             if isinstance(line, dict) and {"image_id", "file_name", "detections"} <= line.keys():
                 yield offset, line

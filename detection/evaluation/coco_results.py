@@ -28,7 +28,7 @@ def read_coco_results(path: Path, ground_truth: GroundTruth) -> list[dict[str, A
     """
     try:
         detections = json.loads(path.read_bytes())  # in UTF-8 or UTF-16
-    except ValueError as error:  # broken JSON, or bytes that are no text
+    except (ValueError, RecursionError) as error:  # no JSON, no text, or nested too deeply
         raise ValueError(f"{path}: not a JSON file ({error}); write the file again") from error
     if not isinstance(detections, list):
         raise ValueError(

@@ -14,7 +14,7 @@ import torch
 from safetensors import SafetensorError, safe_open
 
 from detection import safetensors_file
-from detection.damage import check_archive, check_safetensors, is_archive
+from detection.damage import BROKEN_ARCHIVE, check_archive, check_safetensors, is_archive
 from detection.declared_sizes import check_archive_sizes, check_tensor_sizes
 from detection.weights.other_files import (
     check_is_no_folder,
@@ -159,7 +159,7 @@ def _read_torch(path: Path, *, glance: bool) -> Any:
         try:
             with zipfile.ZipFile(path) as archive:
                 files = archive.infolist()
-        except zipfile.BadZipFile as error:
+        except BROKEN_ARCHIVE as error:
             raise ValueError(f"{path}: damaged ({error})") from None
         names = [file.filename for file in files]
         mapped = glance and all(file.compress_type == zipfile.ZIP_STORED for file in files)

@@ -135,7 +135,7 @@ def _what_it_is(path: Path, start: bytes, end: bytes) -> str | None:
 def _json(path: Path) -> str:
     try:
         content = json.loads(path.read_text(encoding="utf-8"))
-    except ValueError:
+    except (ValueError, RecursionError):
         return f"text, and no weights; {_TAKEN}"
     files = content.get("weight_map") if isinstance(content, dict) else None
     if not isinstance(files, dict):

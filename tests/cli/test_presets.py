@@ -97,6 +97,7 @@ DATA = {
     "data.val_split": "val",
     "data.classes": None,
     "data.split_file": None,
+    "data.allow_outside": False,
     "data.invalid_boxes": "clip",
     "data.ignore_crowd": True,
     "data.ignore_difficult": True,  # py, config.use_diff is false

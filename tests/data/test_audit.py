@@ -29,12 +29,14 @@ WIDTH, HEIGHT = 64, 48
 PICTURES = {"train": 6, "val": 3}
 
 
-def checked(root: Path, splits: list[str] | None = None) -> Audit:
+def checked(root: Path, splits: list[str] | None = None, *, allow_outside: bool = True) -> Audit:
     """As the command does."""
     found = audit(
         root,
-        splits or available_splits(root) or ["all"],
-        lambda split: open_dataset(root=root, split=split, classes=None, invalid_boxes="clip"),
+        splits or available_splits(root, allow_outside=allow_outside) or ["all"],
+        lambda split: open_dataset(
+            root=root, split=split, classes=None, invalid_boxes="clip", allow_outside=allow_outside
+        ),
         workers=1,
     )
     for split, dataset in found.splits.items():
@@ -575,6 +577,13 @@ def test_a_planted_fault_is_found(name: str, data: DataSet) -> None:
         "error", "warning", "note"
     )
     assert {one.severity for one in found} == {SEVERITY.get(rule, "warning")}
+
+
+def test_a_link_that_leads_out_is_an_error_where_it_is_not_allowed(data: DataSet) -> None:
+    plant(data, "link outside")
+    errors = checked(data.root, allow_outside=False).remarks.text("error")
+    assert "outside of the data set in" in errors
+    assert "data.allow_outside=true" in errors
 
 
 def test_the_documentation_has_all_rules() -> None:

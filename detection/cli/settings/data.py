@@ -31,6 +31,7 @@ class DetectionData(Node):
     val_split: TextOrTexts
     split_file: File | None
     classes: Texts | None
+    allow_outside: bool
     invalid_boxes: Literal["clip", "error", "repair"]
     ignore_crowd: bool
     ignore_difficult: bool

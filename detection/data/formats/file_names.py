@@ -21,6 +21,7 @@ from functools import cached_property
 from pathlib import Path, PurePosixPath
 from urllib.parse import unquote
 
+from detection.data.data_root import leads_out, refuse_outside
 from detection.data.findings import Findings
 from detection.data.picture_files import find_files, is_picture_name
 
@@ -57,15 +58,21 @@ class FileNames:
 
         ``near``: the folder of the annotation, which comes first.
         ``say``: whether a difference is a finding; not where ``name`` is that of another file.
+        Raises ValueError if the only one lies outside of the data set (`data_root.within`).
         """
         name = name.strip()
         if not parts_of(name):
             return None
         folders = ([near] if near else []) + self.folders
+        outside = None
         for folder in folders:
             if (folder / name).is_file():
-                return folder / name
+                if not leads_out(folder / name):
+                    return folder / name
+                outside = outside or folder / name
         found = self._choose(name, folders)
+        if found is None and outside is not None:
+            refuse_outside(outside, entry=f"{self.root}: the picture {name!r} of an annotation")
         difference = _difference(name, found) if found is not None else None
         if say and difference is not None and found is not None:
             self.findings.repaired(difference, f"{name} is {self._shown(found)}")
@@ -89,7 +96,8 @@ class FileNames:
     @cached_property
     def _by_name(self) -> dict[str, list[Path]]:
         found = defaultdict(list)
-        roots = [self.root, *(f for f in self.folders if not f.is_relative_to(self.root))]
+        others = [folder for folder in self.folders if not folder.is_relative_to(self.root)]
+        roots = [self.root, *(folder for folder in others if not leads_out(folder))]
         for path in dict.fromkeys(file for root in roots for file in find_files(root)):
             if is_picture_name(path.name):
                 found[fold(path.name)].append(path)

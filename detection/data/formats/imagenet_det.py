@@ -24,6 +24,7 @@ import numpy as np
 
 from detection import boxes as box_ops
 from detection.data.box_check import OVER_BORDER, BoxCheck, InvalidBoxes
+from detection.data.data_root import refuse_outside
 from detection.data.dataset import DetectionDataset
 from detection.data.findings import Findings
 from detection.data.formats.imagenet_det_classes import DET_CLASSES
@@ -145,6 +146,8 @@ def _read_lists(root: Path, split: str) -> list[str]:
 
 
 def _check_pictures(pictures: list[Path]) -> None:
+    for picture in pictures:
+        refuse_outside(picture)
     folders = {picture.parent for picture in pictures}
     # One listing per folder instead of one stat per image, which is slow on network file systems.
     present = {path for folder in folders if folder.is_dir() for path in folder.iterdir()}

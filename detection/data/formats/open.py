@@ -9,6 +9,7 @@ from pathlib import Path
 import yaml
 
 from detection.data.box_check import InvalidBoxes
+from detection.data.data_root import within
 from detection.data.dataset import DetectionDataset
 from detection.data.formats.coco import Coco
 from detection.data.formats.coco_any import CocoAny
@@ -41,6 +42,8 @@ EXPORTS: tuple[Format, ...] = (
     CsvBoxes(),
 )
 FORMATS = TREES + EXPORTS
+# What reading raises where a file has something else than its format has there.
+_FOREIGN = (AttributeError, IndexError, KeyError, OverflowError, RecursionError, TypeError)
 
 
 def open_dataset(
@@ -51,6 +54,7 @@ def open_dataset(
     invalid_boxes: InvalidBoxes,
     check_images: bool = True,
     formats: Sequence[Format] = FORMATS,
+    allow_outside: bool = False,
 ) -> DetectionDataset:
     """Reads ``split`` of the data set at ``root`` in one of ``formats``.
 
@@ -61,13 +65,14 @@ def open_dataset(
     ``classes``: use only these, in this order; None: all.  A class called 1 or true may be named as
     that value, which is what YAML makes of it.
     ``check_images=False``: read the annotations without the pictures (to measure saved detections).
+    ``allow_outside``: whether annotations and links may lead to files outside of ``root``.
     Raises FileNotFoundError and ValueError, which name what is missing or wrong.
     """
     root = _there(root)
     splits = [split] if isinstance(split, str) else list(split)
     if not splits:
         raise ValueError(f"{root}: no split is named")
-    with listed_once():
+    with within(root, allow_outside=allow_outside), listed_once():
         datasets = [_read(root, name, invalid_boxes, check_images, formats) for name in splits]
     dataset = datasets[0] if len(datasets) == 1 else DetectionDataset.union(datasets)
     if classes is None:
@@ -78,15 +83,23 @@ def open_dataset(
     return dataset.with_class_names(names) if unnamed else dataset.select_classes(names)
 
 
-def available_splits(root: Path, formats: Sequence[Format] = FORMATS) -> list[str]:
-    """The splits that `open_dataset` finds at ``root``; [] where no format is recognised."""
-    with listed_once():
-        at, found = _recognise(root, formats)
-        return sorted({split for format in found for split in format.splits(at)})
+def available_splits(
+    root: Path, formats: Sequence[Format] = FORMATS, *, allow_outside: bool = False
+) -> list[str]:
+    """The splits that `open_dataset` finds at ``root``; [] where no format is recognised.
+
+    Raises ValueError for links out of ``root``, unless ``allow_outside``.
+    """
+    with within(root, allow_outside=allow_outside), listed_once():
+        return _splits(root, formats)
 
 
 def open_every_split(
-    *, root: Path, invalid_boxes: InvalidBoxes, formats: Sequence[Format] = FORMATS
+    *,
+    root: Path,
+    invalid_boxes: InvalidBoxes,
+    formats: Sequence[Format] = FORMATS,
+    allow_outside: bool = False,
 ) -> dict[str, DetectionDataset]:
     """All that the data set has, by the names of its splits; {"all": ...} where it has none.
 
@@ -94,13 +107,23 @@ def open_every_split(
     """
     root = _there(root)
     with listed_once():
-        names = available_splits(root, formats) or ["all"]
+        names = available_splits(root, formats, allow_outside=allow_outside) or ["all"]
         return {
             name: open_dataset(
-                root=root, split=name, classes=None, invalid_boxes=invalid_boxes, formats=formats
+                root=root,
+                split=name,
+                classes=None,
+                invalid_boxes=invalid_boxes,
+                formats=formats,
+                allow_outside=allow_outside,
             )
             for name in names
         }
+
+
+def _splits(root: Path, formats: Sequence[Format]) -> list[str]:
+    at, found = _recognise(root, formats)
+    return sorted({split for format in found for split in format.splits(at)})
 
 
 def _there(root: Path) -> Path:
@@ -148,7 +171,7 @@ def _read(
             dataset = format.read(
                 root=root, split=found_name, check_images=check_images, invalid_boxes=invalid_boxes
             )
-        except (AttributeError, IndexError, KeyError, OverflowError, TypeError) as error:
+        except _FOREIGN as error:
             raise ValueError(
                 f"{root}: the split {found_name} is not as {format.name} has it: {error!r}; export "
                 "it again"
@@ -157,7 +180,7 @@ def _read(
             odd = "".join(f"; {oddity}" for oddity in dataset.oddities)
             raise ValueError(f"{dataset.source}: it has no annotated picture{odd}")
         return dataset
-    splits = available_splits(root, formats)
+    splits = _splits(root, formats)
     expected = "; ".join(f"{format.expects} ({format.name})" for format in formats)
     raise FileNotFoundError(
         f"{root}: no split {name!r}. "
@@ -193,7 +216,7 @@ def _class_name(given: object, names: Sequence[str]) -> str:
 def _as_yaml(name: str) -> object:
     try:
         return yaml.safe_load(name)
-    except yaml.YAMLError:
+    except (yaml.YAMLError, RecursionError, TypeError, ValueError):
         return name
 
 

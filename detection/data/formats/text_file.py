@@ -12,9 +12,11 @@ from pathlib import Path
 from typing import Any
 from xml.etree.ElementTree import Element, ParseError
 
+import yaml
 from defusedxml import DefusedXmlException
 from defusedxml.ElementTree import fromstring
 
+from detection.data.data_root import refuse_outside
 from detection.data.findings import Findings
 
 # UTF-32's mark begins with UTF-16's.
@@ -25,6 +27,7 @@ _MARKS = (
     (codecs.BOM_UTF16_LE, "utf-16"),
     (codecs.BOM_UTF16_BE, "utf-16"),
 )
+_DEEPEST = 100
 _DECLARATION = re.compile(r"^<\?xml[^>]*?\?>")
 _ENCODING = re.compile(rb"^\s*<\?xml[^>]*?encoding\s*=\s*[\"']([\w.:-]+)[\"']")
 
@@ -60,10 +63,16 @@ def _is_gbk(data: bytes) -> bool:
     return sum(len(run) > 1 for run in runs) * 2 > len(runs)
 
 
+def read_bytes(path: Path) -> bytes:
+    """Raises OSError; and ValueError for a file outside of the data set (`data_root.within`)."""
+    refuse_outside(path)
+    return path.read_bytes()
+
+
 def read_text(path: Path) -> str:
     """Raises FileNotFoundError."""
     try:
-        return decode(path.read_bytes())[0]
+        return decode(read_bytes(path))[0]
     except FileNotFoundError:
         raise FileNotFoundError(f"{path}: no such file") from None
 
@@ -85,7 +94,7 @@ def read_json(path: Path) -> Any:
     Raises FileNotFoundError and ValueError, which name the file.
     """
     try:
-        return json.loads(path.read_bytes())
+        return json.loads(read_bytes(path))
     except FileNotFoundError:
         raise FileNotFoundError(f"{path}: no such annotation file") from None
     except (json.JSONDecodeError, UnicodeDecodeError, RecursionError) as error:
@@ -94,12 +103,30 @@ def read_json(path: Path) -> Any:
         ) from None
 
 
+def read_yaml(path: Path) -> Any:
+    """Plain values.  Raises FileNotFoundError, and ValueError, which names the file."""
+    text = read_text(path)
+    depth = 0
+    for bracket in re.findall(r"[\[\]{}]", text):  # PyYAML's time grows with the square of it
+        depth += 1 if bracket in "[{" else -1
+        if depth > _DEEPEST:
+            raise ValueError(
+                f"{path}: not valid YAML: over {_DEEPEST} brackets are open; correct it"
+            )
+    try:
+        return yaml.safe_load(text)
+    # Its constructors do what they like with foreign values: a date of month 13, a list as a key.
+    except (yaml.YAMLError, ValueError, TypeError, KeyError, RecursionError) as error:
+        said = " ".join(str(error).split())
+        raise ValueError(f"{path}: not valid YAML: {said}; correct it") from None
+
+
 def read_xml(path: Path, findings: Findings | None = None) -> Element:
     """The root element; names of elements are in lower case and without a namespace.
 
     Raises FileNotFoundError and ValueError, which name the file.
     """
-    data = path.read_bytes()
+    data = read_bytes(path)
     found = _ENCODING.match(data)
     declared = found[1].decode("ascii") if found else None
     text, encoding = decode(data, declared)

@@ -14,14 +14,12 @@ import math
 from collections.abc import Iterable
 from pathlib import Path
 
-import yaml
-
 from detection.data.box_check import InvalidBoxes
 from detection.data.dataset import DetectionDataset
 from detection.data.findings import Findings
 from detection.data.formats.pictures import AnnotatedPicture, say_unlabelled, to_dataset
 from detection.data.formats.sizes import Size
-from detection.data.formats.text_file import read_lines, read_text
+from detection.data.formats.text_file import read_lines, read_yaml
 from detection.data.formats.yolo_tree import YoloTree, find_tree
 from detection.data.image import read_size
 
@@ -88,11 +86,7 @@ class Yolo:
 def _refuse_broken_yaml(base: Path) -> None:
     """The names may stand in a file that cannot be read."""
     for file in sorted([*base.glob("*.yaml"), *base.glob("*.yml")]):
-        try:
-            yaml.safe_load(read_text(file))
-        except yaml.YAMLError as error:
-            said = " ".join(str(error).split())
-            raise ValueError(f"{file}: not valid YAML: {said}; correct it") from None
+        read_yaml(file)
 
 
 def _numbers(files: Iterable[Path]) -> list[str]:

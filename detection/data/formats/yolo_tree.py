@@ -15,12 +15,11 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-import yaml
-
+from detection.data.data_root import leads_out, refuse_outside, widen
 from detection.data.findings import Findings
 from detection.data.formats.file_names import FileNames, fold
 from detection.data.formats.splits import by_folder
-from detection.data.formats.text_file import decode, read_json, read_lines
+from detection.data.formats.text_file import read_json, read_lines, read_yaml
 from detection.data.picture_files import find_files, find_pictures
 
 SPLITS = ("train", "val", "valid", "validation", "test")
@@ -62,6 +61,8 @@ def find_tree(root: Path) -> YoloTree | None:
     if found is not None:
         file, content = found
         base = file.parent
+        if root.is_file() and content.get("path"):
+            widen(base / str(content["path"]))  # who names the file itself has read it
         splits = {
             key: pictures
             for key in SPLITS
@@ -77,7 +78,11 @@ def find_tree(root: Path) -> YoloTree | None:
         absent = [
             f"{key}: {content[key]}" for key in SPLITS if content.get(key) and key not in splits
         ]
-        return YoloTree(base, file, names, splits, _labels(base), absent) if splits else None
+        path = base / str(content.get("path") or "")
+        labels = _labels(base)
+        if not (path.is_relative_to(base) or leads_out(path)):
+            labels = _labels(path) | labels
+        return YoloTree(base, file, names, splits, labels, absent) if splits else None
     if not root.is_dir():
         return None
     pictures = find_pictures(root)
@@ -97,8 +102,11 @@ def _find_yaml(root: Path) -> tuple[Path, dict[str, Any]] | None:
         files = [root] if root.suffix.lower() in (".yaml", ".yml") else []
     for file in files:
         try:
-            content = yaml.safe_load(decode(file.read_bytes())[0])
-        except (OSError, yaml.YAMLError):
+            content = read_yaml(file)
+        except OSError:
+            continue
+        except ValueError:
+            refuse_outside(file)
             continue
         if isinstance(content, dict) and set(content) & set(SPLITS):
             return file, content
@@ -119,7 +127,7 @@ def _pictures_of(value: Any, path: Any, file: Path) -> list[Path]:
         bases.insert(0, file.parent / str(path))
     found: list[Path] = []
     for item in value if isinstance(value, list) else [value] if value else []:
-        place = _find_place(str(item).replace("\\", "/"), bases)
+        place = _find_place(str(item).replace("\\", "/"), bases, file)
         if place is None:
             continue
         if place.is_dir():
@@ -130,19 +138,25 @@ def _pictures_of(value: Any, path: Any, file: Path) -> list[Path]:
     return list(dict.fromkeys(found))
 
 
-def _find_place(item: str, bases: list[Path]) -> Path | None:
-    """As it stands, or without its first folders, which are of another place."""
+def _find_place(item: str, bases: list[Path], file: Path) -> Path | None:
+    """As it stands, or without its first folders, which are of another place.
+
+    Raises ValueError if there is one outside of the data set alone (`data_root.within`).
+    """
     parts = [part for part in item.split("/") if part not in ("", ".")]
     for base in bases:
-        if (base / item).exists() and ".." not in parts:
+        if (base / item).exists() and ".." not in parts and not leads_out(base / item):
             return base / item
     parts = [part for part in parts if part != ".."]
     for start in range(len(parts)):
         for base in bases:
             place = base.joinpath(*parts[start:])
-            if place.exists():
+            if place.exists() and not leads_out(place):
                 return place
-    return next((base / item for base in bases if (base / item).exists()), None)
+    found = next((base / item for base in bases if (base / item).exists()), None)
+    if found is not None:
+        refuse_outside(found, entry=f"{file}: {item!r}")
+    return found
 
 
 def _labels(base: Path) -> dict[Path, Path]:
