@@ -29,7 +29,7 @@ from detection.cli.explain import check_choices, check_keys, explain
 from detection.cli.follow_weights import following_overrides
 from detection.cli.given import leave_alone
 from detection.cli.outline import outline
-from detection.cli.overrides import key_of
+from detection.cli.overrides import check_depth, key_of
 
 log = logging.getLogger("configuration")
 
@@ -71,6 +71,8 @@ def compose_unchecked(
 
 
 def _compose(config: str, overrides: list[str]) -> DictConfig:
+    for override in overrides:
+        check_depth(override)
     replaced = _replaced_classes(overrides)
     check_choices(config, overrides)
     if overrides and not replaced:

@@ -37,6 +37,13 @@ def test_the_names_of_other_programs_are_answered_with_ours(
     assert f"did you mean {key!r}, now {value}?" in said(config, override)
 
 
+@pytest.mark.parametrize("brackets", ["[", "{", "("])
+def test_brackets_without_end_are_refused_at_once(brackets: str) -> None:
+    message = said("train", f"data.classes={500 * brackets}")
+    assert message == "data.classes: more than 16 brackets within each other: leave them out"
+    assert "data.classes" in said("train", "data.classes=" + 12 * "[" + "a" + 12 * "]")
+
+
 def test_the_value_is_that_of_the_chosen_files() -> None:
     assert "'schedule.batch_size', now 16?" in said("train", "experiment=modern_c4", "batch=2")
 
