@@ -130,8 +130,8 @@ def test_a_word_without_a_place_is_an_error(words: list[str], message: str) -> N
 
 
 def test_what_writes_no_files_takes_no_output() -> None:
-    with pytest.raises(ValueError, match="check writes no files: leave out -o"):
-        parse(COMMANDS["check"], ["data", "-o", "out"])
+    with pytest.raises(ValueError, match="env writes no files: leave out -o"):
+        parse(COMMANDS["env"], ["-o", "out"])
 
 
 @pytest.mark.parametrize("name", COMMANDS)

@@ -87,7 +87,7 @@ def test_a_year_or_a_capital_is_a_validation_split(
         (["left", "right"], None),
     ]:
         monkeypatch.setattr(
-            "detection.cli.training_data.available_splits", lambda *_, found=splits: found
+            "detection.cli.training_data.available_splits", lambda *_, found=splits, **__: found
         )
         assert to_divide(config.data) == divided, splits
 

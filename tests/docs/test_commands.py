@@ -18,7 +18,7 @@ import torch
 
 from detection.cli.arguments import parse
 from detection.cli.commands import COMMANDS
-from detection.cli.compose import compose_config
+from detection.cli.compose import check_values, compose_config, compose_unchecked
 from detection.cli.main import main
 from detection.model.resnet import ResNet
 from detection.shapes.dataset import generate
@@ -172,7 +172,9 @@ def known(words: list[str]) -> bool:
     if program == "detection" and arguments[0] in COMMANDS:
         command = COMMANDS[arguments[0]]
         given = parse(command, arguments[1:])
-        compose_config(command.config, given.overrides)
+        composed = compose_unchecked(command.config, given.overrides)
+        given.fill(composed)
+        check_values(command.config, composed, given.overrides)
         needed = {p.key for p in command.positionals if not p.optional}
         taken = {p.key for p in command.positionals} | {command.output}
         return needed <= {*given.paths} <= taken
