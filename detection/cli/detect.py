@@ -21,6 +21,7 @@ import numpy as np
 from numpy.typing import NDArray
 from omegaconf import DictConfig
 
+from detection.cli.given import texts
 from detection.cli.objects import as_plain
 from detection.cli.objects import detector as make_detector
 from detection.engine.detect import Detects
@@ -121,7 +122,7 @@ class _Todo:
 
 
 def _formats(given: Any) -> list[str]:
-    chosen = [given] if isinstance(given, str) else list(given)
+    chosen = texts(given)
     for name in chosen:
         if name not in FORMATS:
             raise ValueError(f"formats: there is no {name!r}; choose from {', '.join(FORMATS)}")
@@ -158,8 +159,7 @@ def _output_folder(
     config: DictConfig, settings: dict[str, Any], todo: _Todo, writers: list[Writer]
 ) -> OutputFolder:
     videos = [drawn_video_name(name) for name in todo.videos.values()] if config.draw else []
-    given = config.checkpoint
-    checkpoints = [given] if isinstance(given, str) else list(given)
+    checkpoints = texts(config.checkpoint)
     files = [path for path in (*todo.pictures, *todo.videos) if isinstance(path, Path)]
     return OutputFolder(
         path=Path(config.output_dir),

@@ -1,8 +1,9 @@
-"""What the user has said, which ``schedule=auto`` leaves alone."""
+"""What the user has said: one or several texts; keys that ``schedule=auto`` leaves alone."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable
+from typing import Any
 
 from omegaconf import DictConfig, OmegaConf
 
@@ -13,3 +14,8 @@ def leave_alone(composed: DictConfig, keys: Iterable[str]) -> None:
     if recipe is not None:
         own = (key for key in keys if not key.startswith("schedule.recipe"))
         recipe.given = list(dict.fromkeys([*recipe.given, *own]))
+
+
+def texts(given: Any) -> list[str]:
+    """A text, or a list of them, of the configuration -> a list."""
+    return [given] if isinstance(given, str) else list(given)

@@ -9,7 +9,7 @@ from __future__ import annotations
 import logging
 from pathlib import Path
 
-from omegaconf import DictConfig, OmegaConf
+from omegaconf import DictConfig
 
 from detection.build import build
 from detection.checkpoint import ClassifierCheckpoint
@@ -17,6 +17,7 @@ from detection.classification.classifier import Classifier
 from detection.classification.images import open_labelled
 from detection.classification.loader import ViewBatches, view_loader
 from detection.classification.responses import layer_responses
+from detection.cli.given import texts
 from detection.engine.metrics_file import write_metrics
 from detection.engine.output_folder import OutputFolder
 from detection.engine.runtime import set_up_runtime
@@ -27,8 +28,7 @@ log = logging.getLogger("responses")
 
 
 def main(config: DictConfig) -> None:
-    given = config.checkpoint
-    names = list(given) if OmegaConf.is_list(given) else [given]
+    names = texts(config.checkpoint)
     labels = list(config.labels or [Path(name).parent.name or Path(name).stem for name in names])
     if len(labels) != len(names) or len(set(labels)) != len(labels):
         raise ValueError(f"labels must be one for each of {len(names)} checkpoints, all different")

@@ -12,13 +12,14 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import torch
-from omegaconf import DictConfig, OmegaConf
+from omegaconf import DictConfig
 
 from detection.build import build
 from detection.checkpoint import ClassifierCheckpoint
 from detection.classification.classifier import Classifier
 from detection.classification.evaluate import measure_error
 from detection.classification.images import open_labelled
+from detection.cli.given import texts
 from detection.cli.objects import as_plain
 from detection.engine.metrics_file import write_metrics
 from detection.engine.output_folder import OutputFolder
@@ -33,21 +34,16 @@ def main(config: DictConfig) -> None:
         path=Path(config.output_dir),
         command="test_classifier",
         files=("metrics.json",),
-        reads=[Path(name) for name in _names(config)],
+        reads=[Path(name) for name in texts(config.checkpoint)],
         can_resume=False,
     )
     with output.taken(overwrite=config.overwrite):
         _run(config)
 
 
-def _names(config: DictConfig) -> list[str]:
-    given = config.checkpoint
-    return list(given) if OmegaConf.is_list(given) else [given]
-
-
 def _run(config: DictConfig) -> None:
     runtime = set_up_runtime(**config.runtime)
-    names = _names(config)
+    names = texts(config.checkpoint)
     checkpoints = [ClassifierCheckpoint.load(weights_file(n, kind="backbone")) for n in names]
     checkpoint = checkpoints[0]
     classifiers = []

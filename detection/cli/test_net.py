@@ -24,6 +24,7 @@ from omegaconf import DictConfig
 from detection.checkpoint import NETWORKS
 from detection.cli.afterwards import report_of_test
 from detection.cli.data_sets import open_split
+from detection.cli.given import texts
 from detection.cli.objects import detector as make_detector
 from detection.cli.training_data import to_divide
 from detection.data.dataset import DetectionDataset
@@ -73,7 +74,7 @@ def main(config: DictConfig) -> None:
 
 def _output_folder(config: DictConfig) -> OutputFolder:
     given = (config.checkpoint, config.detections, config.proposals_file)
-    named = [name for value in given if value for name in _as_list(value)]
+    named = [name for value in given if value for name in texts(value)]
     paths = [Path(name) for name in named]
     inside = [file for path in paths if path.is_dir() for file in path.glob("comp4_det_*.txt")]
     return OutputFolder(
@@ -84,10 +85,6 @@ def _output_folder(config: DictConfig) -> OutputFolder:
         reads=[*paths, *inside],
         can_resume=False,
     )
-
-
-def _as_list(value: Any) -> list[str]:
-    return [value] if isinstance(value, str) else list(value)
 
 
 def _run(

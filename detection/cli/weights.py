@@ -11,14 +11,14 @@ from itertools import groupby
 
 from omegaconf import DictConfig
 
+from detection.cli.given import texts
 from detection.weights.cache import hub_folder, kept_file
 from detection.weights.download import MIRROR_VARIABLE
 from detection.weights.published import PUBLISHED, Published, nearest
 
 
 def main(config: DictConfig) -> None:
-    given = config.names or []
-    names = [given] if isinstance(given, str) else list(given)
+    names = texts(config.names or [])
     for name in names:
         if name not in PUBLISHED:
             raise ValueError(f"there are no published weights {name!r} here; {nearest(name)}")

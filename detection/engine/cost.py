@@ -9,12 +9,15 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from itertools import chain
+from typing import TypeVar
 
 import torch
 from torch import Tensor, nn
 from torch.utils.flop_counter import FlopCounterMode
 
 from detection.model.faster_rcnn import FasterRCNN
+
+Result = TypeVar("Result")
 
 
 @dataclass(frozen=True)
@@ -64,10 +67,9 @@ def detector_cost(model: FasterRCNN, *, height: int, width: int) -> DetectorCost
     pooled = pixels.new_empty(1, backbone.feature_channels, bins, bins)
     model.eval()
     with torch.no_grad():
-        features = backbone.features(pixels)
-        shared = _multiply_adds(lambda: backbone.features(pixels))
-        proposing = _multiply_adds(lambda: rpn(features))
-        of_region = _multiply_adds(lambda: (backbone.region_features(pooled), head(vector)))
+        features, shared = _counted(lambda: backbone.features(pixels))
+        _, proposing = _counted(lambda: rpn(features))
+        _, of_region = _counted(lambda: (backbone.region_features(pooled), head(vector)))
     layers = [backbone.get_submodule(name) for name in backbone.region_layers]
     regions = [*chain.from_iterable(map(_tensors, layers)), *_tensors(head)]
     of_regions = {id(tensor) for tensor in regions}
@@ -84,16 +86,17 @@ def classifier_cost(backbone: nn.Module, classes: int, *, side: int) -> Cost:
     pixels = torch.empty(1, 3, side, side, device=_device(backbone))
     backbone.eval()
     with torch.no_grad():
-        vector = backbone(pixels)
+        vector, count = _counted(lambda: backbone(pixels))
         fc = nn.Linear(vector.shape[1], classes, device=pixels.device)
-        count = _multiply_adds(lambda: fc(backbone(pixels)))
+        count += _counted(lambda: fc(vector))[1]
     return _cost("classifier", [*_tensors(backbone), *_tensors(fc)], count)
 
 
-def _multiply_adds(run: Callable[[], object]) -> int:
+def _counted(run: Callable[[], Result]) -> tuple[Result, int]:
+    """What it returns, and its multiply-adds."""
     with FlopCounterMode(display=False) as counter:
-        run()
-    return int(counter.get_total_flops()) // 2
+        result = run()
+    return result, int(counter.get_total_flops()) // 2
 
 
 def _tensors(module: nn.Module) -> list[Tensor]:

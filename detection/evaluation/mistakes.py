@@ -16,6 +16,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
+import pycocotools.mask
 from numpy.typing import NDArray
 
 from detection.evaluation.coco_arrays import (
@@ -197,14 +198,9 @@ def _overlaps(
     found: NDArray[np.float64], wanted: NDArray[np.float64], crowd: NDArray[np.bool_]
 ) -> NDArray[np.float64]:
     """IoU of boxes (x, y, width, height); of a crowd the share of the detection, as COCO has it."""
-    low = np.maximum(found[:, None, :2], wanted[None, :, :2])
-    high = np.minimum(
-        found[:, None, :2] + found[:, None, 2:], wanted[None, :, :2] + wanted[None, :, 2:]
-    )
-    common = np.clip(high - low, 0, None).prod(axis=-1)
-    areas, others = found[:, 2:].prod(axis=-1)[:, None], wanted[:, 2:].prod(axis=-1)[None]
-    whole = np.where(crowd[None], areas, areas + others - common)
-    return np.divide(common, whole, out=np.zeros_like(common), where=whole > 0)
+    if not len(found) or not len(wanted):
+        return np.zeros((len(found), len(wanted)))
+    return np.asarray(pycocotools.mask.iou(found, wanted, crowd.astype(np.uint8)))
 
 
 def _best_score(pictures: Sequence[_Picture], num_objects: int) -> float:
