@@ -30,7 +30,7 @@ LAYERS = (
     ("data", "model", "evaluation", "shapes", "visualization"),
     ("weights",),
     ("inference",),
-    ("writers",),
+    ("writers", "report"),
     ("engine",),
     ("classification",),
     ("cli",),
