@@ -58,6 +58,7 @@ def detector(
             as_plain(by_class),
             detector.class_names,
             others=getattr(post_processing, "score_threshold", 0.0),
+            key="score_threshold",
         )
     if changes:
         if not (
