@@ -89,17 +89,18 @@ def main(config: DictConfig) -> None:
             readers=runtime.workers,
         )
         run.pictures(todo.pictures, todo.numbers)
-        failed = _videos(config, detector, run, todo, folder)
+        lost_videos = _videos(config, detector, run, todo, folder)
         count = run.finish()
     done, seconds = len(lines.done), time.perf_counter() - began
-    failed += sum(name not in lines.done for name in todo.numbers)
+    lost = sum(name not in lines.done for name in todo.numbers)
     log.info(
         "%d detections in %d images, %.2f s per image -> %s",
         count, done, seconds / max(done - before, 1), folder,
     )  # fmt: skip
     if tiled is not None and tiled.full:
         log.warning("%d pictures have all the detections that per_image= allows", tiled.full)
-    _report(config, run, failed, done)
+    unread = {"images": (lost, len(todo.numbers)), "videos": (lost_videos, len(todo.videos))}
+    _report(config, run, unread, done)
 
 
 @dataclass(frozen=True)
@@ -221,13 +222,17 @@ def _videos(
     return failed
 
 
-def _report(config: DictConfig, run: DetectionRun, failed: int, done: int) -> None:
+def _report(
+    config: DictConfig, run: DetectionRun, unread: dict[str, tuple[int, int]], done: int
+) -> None:
     """Says what is missing, and fails if that is all, or if nothing may be."""
     if many := run.first_of_many:
         log.info("%d files hold several pictures; the first was taken (%s)", len(many), many[0])
-    problems = []
-    if failed:
-        problems.append(f"{failed} of {failed + done} images could not be read")
+    problems = [
+        f"{lost} of {all_of_them} {what} could not be read"
+        for what, (lost, all_of_them) in unread.items()
+        if lost
+    ]
     if run.not_written:
         problems.append(
             f"of {len(run.not_written)} a file could not be written ({run.not_written[0]})"

@@ -36,6 +36,13 @@ class _Roots:
 _ROOTS: ContextVar[_Roots | None] = ContextVar("_ROOTS", default=None)
 
 
+def check_there(root: Path) -> None:
+    """Raises FileNotFoundError if there is neither such a folder nor such a file."""
+    if not root.expanduser().exists():
+        kind = "file" if root.suffix else "folder"
+        raise FileNotFoundError(f"{root}: no such {kind}; set data.root to your data set")
+
+
 @contextmanager
 def within(root: Path, *, allow_outside: bool) -> Iterator[None]:
     """Within it `refuse_outside` holds for ``root``, which may be a link itself.

@@ -36,7 +36,6 @@ class CsvBoxes(FilesOfSplits):
     """See `detection.data.formats.format.Format`."""
 
     name = "CSV"
-    expects = "a CSV with columns filename, class, xmin, ymin, xmax, ymax"
 
     def parts(self, root: Path) -> dict[str, list[Path]]:
         return by_name(root, [f for f in candidates(root, ".csv") if _columns_of(f) is not None])

@@ -39,7 +39,6 @@ class ImageNetDet:
     """See `detection.data.formats.format.Format`."""
 
     name = "ImageNet DET"
-    expects = "ImageSets/DET/*.txt"
 
     def splits(self, root: Path) -> list[str]:
         """The 200 lists of the training set are one split."""

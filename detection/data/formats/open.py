@@ -9,7 +9,7 @@ from pathlib import Path
 import yaml
 
 from detection.data.box_check import InvalidBoxes
-from detection.data.data_root import within
+from detection.data.data_root import check_there, within
 from detection.data.dataset import DetectionDataset
 from detection.data.formats.coco import Coco
 from detection.data.formats.coco_any import CocoAny
@@ -128,9 +128,7 @@ def _splits(root: Path, formats: Sequence[Format]) -> list[str]:
 
 def _there(root: Path) -> Path:
     root = Path(root).expanduser()
-    if not root.exists():
-        kind = "file" if root.suffix else "folder"
-        raise FileNotFoundError(f"{root}: no such {kind}; set data.root to your data set")
+    check_there(root)
     return root
 
 
@@ -181,16 +179,15 @@ def _read(
             raise ValueError(f"{dataset.source}: it has no annotated picture{odd}")
         return dataset
     splits = _splits(root, formats)
-    expected = "; ".join(f"{format.expects} ({format.name})" for format in formats)
-    raise FileNotFoundError(
-        f"{root}: no split {name!r}. "
-        + (
-            f"There are {', '.join(splits)}: set data.train_split and data.val_split"
-            if splits
-            else f"It holds no data set in a known format: {describe(root)} expected files are "
-            f"{expected}; see datasets/README.md for the expected trees"
+    if splits:
+        there = f"There are {', '.join(splits)}: set data.train_split and data.val_split"
+    else:
+        known = ", ".join(dict.fromkeys(format.name for format in formats))
+        there = (
+            f"It holds no data set in a known format: {describe(root)} What is read is {known}; "
+            "datasets/README.md and docs/own-data.md show how each lies in its folder"
         )
-    )
+    raise FileNotFoundError(f"{root}: no split {name!r}. {there}")
 
 
 def _with_split(

@@ -38,7 +38,6 @@ class Voc:
     """See `detection.data.formats.format.Format`."""
 
     name = "VOC"
-    expects = "ImageSets/Main/*.txt"
 
     def splits(self, root: Path) -> list[str]:
         """A split that several years have is listed as "<year>/<split>"."""
