@@ -35,6 +35,7 @@ from detection.inference.detector import Detector
 from detection.inference.shrinking import shrinking_line
 from detection.inference.tiles import TiledDetector
 from detection.structures import Detections
+from detection.visualization.style import DrawingStyle
 from detection.writers.coco import CocoWriter
 from detection.writers.crops import CropsWriter
 from detection.writers.csv import CsvWriter
@@ -146,8 +147,15 @@ def _writers(
     }
     writers = [made[name] for name in dict.fromkeys(chosen)]
     if config.draw:
-        drawings = DrawingsWriter(folder=folder, class_names=classes, min_score=score, names=names)
-        writers.append(drawings)
+        writers.append(
+            DrawingsWriter(
+                folder=folder,
+                class_names=classes,
+                min_score=score,
+                names=names,
+                style=DrawingStyle(**config.drawing),
+            )
+        )
     if config.features:
         of = functools.partial(detector.features, bgr=True)
         writers.append(
@@ -211,6 +219,7 @@ def _videos(
                 fps=video.fps,
                 class_names=detector.class_names,
                 min_score=config.draw_score,
+                style=DrawingStyle(**config.drawing),
             )
         try:
             number = run.video(video, name, number, drawn, limit=config.max_frames)

@@ -85,6 +85,13 @@ class Test(InPlaceOf):
             )
 
 
+class Drawing(Node):
+    labels: bool
+    scores: bool
+    width: Annotated[Whole, Ge(1), Le(100)] | None
+    legend: bool
+
+
 class Detect(InPlaceOf):
     score_threshold: Thresholds | None
     strict: bool
@@ -103,6 +110,7 @@ class Detect(InPlaceOf):
     batch_size: Images
     draw: bool
     draw_score: Fraction
+    drawing: Drawing
     features: bool
 
     def broken(self, given: Set[str]) -> Iterator[Rule]:
