@@ -12,19 +12,15 @@ from __future__ import annotations
 import functools
 import logging
 import time
-from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-from numpy.typing import NDArray
 from omegaconf import DictConfig
 
 from detection.cli.given import texts
 from detection.cli.objects import as_plain
 from detection.cli.objects import detector as make_detector
-from detection.engine.detect import Detects
 from detection.engine.detection_run import Classes, DetectionRun
 from detection.engine.detections_log import LINES, DetectionsLog
 from detection.engine.inputs import Inputs, find_inputs, skipped_line
@@ -32,9 +28,8 @@ from detection.engine.output_folder import OutputFolder
 from detection.engine.runtime import set_up_runtime
 from detection.engine.video import Video
 from detection.inference.detector import Detector
-from detection.inference.shrinking import shrinking_line
+from detection.inference.shrinking import detects_and_says
 from detection.inference.tiles import TiledDetector
-from detection.structures import Detections
 from detection.visualization.style import DrawingStyle
 from detection.writers.coco import CocoWriter
 from detection.writers.crops import CropsWriter
@@ -82,7 +77,7 @@ def main(config: DictConfig) -> None:
         if before:
             log.info("%d images are done already", before)
         run = DetectionRun(
-            _saying_once(detector) if tiled is None else tiled,
+            detects_and_says(detector) if tiled is None else tiled,
             classes=Classes(detector.class_names, detector.category_ids),
             lines=lines,
             writers=writers,
@@ -184,20 +179,6 @@ def _output_folder(
         reads=[*files, *map(Path, checkpoints)],
         settings={key: value for key, value in settings.items() if key not in FREE},
     )
-
-
-def _saying_once(detector: Detector) -> Detects:
-    """``detector``, which says it when a picture is made so small that objects are lost."""
-    lines: list[str] = []
-
-    def detect(images: Sequence[NDArray[np.uint8]]) -> list[Detections]:
-        for height, width in (image.shape[:2] for image in images):
-            if not lines and (line := shrinking_line((height, width), detector)):
-                lines.append(line)
-                log.info("%s", line)
-        return detector.detect_arrays(images)
-
-    return detect
 
 
 def _videos(
