@@ -42,7 +42,9 @@ def report_of_training(
                 "(%s, AP %.1f, was measured before this run went on; detection test %s says its "
                 "mistakes)", folder / BEST, 100 * best, folder / BEST,
             )  # fmt: skip
-        log.info("\nNext, in pictures of your own:\n  %s", _detect(folder / BEST, found.score))
+        log.info(
+            "\nNext, in pictures of your own:\n  %s", _detect(folder / BEST, found.mistakes.score)
+        )
         helps = [
             *_longer(config, validation, best),
             *_more_boxes(found.weak),
@@ -59,18 +61,20 @@ def report_of_test(checkpoint: str | Sequence[str] | None, found: LookBack) -> N
     """``checkpoint``: what was tested, if that was no file of detections."""
     _say("measured", found)
     if isinstance(checkpoint, str):
-        log.info("\nNext, in pictures of your own:\n  %s", _detect(checkpoint, found.score))
+        log.info(
+            "\nNext, in pictures of your own:\n  %s", _detect(checkpoint, found.mistakes.score)
+        )
 
 
 def _say(what: str, found: LookBack) -> None:
-    log.info("\n%s, AP %s: 95 %% interval in brackets", what, found.AP)
+    log.info("\n%s, AP %s: 95 %% interval in brackets", what, found.intervals.AP)
     number = len(found.weak)
     which = f"The {number} classes with the lowest AP" if number > 1 else "The class"
     log.info(
         "\n%s, at scores from %.2f on (%s):\n%s",
         which,
-        found.score,
-        "the best F1" if found.any_right else "none finds an object yet",
+        found.mistakes.score,
+        "the best F1" if found.mistakes.any_right else "none finds an object yet",
         weak_class_table(found.weak),
     )
     if found.sheet is not None:
