@@ -7,11 +7,11 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any, TypedDict
+from typing import Any
 
 from detection.data.dataset import DetectionDataset
 from detection.engine.worst_pictures import SHEET, write_worst_pictures
-from detection.evaluation.bootstrap import Estimates, estimate
+from detection.evaluation.bootstrap import BootstrapSettings, Estimates, estimate
 from detection.evaluation.coco_ap import CocoAP
 from detection.evaluation.coco_arrays import Detection
 from detection.evaluation.mistakes import Mistakes, find_mistakes
@@ -24,12 +24,6 @@ SEED = 1
 # The bootstrap's time is that of resamples x detections: a few seconds.
 MOST_RESAMPLES, FEWEST_RESAMPLES, RESAMPLED_DETECTIONS = 1000, 100, 20_000_000
 CLASSES, PICTURES = 3, 5
-
-
-class BootstrapSettings(TypedDict):
-    resamples: int
-    confidence: float
-    seed: int
 
 
 @dataclass(frozen=True)

@@ -16,7 +16,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
-from typing import Any
+from typing import Any, TypedDict
 
 import hotcoco
 import numpy as np
@@ -33,6 +33,12 @@ from detection.evaluation.coco_arrays import (
 RECALL_LEVELS = np.linspace(0, 1, 101)  # as COCO's
 # Numbers in one array of (resampled data sets x detections): 32 MB.
 CHUNK = 4_000_000
+
+
+class BootstrapSettings(TypedDict):  # arguments of `compare` and `estimate`
+    resamples: int
+    confidence: float
+    seed: int
 
 
 @dataclass(frozen=True)

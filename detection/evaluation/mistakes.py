@@ -21,7 +21,12 @@ from detection.evaluation.coco_arrays import (
     detection_arrays,
     object_arrays,
 )
-from detection.evaluation.picture_matches import PictureMatches, best_f1, match_pictures
+from detection.evaluation.picture_matches import (
+    PictureMatches,
+    best_f1,
+    counted_detections,
+    match_pictures,
+)
 
 # Of its picture: 32 x 32 pixels, COCO's "small", in one of 640 x 480.
 SMALL_SHARE = 1 / 300
@@ -85,7 +90,7 @@ def find_mistakes(ground_truth: GroundTruth, detections: Sequence[Detection]) ->
     """The mistakes of ``detections``; both are as :mod:`detection.evaluation.coco_arrays` says."""
     objects = object_arrays(ground_truth)
     pictures = match_pictures(objects, detection_arrays(detections, objects))
-    best = best_f1(pictures, sum(objects.count()))
+    best = best_f1(counted_detections(pictures), sum(objects.count()))
     score = NONE_RIGHT if best is None else best.score
     images = sorted(ground_truth["images"], key=lambda image: image["id"])
     areas = [image.get("width", 0) * image.get("height", 0) for image in images]

@@ -36,10 +36,20 @@ class BestF1:
     recall: float
 
 
+@dataclass(frozen=True)
+class CountedDetections:
+    """Of all pictures: ``scores``, ``labels``; ``right``: bool.  All [N]."""
+
+    scores: NDArray[np.float64]
+    labels: NDArray[np.int64]
+    right: NDArray[np.bool_]
+
+
 class PictureMatches:
     """The objects (G) and the detections (D) of one picture, highest score first.
 
     ``scores``, ``labels``, ``boxes``: of the detections; ``verdicts``: a DetectionVerdict of each;
+    ``counted``: [D], whether a detection is right or wrong.
     ``about``: [D], the object that it finds, duplicates, is confused with or misplaced of; else -1.
     ``wanted``: [G], the objects' classes; ``ignored``: [G], crowds and difficult ones;
     ``object_boxes``: [G, 4].
@@ -77,22 +87,13 @@ class PictureMatches:
             "both": is_other >= TOUCHED_IOU,
         }
         self.verdicts = np.select(list(kinds.values()), [*kinds], "background")
+        self.counted = np.asarray(self.verdicts != "uncounted")
         self.about = np.full(len(self.scores), -1)
         if len(self.wanted):
             of_same = np.isin(self.verdicts, ("duplicate", "misplaced"))
             of_other = np.isin(self.verdicts, ("confused", "both"))
             self.about = np.where(of_same, on_same.argmax(axis=1), finds)
             self.about = np.where(of_other, on_other.argmax(axis=1), self.about)
-
-    @property
-    def counted(self) -> NDArray[np.bool_]:
-        """[D]: whether a detection is right or wrong."""
-        return np.asarray(self.verdicts != "uncounted")
-
-    @property
-    def right(self) -> NDArray[np.bool_]:
-        """[D]"""
-        return np.asarray(self.verdicts == "right")
 
     def objects_at(self, score: float) -> Iterator[tuple[ObjectVerdict, int | None]]:
         """How each object ends with the detections from ``score`` on, and what it is taken for."""
@@ -131,29 +132,40 @@ def match_pictures(objects: Objects, found: DetectionArrays) -> list[PictureMatc
     ]
 
 
+def counted_detections(pictures: Sequence[PictureMatches]) -> CountedDetections:
+    """Those that are right or wrong."""
+    verdicts = np.concatenate([p.verdicts[p.counted] for p in pictures])
+    return CountedDetections(
+        scores=np.concatenate([p.scores[p.counted] for p in pictures]),
+        labels=np.concatenate([p.labels[p.counted] for p in pictures]),
+        right=np.asarray(verdicts == "right"),
+    )
+
+
 def best_f1(
-    pictures: Sequence[PictureMatches], num_objects: int, label: int | None = None
+    detections: CountedDetections, num_objects: int, label: int | None = None
 ) -> BestF1 | None:
     """The score from which on F1 of all detections, or those of ``label``, is highest.
 
     None where none of them is right.
     Matching begins with the highest scores, so that it need not be repeated.
     """
-    taken = [p.counted if label is None else p.counted & (p.labels == label) for p in pictures]
-    scores = np.concatenate([p.scores[c] for p, c in zip(pictures, taken, strict=True)])
-    right = np.concatenate([p.right[c] for p, c in zip(pictures, taken, strict=True)])
+    scores, right = detections.scores, detections.right
+    if label is not None:
+        own = detections.labels == label
+        scores, right = scores[own], right[own]
     if not right.any():
         return None
     order = np.argsort(-scores, kind="stable")
-    scores, right = scores[order], right[order].cumsum()
-    f1 = 2 * right / (np.arange(1, len(scores) + 1) + num_objects)
+    scores, found = scores[order], right[order].cumsum()
+    f1 = 2 * found / (np.arange(1, len(scores) + 1) + num_objects)
     # Of equal scores all are taken.
     last = np.append(scores[1:] < scores[:-1], True)
     best = np.flatnonzero(last)[f1[last].argmax()]
     return BestF1(
         score=float(scores[best]),
-        precision=float(right[best] / (best + 1)),
-        recall=float(right[best] / num_objects),
+        precision=float(found[best] / (best + 1)),
+        recall=float(found[best] / num_objects),
     )
 
 

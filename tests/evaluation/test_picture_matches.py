@@ -7,7 +7,13 @@ from typing import Any
 import pytest
 
 from detection.evaluation.coco_arrays import detection_arrays, object_arrays
-from detection.evaluation.picture_matches import BestF1, PictureMatches, best_f1, match_pictures
+from detection.evaluation.picture_matches import (
+    BestF1,
+    PictureMatches,
+    best_f1,
+    counted_detections,
+    match_pictures,
+)
 
 NAMES = ["cat", "dog"]
 
@@ -63,7 +69,7 @@ def test_a_picture_without_objects_or_without_detections() -> None:
     assert matched([], [box("cat", 0, score=0.5)]).verdicts.tolist() == ["background"]
     nothing = matched([box("cat", 0)], [])
     assert list(nothing.objects_at(0.0)) == [("missed", None)]
-    assert best_f1([nothing], 1) is None
+    assert best_f1(counted_detections([nothing]), 1) is None
 
 
 def test_the_best_score_of_all_and_of_a_class() -> None:
@@ -73,10 +79,10 @@ def test_the_best_score_of_all_and_of_a_class() -> None:
         box("cat", 300, score=0.5), box("cat", 40, score=0.5),
         box("dog", 200, score=0.8), box("dog", 60, score=0.2),
     ]  # fmt: skip
-    picture = matched(objects, found)
+    counted = counted_detections([matched(objects, found)])
     # Cats: 2 / 2 right of 3 -> 4 / 5; with those of equal scores 3 / 5 of 3 -> 6 / 8.
-    assert best_f1([picture], 3, label=0) == BestF1(0.7, 1.0, pytest.approx(2 / 3))
+    assert best_f1(counted, 3, label=0) == BestF1(0.7, 1.0, pytest.approx(2 / 3))
     # Dogs: 1 / 2 of 2.
-    assert best_f1([picture], 2, label=1) == BestF1(0.2, 0.5, 0.5)
+    assert best_f1(counted, 2, label=1) == BestF1(0.2, 0.5, 0.5)
     # All: at 0.7 2 / 3 of 5 -> 4 / 8, at 0.5 3 / 6 -> 6 / 11, at 0.2 4 / 7 -> 8 / 12.
-    assert best_f1([picture], 5) == BestF1(0.2, pytest.approx(4 / 7), 0.8)
+    assert best_f1(counted, 5) == BestF1(0.2, pytest.approx(4 / 7), 0.8)
