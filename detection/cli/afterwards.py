@@ -11,12 +11,15 @@ from typing import Any
 
 from omegaconf import DictConfig
 
+from detection.cli.report_page import report_training
 from detection.engine.checkpoints import BEST, LAST
 from detection.engine.look_back import LookBack, look_back
 from detection.engine.validation import DetectionValidation
 from detection.evaluation.weak_classes import WeakClass, weak_class_table
 
 log = logging.getLogger("test")
+
+OWN_PICTURES = "in pictures of your own"
 
 
 def report_of_training(
@@ -30,40 +33,63 @@ def report_of_training(
 
     def report(best: float | None) -> dict[str, Any]:
         measured, is_best = validation.best_or_last(best)
-        found = look_back(
-            validation.dataset, measured.detections, measured.coco, folder, boxes=boxes
-        )
+        detections, scores = measured.detections, measured.scores
+        found = look_back(validation.dataset, detections, scores.coco, folder, boxes=boxes)
+        checkpoint = folder / (BEST if is_best else LAST)
+        steps: list[str] = []
+        if found is not None:
+            _say(f"{'the best model' if is_best else 'the last model'}: {checkpoint}", found)
+            if not is_best and best is not None:
+                log.info(
+                    "(%s, AP %.1f, was measured before this run went on; detection test %s says "
+                    "its mistakes)", folder / BEST, 100 * best, folder / BEST,
+                )  # fmt: skip
+            steps = _next_steps(config, validation, best, found)
+        if config.report:
+            report_training(
+                config,
+                validation.dataset,
+                detections,
+                scores,
+                found,
+                checkpoint=checkpoint,
+                learnt_from=boxes,
+                next_steps=steps,
+            )
         if found is None:
             return {}
-        checkpoint = folder / (BEST if is_best else LAST)
-        _say(f"{'the best model' if is_best else 'the last model'}: {checkpoint}", found)
-        if not is_best and best is not None:
-            log.info(
-                "(%s, AP %.1f, was measured before this run went on; detection test %s says its "
-                "mistakes)", folder / BEST, 100 * best, folder / BEST,
-            )  # fmt: skip
-        log.info(
-            "\nNext, in pictures of your own:\n  %s", _detect(folder / BEST, found.mistakes.score)
-        )
-        helps = [
-            *_longer(config, validation, best),
-            *_more_boxes(found.weak),
-            *_larger(config, found.weak),
-        ]
-        if helps:
-            log.info("What may help:\n%s", "\n".join(f"  {line}" for line in helps))
         return {"look_back": {"checkpoint": checkpoint.name, **found.entries(folder)}}
 
     return report
 
 
-def report_of_test(checkpoint: str | Sequence[str] | None, found: LookBack) -> None:
-    """``checkpoint``: what was tested, if that was no file of detections."""
+def _next_steps(
+    config: DictConfig, validation: DetectionValidation, best: float | None, found: LookBack
+) -> list[str]:
+    """Says them, too."""
+    command = _detect(Path(config.output_dir) / BEST, found.mistakes.score)
+    log.info("\nNext, %s:\n  %s", OWN_PICTURES, command)
+    helps = [
+        *_longer(config, validation, best),
+        *_more_boxes(found.weak),
+        *_larger(config, found.weak),
+    ]
+    if helps:
+        log.info("What may help:\n%s", "\n".join(f"  {line}" for line in helps))
+    return [f"{OWN_PICTURES}: {command}", *helps]
+
+
+def report_of_test(checkpoint: str | Sequence[str] | None, found: LookBack) -> list[str]:
+    """Says what was found, and returns what is to do next.
+
+    ``checkpoint``: what was tested, if that was no file of detections.
+    """
     _say("measured", found)
-    if isinstance(checkpoint, str):
-        log.info(
-            "\nNext, in pictures of your own:\n  %s", _detect(checkpoint, found.mistakes.score)
-        )
+    if not isinstance(checkpoint, str):
+        return []
+    command = _detect(checkpoint, found.mistakes.score)
+    log.info("\nNext, %s:\n  %s", OWN_PICTURES, command)
+    return [f"{OWN_PICTURES}: {command}"]
 
 
 def _say(what: str, found: LookBack) -> None:

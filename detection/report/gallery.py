@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
@@ -64,6 +65,8 @@ def gallery(dataset: DetectionDataset, mistakes: Mistakes, *, most: int = MOST) 
     names = [
         name for _, name in sorted(zip(dataset.category_ids, dataset.class_names, strict=True))
     ]
+    # Where nothing is right no score says from where on a detection is worth a look.
+    lowest = min(mistakes.score, LOWER * mistakes.score) if mistakes.any_right else -math.inf
     chosen = choose(mistakes, most)
     share = CHARACTERS // max(1, len(chosen))
     pictures, unreadable = [], []
@@ -76,7 +79,7 @@ def gallery(dataset: DetectionDataset, mistakes: Mistakes, *, most: int = MOST) 
             unreadable.append(str(error))
             continue
         objects = list(_objects(matches, mistakes.score, names))
-        detections = list(_detections(matches, mistakes.score, names))
+        detections = list(_detections(matches, mistakes.score, names, lowest))
         shortened += max(len(objects), len(detections)) > MANY
         pictures.append(
             Picture(
@@ -138,10 +141,12 @@ def _objects(matches: PictureMatches, score: float, names: Sequence[str]) -> Ite
         )
 
 
-def _detections(matches: PictureMatches, score: float, names: Sequence[str]) -> Iterator[DrawnBox]:
-    """From a third of the score on, the surest first."""
+def _detections(
+    matches: PictureMatches, score: float, names: Sequence[str], lowest: float
+) -> Iterator[DrawnBox]:
+    """From the lowest score on, the surest first."""
     for number, value in enumerate(matches.scores.tolist()):
-        if value < min(score, LOWER * score) or (number >= DETECTIONS and value < score):
+        if value < lowest or (number >= DETECTIONS and value < score):
             return
         verdict = str(matches.verdicts[number])
         other = matches.wanted[matches.about[number]] if verdict == "confused" else None
