@@ -24,7 +24,7 @@ from omegaconf import DictConfig
 
 from detection.checkpoint import NETWORKS
 from detection.cli.afterwards import report_of_test
-from detection.cli.data_sets import open_split
+from detection.cli.data_sets import open_split, with_pictures
 from detection.cli.given import texts
 from detection.cli.objects import detector as make_detector
 from detection.cli.report_page import report_test
@@ -136,6 +136,8 @@ def _run(
     scores = found = None
     next_steps: list[str] = []
     if dataset.annotated:
+        if detector is None:
+            dataset = with_pictures(dataset, config.data, config.split)
         scores = measure(dataset.to_coco(), detections, backend=config.backend)
         log.info("\n%s", scores.table())
         entries |= {"coco": scores.coco.as_dict(), "voc": scores.voc.as_dict()}

@@ -63,5 +63,5 @@ def common_facts(*, seconds_per_image: float | None, device: str | None) -> dict
     return {
         **facts,
         "written": time.strftime("%Y-%m-%d %H:%M"),
-        "detection": __version__,
+        "version": f"detection {__version__}",
     }
