@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import logging
+import math
+import re
 import shlex
 import sys
 from collections.abc import Callable, Mapping, Sequence
@@ -19,7 +21,10 @@ from detection.evaluation.weak_classes import WeakClass, weak_class_table
 
 log = logging.getLogger("test")
 
-OWN_PICTURES = "in pictures of your own"
+# In a command; with more classes nobody reads them.
+MOST_THRESHOLDS = 12
+# A name that stands in an override as it is: no number, and none of Hydra's words.
+_PLAIN = re.compile(r"(?!(?:true|false|null|nan|inf)$)[a-z][\w -]*", re.ASCII | re.IGNORECASE)
 
 
 def report_of_training(
@@ -67,16 +72,15 @@ def _next_steps(
     config: DictConfig, validation: DetectionValidation, best: float | None, found: LookBack
 ) -> list[str]:
     """Says them, too."""
-    command = _detect(Path(config.output_dir) / BEST, found.mistakes.score)
-    log.info("\nNext, %s:\n  %s", OWN_PICTURES, command)
+    detects = _next(Path(config.output_dir) / BEST, found)
     helps = [
         *_longer(config, validation, best),
         *_more_boxes(found.weak),
         *_larger(config, found.weak),
     ]
     if helps:
-        log.info("What may help:\n%s", "\n".join(f"  {line}" for line in helps))
-    return [f"{OWN_PICTURES}: {command}", *helps]
+        log.info("What may help:\n%s", "\n".join(f"  {_plain(line)}" for line in helps))
+    return [*detects, *helps]
 
 
 def report_of_test(checkpoint: str | Sequence[str] | None, found: LookBack) -> list[str]:
@@ -85,11 +89,37 @@ def report_of_test(checkpoint: str | Sequence[str] | None, found: LookBack) -> l
     ``checkpoint``: what was tested, if that was no file of detections.
     """
     _say("measured", found)
-    if not isinstance(checkpoint, str):
-        return []
-    command = _detect(checkpoint, found.mistakes.score)
-    log.info("\nNext, %s:\n  %s", OWN_PICTURES, command)
-    return [f"{OWN_PICTURES}: {command}"]
+    return _next(checkpoint, found) if isinstance(checkpoint, str) else []
+
+
+def _next(checkpoint: Path | str, found: LookBack) -> list[str]:
+    """What to do with the checkpoint; says the first."""
+    command = _detect(checkpoint, f"draw_score={found.mistakes.score:.2f}")
+    log.info("\nNext, in pictures of your own:\n  %s", command)
+    steps = [f"in pictures of your own: `{command}`"]
+    thresholds = _thresholds(found)
+    if thresholds is not None:
+        by_class = _detect(checkpoint, shlex.quote(thresholds))
+        steps.append(f"every class from its own threshold on: `{by_class}`")
+    return steps
+
+
+def _thresholds(found: LookBack) -> str | None:
+    """An override; None where it would be too long, or say nothing."""
+    scores = {
+        name: math.floor(100 * best.score) / 100
+        for name, best in found.mistakes.best_of_classes().items()
+        if best is not None
+    }
+    are_plain = all(_PLAIN.fullmatch(name) for name in scores)
+    if not 2 <= len(scores) <= MOST_THRESHOLDS or not are_plain:
+        return None
+    return "score_threshold={" + ", ".join(f"{n}: {score:g}" for n, score in scores.items()) + "}"
+
+
+def _plain(line: str) -> str:
+    """Of a line for the page: without the marks of code."""
+    return line.replace("`", "")
 
 
 def _say(what: str, found: LookBack) -> None:
@@ -113,12 +143,12 @@ def _say(what: str, found: LookBack) -> None:
         )
 
 
-def _detect(checkpoint: Path | str, score: float) -> str:
+def _detect(checkpoint: Path | str, override: str) -> str:
     """The command, called as this one was."""
     program = Path(sys.argv[0])
     script = program.with_name("detect.py")
     called = f"python {shlex.quote(str(script))}" if script.is_file() else "detection detect"
-    return f"{called} {shlex.quote(str(checkpoint))} my_pictures/ draw_score={score:.2f}"
+    return f"{called} {shlex.quote(str(checkpoint))} my_pictures/ {override}"
 
 
 def _longer(config: DictConfig, validation: DetectionValidation, best: float | None) -> list[str]:
@@ -129,8 +159,8 @@ def _longer(config: DictConfig, validation: DetectionValidation, best: float | N
     # A rate that falls up to the last iteration is another one in a longer training.
     changes = " resume_with_changes=true" * ("iterations" in config.schedule.learning_rate)
     return [
-        "longer: the last validation was the best; the same command with resume=true "
-        f"schedule.rules.iterations={iterations}{changes}"
+        "longer: the last validation was the best; the same command with `resume=true "
+        f"schedule.rules.iterations={iterations}{changes}`"
     ]
 
 
@@ -145,6 +175,6 @@ def _larger(config: DictConfig, weak: Sequence[WeakClass]) -> list[str]:
         return []
     side = config.data.test_shorter_side
     return [
-        f"larger pictures, for {', '.join(small)}: a new training with data.shorter_sides=[...], "
-        f"data.test_shorter_side above {side} and data.longest above {config.data.longest}"
+        f"larger pictures, for {', '.join(small)}: a new training with `data.shorter_sides=[...]`, "
+        f"`data.test_shorter_side` above {side} and `data.longest` above {config.data.longest}"
     ]

@@ -22,6 +22,7 @@ from detection.evaluation.coco_arrays import (
     object_arrays,
 )
 from detection.evaluation.picture_matches import (
+    BestF1,
     PictureMatches,
     best_f1,
     counted_detections,
@@ -79,6 +80,14 @@ class Mistakes:
     @property
     def any_right(self) -> bool:
         return any(one.found for one in self.per_class.values())
+
+    def best_of_classes(self) -> dict[str, BestF1 | None]:
+        """By name, the score of the class's own best F1; None where nothing is found."""
+        detections = counted_detections(list(self.matches.values()))
+        return {
+            name: best_f1(detections, own.objects, label) if own.objects else None
+            for label, (name, own) in enumerate(self.per_class.items())
+        }
 
     def worst_pictures(self, number: int) -> list[int]:
         """The ids of the pictures with the most mistakes, none without one."""

@@ -6,7 +6,6 @@ from collections.abc import Mapping
 
 from detection.evaluation.coco_ap import CocoAP
 from detection.evaluation.mistakes import Mistakes
-from detection.evaluation.picture_matches import best_f1, counted_detections
 from detection.evaluation.voc_ap import VocAP
 from detection.evaluation.weak_classes import weak_classes
 from detection.report.content import ClassReport
@@ -27,7 +26,7 @@ def class_reports(
 
     ``learnt_from``: class -> boxes of the training set, where that is known.
     """
-    detections = counted_detections(list(mistakes.matches.values()))
+    of_class = mistakes.best_of_classes()
     reasons = {
         one.name: one.reasons
         for one in weak_classes(mistakes, coco, len(coco.per_class), boxes=learnt_from)
@@ -35,7 +34,7 @@ def class_reports(
     reports = []
     for label, (name, of_coco) in enumerate(coco.per_class.items()):
         own = mistakes.per_class[name]
-        best = best_f1(detections, own.objects, label) if own.objects else None
+        best = of_class[name]
         curves = [diagnosis.class_curve(label, iou) for iou in IOUS]
         reports.append(
             ClassReport(

@@ -144,7 +144,7 @@ def test_testing_repeats_the_numbers_of_training(
     tested, saved_ones = reports  # the other one has none
     assert tested.numbers["AR100"].value == again
     assert tested.training is not None  # its log lies beside the checkpoint
-    assert tested.next_steps[0].startswith("in pictures of your own: ")
+    assert tested.next_steps[0].startswith("in pictures of your own: `python")
     # Saved detections are shown where the pictures are.
     assert len(tested.pictures) == len(saved_ones.pictures) == 4
     assert [one.name for one in saved_ones.comparisons] == ["a", "comp4"]
