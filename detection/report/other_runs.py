@@ -1,4 +1,4 @@
-"""Runs to compare with: the folders that a test has left, or files of detections."""
+"""Runs to compare with: folders that a test, or a detection, has left, or files of detections."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from typing import Any
 
 from detection.evaluation.coco_arrays import GroundTruth, detection_arrays, object_arrays
 from detection.evaluation.detections_file import read_detections
+from detection.evaluation.matching_names import matched_by_name
 from detection.report.comparison import OtherRun
 
 DETECTIONS, METRICS = "detections.json", "metrics.json"
@@ -27,8 +28,10 @@ def read_run(path: Path, ground_truth: GroundTruth) -> OtherRun:
             )
         return OtherRun(name=path.name, detections=read_detections(path, ground_truth))
     known = {category["id"] for category in ground_truth["categories"]}
+    # Those of tools/detect.py say by names what they belong to.
+    named = matched_by_name(_list(file), ground_truth, where=str(file))
     # A detector may know more classes than the data set has; they have no AP.
-    entries = [entry for entry in _list(file) if entry.get("category_id") in known]
+    entries = [entry for entry in named if entry.get("category_id") in known]
     detection_arrays(entries, object_arrays(ground_truth), where=str(file))
     return OtherRun(name=path.name, detections=entries, AP=_own_ap(path / METRICS))
 

@@ -34,6 +34,20 @@ def test_the_folder_of_a_test_is_read(run: tuple[Path, dict[str, Any], list[Any]
     assert read_run(folder, truth).AP is None
 
 
+def test_the_folder_of_a_detection_belongs_to_the_pictures_by_name(
+    run: tuple[Path, dict[str, Any], list[Any]],
+) -> None:
+    folder, truth, detections = run
+    names = {image["id"]: image["file_name"] for image in truth["images"]}
+    other = [
+        {**one, "image_id": 1000 + one["image_id"], "file_name": names[one["image_id"]]}
+        for one in detections
+    ]
+    (folder / "detections.json").write_text(json.dumps(other))
+    found = read_run(folder, truth).detections
+    assert [one["image_id"] for one in found] == [one["image_id"] for one in detections]
+
+
 def test_a_file_of_detections_is_read(run: tuple[Path, dict[str, Any], list[Any]]) -> None:
     folder, truth, detections = run
     assert read_run(folder / "detections.json", truth).detections == detections
