@@ -28,11 +28,11 @@ _PLAIN = re.compile(r"(?!(?:true|false|null|nan|inf)$)[a-z][\w -]*", re.ASCII | 
 
 
 def report_of_training(
-    config: DictConfig, validation: DetectionValidation, boxes: Mapping[str, int]
+    config: DictConfig, validation: DetectionValidation, boxes: Mapping[str, int], device: str
 ) -> Callable[[float | None], dict[str, Any]]:
     """What :class:`detection.engine.training_run.TrainingRun` calls at its end.
 
-    ``boxes``: class -> those of the training set.
+    ``boxes``: class -> those of the training set.  ``device``: that trains.
     """
     folder = Path(config.output_dir)
 
@@ -58,6 +58,7 @@ def report_of_training(
                 scores,
                 found,
                 checkpoint=checkpoint,
+                device=device,
                 learnt_from=boxes,
                 next_steps=steps,
             )

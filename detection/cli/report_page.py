@@ -28,13 +28,15 @@ def report_training(
     found: LookBack | None,
     *,
     checkpoint: Path,
+    device: str,
     learnt_from: Mapping[str, int],
     next_steps: Sequence[str],
 ) -> None:
     """Writes it into the run's folder.
 
     ``dataset``, ``detections``, ``scores``, ``found``: of the validation that it shows, which is
-    that of ``checkpoint``.  ``learnt_from``: class -> boxes of the training set.
+    that of ``checkpoint``.  ``device``: that has trained.
+    ``learnt_from``: class -> boxes of the training set.
     """
     folder = Path(config.output_dir)
     facts = {
@@ -42,7 +44,7 @@ def report_training(
         "trained for": f"{config.schedule.rules.iterations:,} iterations of "
         f"{config.schedule.batch_size} pictures",
         "learnt from": f"{sum(learnt_from.values()):,} boxes",
-        **common_facts(seconds_per_image=None, device=config.runtime.device),
+        **common_facts(seconds_per_image=None, device=device),
     }
     measured = Measured(
         title=folder.name,
@@ -70,18 +72,18 @@ def report_test(
     found: LookBack | None,
     *,
     metrics: Mapping[str, Any],
+    device: str | None,
     others: Sequence[OtherRun],
     next_steps: Sequence[str],
 ) -> None:
     """Writes it into the test's folder.
 
     ``found``: the look back at ``detections``.  ``metrics``: the entries of metrics.json.
-    ``others``: runs to compare with.
+    ``device``: that has detected, if one has.  ``others``: runs to compare with.
     """
     folder = Path(config.output_dir)
     given = config.detections if config.checkpoint is None else config.checkpoint
     what = "detections" if config.checkpoint is None else "model"
-    device = None if config.checkpoint is None else config.runtime.device
     facts = {
         what: ", ".join(texts(given)),
         **common_facts(seconds_per_image=metrics.get("seconds_per_image"), device=device),

@@ -162,6 +162,7 @@ def _run(
             scores,
             found,
             metrics=entries | timing,
+            device=None if runtime is None else str(runtime.device),
             others=others,
             next_steps=next_steps,
         )

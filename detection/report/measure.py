@@ -93,7 +93,7 @@ def measure_report(measured: Measured) -> Report:
         training=training_curves(measured.log),
         pictures=shown.pictures,
         comparisons=comparisons,
-        notes=[*measured.notes, *warnings, *shown.notes()],
+        notes=[*measured.notes, *_none_right(mistakes), *warnings, *shown.notes()],
         next_steps=list(measured.next_steps),
     )
 
@@ -117,6 +117,15 @@ def _at_score(mistakes: Mistakes) -> tuple[float | None, float | None]:
     objects = sum(one.objects for one in mistakes.per_class.values())
     detected = sum(int(np.sum(p.counted & (p.scores >= mistakes.score))) for p in pictures)
     return found / detected if detected else None, found / objects if objects else None
+
+
+def _none_right(mistakes: Mistakes) -> list[str]:
+    if mistakes.any_right:
+        return []
+    return [
+        "no detection finds an object yet, so there is no score of a best balance: mistakes are "
+        f"counted from {mistakes.score:g} on"
+    ]
 
 
 def _comparisons(

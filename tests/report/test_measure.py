@@ -195,6 +195,7 @@ def test_nothing_is_detected(scene: Callable[..., Scene]) -> None:
     assert (report.precision, report.recall, report.score) == (None, 0.0, 0.5)
     assert report.calibration == []
     assert {one.threshold for one in report.classes} == {None}
+    assert "mistakes are counted from 0.5 on" in report.notes[0]
     number = {error.name: error.number for error in report.errors}
     assert number["missed"] == sum(one.objects for one in report.classes) > 0
 
