@@ -93,7 +93,8 @@ def detector_run(
     validation = _validation(config, model, template, val_set, val_proposals, runtime)
     report = None
     if isinstance(validation, DetectionValidation):
-        report = report_of_training(config, validation, boxes_per_class(train_set))
+        boxes = boxes_per_class(train_set)
+        report = report_of_training(config, validation, boxes, str(runtime.device))
     given = (initial.backbone, config.init, config.proposals, config.val_proposals)
     return TrainingRun(
         folder=Path(config.output_dir),

@@ -25,6 +25,7 @@ FREE = (
     *("schedule.rules.iterations", "schedule.rules.log_every", "schedule.rules.checkpoint_every"),
     "schedule.rules.patience",
     *("data.in_memory", "data.test_batch_size", "init_new_classes"),
+    *("report", "open"),
 )
 # What a training has from its first iteration on: a resumed one cannot have another.
 BEGINS_WITH = ("weights", "weights_entry", "init", "data.mean_over")

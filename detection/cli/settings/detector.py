@@ -57,6 +57,9 @@ class Test(InPlaceOf):
     proposal_recall: bool
     batch_size: Images
     backend: Backend
+    report: bool
+    compare: Annotated[list[Path], ALONE, NOT_REPEATED]
+    open: bool
     output_dir: Folder
     overwrite: bool
 
@@ -75,6 +78,10 @@ class Test(InPlaceOf):
                 "takes the place of a checkpoint's RPN: leave out detections= and "
                 "proposal_recall=true",
             )
+
+        for key in ("compare", "open"):
+            if getattr(self, key) and not self.report:
+                yield Rule(key, "is for the report: leave it out, or report=false")
 
     def needs(self) -> Iterator[Rule]:
         if self.checkpoint is None and self.detections is None:

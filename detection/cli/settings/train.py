@@ -34,6 +34,8 @@ class Train(Node):
     resume: bool
     resume_with_changes: bool
     overwrite: bool
+    report: bool
+    open: bool
     output_dir: Folder
     seed: Seed
     validation: Validation
@@ -45,6 +47,8 @@ class Train(Node):
             yield Rule("weights_entry", "chooses a network in the file of weights=: give both")
         if self.resume_with_changes and not self.resume:
             yield Rule("resume_with_changes", "belongs to resume=true: give both, or none")
+        if self.open and not self.report:
+            yield Rule("open", "opens the report: leave it out, or report=false")
 
 
 class TrainNet(Train):
