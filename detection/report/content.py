@@ -39,7 +39,7 @@ class Estimate:
 class Curve:
     """Precision against recall at one IoU: ``precision`` is COCO's, at 101 levels of ``recall``.
 
-    ``score``: the least score of the detections that reach each level; None beyond the last.
+    ``score``: the least of the detections that reach each level; None beyond, and of means.
     """
 
     iou: float
@@ -73,6 +73,7 @@ class ClassReport:
     missed: int
     misplaced: int
     duplicates: int
+    both: int
     background: int
     confused: dict[str, int]
     curves: list[Curve]
