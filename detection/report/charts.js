@@ -4,8 +4,8 @@ Charts as plain SVG, drawn at the width there is.  (plotly would add 5 MB to eac
   lineChart(place, {title, label, lines, x, y, marks, height})
   barChart(place, {title, label, bars, edges, x, y, height})
 
-lines   [{name, x: [], y: [], colour, dash}]: colour one of base.css, dash as stroke-dasharray; null
-        and what is not finite leave a gap
+lines   [{name, x: [], y: [], notes: [], colour, dash}]: colour one of base.css, dash as
+        stroke-dasharray; null and what is not finite leave a gap; notes: what the read-out adds
 x, y    {title, low, high, log, format, ticks}: bounds where the data shall not say them; format:
         (number) -> text; ticks: (number) -> text of the axis, where it is shorter
 marks   [{x, y, text}]: a point with words
@@ -54,17 +54,18 @@ function scaleOf({ low, high, log = false, format, ticks }, start, end, most) {
 function chartFrame(place, { title, label, height = 240, legend, x, y, stops, draw, point }) {
   const read = element("div", { class: "read-out", "aria-live": "polite" });
   const drawing = drawn("svg", { class: "chart-drawing", tabindex: 0, role: "img", "aria-label": label });
-  const figure = element("figure", { class: "chart" }, element("figcaption", {}, title), read, drawing);
+  const figure = element("figure", { class: "chart" }, title ? element("figcaption", {}, title) : null, read, drawing);
   let cursor = null;
   let axes = null;
 
   function redraw() {
     const width = Math.max(200, Math.round(drawing.getBoundingClientRect().width));
     const bottom = height - (x.title ? 38 : 22);
-    const yAxis = scaleOf(y, bottom, 10, Math.max(2, Math.floor(height / 45)));
+    const top = y.title ? 24 : 10;
+    const yAxis = scaleOf(y, bottom, top, Math.max(2, Math.floor(height / 45)));
     const left = 12 + LETTER * Math.max(...yAxis.ticks.map((one) => yAxis.text(one).length), 1);
     const xAxis = scaleOf(x, left, width - 12, Math.max(2, Math.floor(width / 90)));
-    axes = { x: xAxis, y: yAxis, left, right: width - 12, top: 10, bottom };
+    axes = { x: xAxis, y: yAxis, left, right: width - 12, top, bottom };
     drawing.setAttribute("viewBox", `0 0 ${width} ${height}`);
     drawing.setAttribute("height", height);
     drawing.replaceChildren(...grid(), draw(axes), (axes.over = drawn("g", { class: "cursor" })));
@@ -87,6 +88,7 @@ function chartFrame(place, { title, label, height = 240, legend, x, y, stops, dr
       parts.push(drawn("text", { class: "tick", x: at + shift, y: bottom + 16, "text-anchor": anchor }, text));
     }
     parts.push(drawn("line", { class: "axis", x1: left, x2: right, y1: bottom, y2: bottom }));
+    if (y.title) parts.push(drawn("text", { class: "tick", x: 0, y: 11 }, y.title));
     if (x.title) {
       const middle = { class: "tick", x: (left + right) / 2, y: bottom + 33, "text-anchor": "middle" };
       parts.push(drawn("text", middle, x.title));
@@ -139,7 +141,7 @@ function chartFrame(place, { title, label, height = 240, legend, x, y, stops, dr
 function lineChart(place, { title, label, lines, x, y, marks = [], height }) {
   const isDrawn = (value) => Number.isFinite(value) && (!y.log || value > 0);
   const points = lines.map((line) =>
-    line.x.map((at, i) => [at, line.y[i]]).filter(([at, value]) => Number.isFinite(at) && isDrawn(value)),
+    line.x.map((at, i) => [at, line.y[i], line.notes?.[i] ?? ""]).filter(([at, value]) => Number.isFinite(at) && isDrawn(value)),
   );
   const flat = points.flat();
   const bounds = (axis, values, fallback) => ({
@@ -211,7 +213,8 @@ function lineChart(place, { title, label, lines, x, y, marks = [], height }) {
         const sample = drawn("svg", { class: "sample", viewBox: "0 0 20 8", "aria-hidden": "true" },
           drawn("line", { class: "line", x1: 0, x2: 20, y1: 4, y2: 4, stroke: colour(line), "stroke-dasharray": line.dash }));
         const value = element("b", {}, one ? y.format(one[1]) : "");
-        return element("span", { class: "entry" }, sample, element("bdi", {}, line.name), value);
+        const note = one?.[2] ? ` ${one[2]}` : "";
+        return element("span", { class: "entry" }, sample, element("bdi", {}, line.name), " ", value, note);
       });
       if (stop === null) return entries;
       return [element("span", { class: "entry at" }, `${x.title} `, element("b", {}, x.format(xs[stop]))), ...entries];

@@ -32,7 +32,7 @@ function confusionMatrix(place, { confusion, read, choose }) {
   const table = element(
     "table",
     {
-      class: choose ? "matrix clickable" : "matrix",
+      class: `matrix ${choose ? "clickable" : ""} ${side < 30 ? "dense" : ""}`,
       role: "grid",
       style: `--side: ${side}px`,
       "aria-label": "Confusion matrix",
@@ -51,7 +51,7 @@ function confusionMatrix(place, { confusion, read, choose }) {
       {
         tabindex: -1,
         role: "gridcell",
-        class: strength > 55 ? "strong" : null,
+        class: strength > 80 ? "strong" : strength > 60 ? "middle" : null,
         style: `--cell: color-mix(in srgb, var(--${colour}) ${strength}%, var(--surface))`,
       },
       side >= 30 ? String(count) : "",
@@ -89,6 +89,9 @@ function confusionMatrix(place, { confusion, read, choose }) {
     }),
   );
 
+  read.replaceChildren(
+    element("span", { class: "muted" }, "Point at a cell, or go there with Tab and the arrow keys."),
+  );
   let current = cellAt(0, 0);
   current.tabIndex = 0;
 

@@ -27,6 +27,7 @@ SCRIPTS = ("elements.js", "sortable_table.js", "charts.js", "gallery.js", "matri
 # Larger confusion matrices are no picture any more; the largest confusions are a table.
 MATRIX_CLASSES = 100
 CONFUSIONS = 12
+RECALL_LEVELS = [level / 100 for level in range(101)]
 HEADLINES = ("AP", "AP50", "AP75")
 MEANINGS = {
     "AP": "mean over IoU 0.50 to 0.95",
@@ -78,7 +79,8 @@ def report_page(report: Report) -> str:
         columns={
             name: any(getattr(one, name) is not None for one in report.classes)
             for name in ("voc_AP", "learnt_from")
-        },
+        }
+        | {"reasons": any(one.reasons for one in report.classes)},
         confusions=_confusions(report.classes),
         headlines=[name for name in HEADLINES if name in report.numbers],
         meanings=MEANINGS,
@@ -211,16 +213,18 @@ def _drawn(report: Report) -> dict[str, Any]:
 
 
 def _curve(curve: Curve) -> dict[str, Any]:
-    """Rounded to what can be seen: a hundred classes' curves would outweigh the pictures."""
+    """Rounded as they are read out: a hundred classes' curves would outweigh the pictures."""
 
-    def rounded(values: Iterable[float | None]) -> list[float | None]:
-        return [None if one is None or not math.isfinite(one) else round(one, 4) for one in values]
+    def rounded(values: Iterable[float | None], digits: int = 3) -> list[float | None]:
+        return [one if one is None or math.isnan(one) else round(one, digits) for one in values]
 
+    recall = rounded(curve.recall)
     return {
         "iou": curve.iou,
-        "recall": rounded(curve.recall),
+        # None: COCO's levels, which the page knows.
+        "recall": None if recall == RECALL_LEVELS else recall,
         "precision": rounded(curve.precision),
-        "score": rounded(curve.score) if any(one is not None for one in curve.score) else None,
+        "score": rounded(curve.score, 2) if any(one is not None for one in curve.score) else None,
     }
 
 

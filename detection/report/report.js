@@ -30,7 +30,7 @@ const LINES = [
 const hundredths = (value) => (100 * value).toFixed(1);
 const whole = (value) => String(Math.round(value)).replace(/\B(?=(\d{3})+$)/g, "\u202f");
 const short = (value) => (value >= 1000 ? `${Number((value / 1000).toPrecision(3))}k` : String(Number(value.toPrecision(3))));
-const within = (value) => (value >= 0.001 && value < 1000 ? String(Number(value.toPrecision(3))) : value.toExponential(1));
+const within = (value) => (value === 0 ? "0" : value >= 0.001 && value < 1000 ? String(Number(value.toPrecision(3))) : value.toExponential(1));
 const OF_100 = { low: 0, high: 1, format: hundredths, ticks: (value) => String(Math.round(100 * value)) };
 
 function at(id, draw) {
@@ -53,30 +53,36 @@ at("find-class", (input) => {
 
 // Precision and recall.
 
+for (const curve of [...data.curves, ...data.classes.flatMap((one) => one.curves)]) {
+  curve.recall ??= Array.from({ length: 101 }, (_, level) => level / 100);
+}
+let showCurve = () => {};
+
 function curveLines(curves) {
   return curves.map((curve, i) => ({
     name: `IoU ${curve.iou.toFixed(2)}`,
     x: curve.recall,
     y: curve.precision,
+    notes: curve.score?.map((score) => (score === null ? "" : `from score ${score.toFixed(2)}`)),
     ...LINES[i % LINES.length],
   }));
 }
 
-function precisionChart(place, title, curves, marks) {
+function precisionChart(place, title, name, curves, marks) {
   place.replaceChildren();
   lineChart(place, {
     title,
-    label: `${title}: precision against recall. Arrow keys read out values.`,
+    label: `${name}: precision against recall. Arrow keys read out values.`,
     lines: curveLines(curves),
     x: { ...OF_100, title: "Recall" },
-    y: OF_100,
+    y: { ...OF_100, title: "Precision" },
     marks,
   });
 }
 
 at("mean-curves", (place) => {
   if (data.curves.some((curve) => curve.recall.length)) {
-    precisionChart(place, "Precision, mean of all classes", data.curves, []);
+    precisionChart(place, "Mean of all classes", "Mean of all classes", data.curves, []);
   }
 });
 at("curve-class", (select) => {
@@ -90,11 +96,17 @@ at("curve-class", (select) => {
     const one = classes[Number(select.value)];
     const isMarked = one.threshold !== null && one.precision !== null && one.recall !== null;
     const mark = { x: one.recall, y: one.precision, text: `threshold ${(one.threshold ?? 0).toFixed(2)}` };
-    const title = `Precision, ${isolated(shortened(one.name, 40))}`;
-    precisionChart(document.getElementById("class-curves"), title, one.curves, isMarked ? [mark] : []);
+    const place = document.getElementById("class-curves");
+    precisionChart(place, null, isolated(one.name), one.curves, isMarked ? [mark] : []);
   };
   select.addEventListener("change", show);
   show();
+  showCurve = (name) => {
+    const number = classes.findIndex((one) => one.name === name);
+    if (number < 0) return;
+    select.value = number;
+    show();
+  };
 });
 
 // Scores.
@@ -145,7 +157,13 @@ function trainingChart(place, title, series, y, marks = []) {
   lineChart(place, {
     title,
     label: `${title} over the iterations. Arrow keys read out values.`,
-    lines: filled.map((one, i) => ({ name: one.name, x: one.iterations, y: one.values, ...LINES[i % LINES.length] })),
+    // Dashes would drown in the noise of losses.
+    lines: filled.map((one, i) => ({
+      name: one.name,
+      x: one.iterations,
+      y: one.values,
+      colour: LINES[i % LINES.length].colour,
+    })),
     x: { title: "Iteration", low: 0, format: whole, ticks: short },
     y,
     marks,
@@ -170,11 +188,12 @@ at("loss-chart", (place) => {
 
 // Data.
 
-function histogram(id, title, xTitle, { edges, counts }, words) {
+function histogram(id, title, hint, xTitle, { edges, counts }, words) {
   at(id, (place) =>
     barChart(place, {
       title,
       label: `${title}. Arrow keys read out values.`,
+      hint,
       edges,
       bars: counts.map((count, i) => ({ height: count, read: words(edges[i], edges[i + 1], count) })),
       x: { title: xTitle, format: short },
@@ -184,12 +203,12 @@ function histogram(id, title, xTitle, { edges, counts }, words) {
 }
 
 if (data.sides) {
-  histogram("side-chart", "Sides of the objects", "Root of the area, pixels", data.sides, (low, high, count) =>
-    `${within(low)} to ${within(high)} pixels: ${whole(count)} objects`);
+  histogram("side-chart", "Sides of the objects", "COCO's small ones end at 32, its large ones begin at 96.",
+    "Root of the area, pixels", data.sides, (low, high, count) => `${within(low)} to ${within(high)} pixels: ${whole(count)} objects`);
 }
 if (data.per_picture) {
-  histogram("number-chart", "Objects in a picture", "Objects", data.per_picture, (low, high, count) =>
-    `${high - low <= 1 ? low : `${low} to ${high - 1}`} objects: ${whole(count)} pictures`);
+  histogram("number-chart", "Objects in a picture", "How many pictures have so many.", "Objects",
+    data.per_picture, (low, high, count) => `${high - low <= 1 ? low : `${low} to ${high - 1}`} objects: ${whole(count)} pictures`);
 }
 
 // Pictures.
@@ -227,6 +246,19 @@ at("matrix", (place) => {
   confusionMatrix(place, { confusion: data.confusion, read, choose: shownPictures && choose });
 });
 
+// A class's name in the table chooses its curve and its pictures.
+
+at("class-table", (table) =>
+  table.addEventListener("click", (event) => {
+    const button = event.target.closest("button.link");
+    if (!button) return;
+    const name = button.textContent;
+    showCurve(name);
+    shownPictures?.select({ name });
+    (document.getElementById("curves") ?? document.getElementById("gallery"))?.scrollIntoView();
+  }),
+);
+
 // The contents say where one is.
 
 const links = new Map(
@@ -241,8 +273,12 @@ const watch = new IntersectionObserver(
     }
     const current = [...links.keys()].find((id) => seen.has(id));
     for (const [id, link] of links) {
-      if (id === current) link.setAttribute("aria-current", "true");
-      else link.removeAttribute("aria-current");
+      if (id === current) {
+        // Of a row that is wider than a phone.
+        const row = link.closest(".contents");
+        row.scrollLeft += link.getBoundingClientRect().left - row.getBoundingClientRect().left - 60;
+        link.setAttribute("aria-current", "true");
+      } else link.removeAttribute("aria-current");
     }
   },
   { rootMargin: "-10% 0px -60% 0px" },

@@ -77,6 +77,7 @@ def class_report(rng: Rng, name: str, others: list[str]) -> ClassReport:
     taken = {str(other): int(rng.integers(1, 30)) for other in rng.choice(others, 3, replace=False)}
     taken.pop(name, None)
     ap = share(rng)
+    curves = [curve(rng, 0.5, 0.92), curve(rng, 0.75, 0.7)]
     return ClassReport(
         name=name,
         objects=objects,
@@ -86,9 +87,9 @@ def class_report(rng: Rng, name: str, others: list[str]) -> ClassReport:
         AP50=min(1, ap * 1.5),
         AP75=ap * 1.05,
         voc_AP=None,
-        threshold=share(rng),
-        precision=share(rng),
-        recall=share(rng),
+        threshold=curves[0].score[70],
+        precision=curves[0].precision[70],
+        recall=curves[0].recall[70],
         found=found,
         missed=int(rng.integers(0, 20)),
         misplaced=int(rng.integers(0, 20)),
@@ -96,7 +97,7 @@ def class_report(rng: Rng, name: str, others: list[str]) -> ClassReport:
         both=int(rng.integers(0, 9)),
         background=int(rng.integers(0, 60)),
         confused=taken,
-        curves=[curve(rng, 0.5, 0.92), curve(rng, 0.75, 0.7)],
+        curves=curves,
         reasons=["few boxes to learn from: `data.train_split=trainval`"] if ap < 0.35 else [],
     )
 
@@ -191,6 +192,9 @@ def build_report(classes: int = 20, pictures: int = 40, seed: int = 0) -> Report
     counts[:, -1] = rng.integers(0, 20, classes + 1)
     counts[-1] = rng.integers(0, 20, classes + 1)
     counts[-1, -1] = 0
+    drawn = [picture(rng, number, names) for number in range(pictures)]
+    for thing in (thing for one in drawn for thing in one.objects if thing.other):
+        counts[names.index(thing.name), names.index(thing.other)] += 1
     reports = [class_report(rng, name, names) for name in names]
     bins = rng.integers(30, 900, 10)
     right = [0.8 * (k + 0.5) / 10 for k in range(10)]
@@ -257,7 +261,7 @@ def build_report(classes: int = 20, pictures: int = 40, seed: int = 0) -> Report
         ),
         proposal_recall={"300 proposals, IoU 0.50": 0.9614, "300 proposals, IoU 0.70": 0.7811},
         training=training(rng),
-        pictures=[picture(rng, number, names) for number in range(pictures)],
+        pictures=drawn,
         comparisons=[
             Comparison(
                 name="outputs/<other>",

@@ -27,6 +27,7 @@ def page(chromium: Any, report: Report, tmp_path_factory: pytest.TempPathFactory
     opened, wrong = context.new_page(), []
     opened.on("pageerror", lambda error: wrong.append(str(error)))
     opened.goto(path.as_uri() + "#gallery")
+    opened.locator(".card img").nth(14).wait_for()
     yield opened
     context.close()
     assert not wrong
