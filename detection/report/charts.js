@@ -30,7 +30,7 @@ function niceTicks(low, high, most) {
 
 function logTicks(low, high, most) {
   const decades = Math.log10(high / low);
-  const times = decades < most / 3 ? [1, 2, 5] : [1];
+  const times = decades <= most / 2 ? [1, 2, 5] : [1];
   const skip = Math.max(1, Math.ceil(decades / most));
   const found = [];
   for (let power = Math.floor(Math.log10(low)); power <= Math.log10(high); power += skip) {
@@ -66,10 +66,18 @@ function chartFrame(place, { title, label, height = 240, legend, x, y, stops, dr
     const left = 12 + LETTER * Math.max(...yAxis.ticks.map((one) => yAxis.text(one).length), 1);
     const xAxis = scaleOf(x, left, width - 12, Math.max(2, Math.floor(width / 90)));
     axes = { x: xAxis, y: yAxis, left, right: width - 12, top, bottom };
+    reserve(stops(axes).length);
     drawing.setAttribute("viewBox", `0 0 ${width} ${height}`);
     drawing.setAttribute("height", height);
     drawing.replaceChildren(...grid(), draw(axes), (axes.over = drawn("g", { class: "cursor" })));
     move(cursor);
+  }
+
+  /** What is read out may take more lines than the legend; nothing shall move under the mouse. */
+  function reserve(count) {
+    read.style.minHeight = "";
+    read.replaceChildren(...legend(count ? Math.floor(count / 3) : null));
+    read.style.minHeight = `${read.offsetHeight}px`;
   }
 
   function grid() {
@@ -262,6 +270,6 @@ function barChart(place, { title, label, bars, edges, x, y, height, hint = "" })
     point: (stop, axes) => [
       drawn("rect", { class: "pointed-bar", x: left(stop, axes), width: width(axes), y: axes.top, height: axes.bottom - axes.top }),
     ],
-    legend: (stop) => [element("span", { class: "entry" }, stop === null ? hint : bars[stop].read)],
+    legend: (stop) => [element("span", {}, stop === null ? hint : bars[stop].read)],
   });
 }

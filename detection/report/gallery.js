@@ -302,7 +302,7 @@ function gallery(place, { pictures, layers, verdicts = {}, names = null, score =
     },
     "Reset filters",
   );
-  const nothing = element("p", { class: "muted" }, "No picture has such boxes.");
+  const nothing = element("p", { class: "muted" }, "None of these pictures has such boxes.");
 
   function rangeOf(values) {
     if (score === null || !values.length) return null;
@@ -457,18 +457,18 @@ function gallery(place, { pictures, layers, verdicts = {}, names = null, score =
     }
 
     function boxTable() {
-      const body = element("tbody", {});
+      const bodies = [];
       for (const layer of layers.filter(({ key }) => !state.hidden.has(key))) {
         const boxes = (current[layer.key] ?? []).filter(matches);
-        for (const box of boxes) body.append(boxRow(layer, box));
+        if (!boxes.length) continue;
+        const title = element("th", { colspan: 3, scope: "rowgroup" }, layer.title);
+        bodies.push(element("tbody", {}, element("tr", {}, title), ...boxes.map(boxRow)));
       }
-      if (!body.rows.length) return element("p", { class: "muted empty" }, "No boxes are shown.");
-      const heads = [["Class"], ["Score", "number"], ["What it is"]];
-      const row = element("tr", {}, ...heads.map(([text, kind]) => element("th", { class: kind }, text)));
-      return element("table", { class: "wide" }, element("thead", {}, row), body);
+      if (!bodies.length) return element("p", { class: "muted empty" }, "No boxes are shown.");
+      return element("table", { class: "wide" }, ...bodies);
     }
 
-    function boxRow(layer, box) {
+    function boxRow(box) {
       const point = (isOn) => () => {
         drawing.drawing.classList.toggle("pointing", isOn);
         drawing.groups.get(box).group.classList.toggle("pointed", isOn);
@@ -486,7 +486,7 @@ function gallery(place, { pictures, layers, verdicts = {}, names = null, score =
         },
         element("td", {}, swatch, nameElement(box.name)),
         element("td", { class: "number" }, isScored(box) ? box.score.toFixed(2) : "–"),
-        element("td", {}, words ? `${layer.title}: ${words}` : layer.title),
+        element("td", {}, words),
       );
     }
 
@@ -534,7 +534,7 @@ function gallery(place, { pictures, layers, verdicts = {}, names = null, score =
       Object.assign(state, first, filters);
       if (slider) slider.value = score;
       update();
-      place.scrollIntoView();
+      (place.closest("section") ?? place).scrollIntoView();
     },
   };
 }

@@ -9,7 +9,10 @@ const VERDICTS = {
     title: "Confused",
     colour: "purple",
     mistake: true,
-    means: (box) => (box.score === null ? `taken for ${isolated(box.other ?? "?")}` : `is ${isolated(box.other ?? "?")}`),
+    means: (box) => {
+      const other = isolated(shortened(box.other ?? "?", 40));
+      return box.score === null ? `taken for ${other}` : `confused with ${other}`;
+    },
   },
   misplaced: { title: "Misplaced", colour: "orange", mistake: true },
   both: { title: "Class and place", colour: "pink", mistake: true },
@@ -63,7 +66,7 @@ function curveLines(curves) {
     name: `IoU ${curve.iou.toFixed(2)}`,
     x: curve.recall,
     y: curve.precision,
-    notes: curve.score?.map((score) => (score === null ? "" : `from score ${score.toFixed(2)}`)),
+    notes: curve.score?.map((score) => (score === null ? "" : `score ${score.toFixed(2)}`)),
     ...LINES[i % LINES.length],
   }));
 }

@@ -134,7 +134,7 @@ def test_the_large_view_goes_on_with_the_arrows(page: Any, report: Report) -> No
     page.keyboard.press("ArrowLeft")  # there is none before
     page.keyboard.press("ArrowRight")
     assert title.inner_text() == report.pictures[1].file_name
-    rows = page.locator("dialog tbody tr")
+    rows = page.locator("dialog tbody tr[tabindex]")
     assert rows.count() == len(boxes(report.pictures[1], report))
     page.keyboard.press("1")
     assert page.locator("dialog .box[data-layer=objects]:visible").count() == 0
@@ -153,7 +153,7 @@ def test_the_large_view_goes_on_with_the_arrows(page: Any, report: Report) -> No
 
 def test_a_row_of_the_large_view_points_at_its_box(page: Any) -> None:
     page.locator(".card").first.click()
-    page.locator("dialog tbody tr").nth(1).focus()
+    page.locator("dialog tbody tr[tabindex]").nth(1).focus()
     assert page.locator("dialog .box.pointed").count() == 1
-    page.locator("dialog tbody tr").nth(1).blur()
+    page.locator("dialog tbody tr[tabindex]").nth(1).blur()
     assert page.locator("dialog .box.pointed").count() == 0

@@ -127,7 +127,7 @@ def test_a_curve_is_read_out_with_the_keyboard(page: Any, report: Report) -> Non
     curve = chosen.curves[0]
     assert f"Recall {hundredths(curve.recall[30])}" in said
     assert hundredths(curve.precision[30]) in said
-    assert f"from score {curve.score[30]:.2f}" in said
+    assert f"score {curve.score[30]:.2f}" in said
 
 
 @pytest.mark.slow
