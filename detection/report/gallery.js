@@ -98,6 +98,23 @@ function gallery(place, { pictures, layers, verdicts = {}, names = null, score =
     return { drawing, groups, update };
   }
 
+  /** Of words that would lie on each other the first are shown: detections, then the truth. */
+  function spreadWords(groups) {
+    const all = [...groups.values()].filter(({ group }) => group.style.display !== "none");
+    all.sort((one, other) => Boolean(one.layer.dashed) - Boolean(other.layer.dashed));
+    const words = all.map(({ group }) => group.querySelector("text"));
+    const frames = words.map((one) => one.getBBox());
+    const placed = [];
+    words.forEach((one, i) => {
+      const a = frames[i];
+      const isCovered = placed.some(
+        (b) => a.x < b.x + b.width && b.x < a.x + a.width && a.y < b.y + b.height && b.y < a.y + a.height,
+      );
+      one.style.visibility = isCovered ? "hidden" : "";
+      if (!isCovered) placed.push(a);
+    });
+  }
+
   function boxGroup(picture, layer, box) {
     const share = (value, all) => `${(100 * value) / all}%`;
     const [x1, y1, x2, y2] = box.box;
@@ -185,9 +202,13 @@ function gallery(place, { pictures, layers, verdicts = {}, names = null, score =
     const entry = { place: element("li", {}, card), card, update: () => {} };
     entry.fill = () => {
       entry.fill = () => {};
-      const { drawing, update } = overlay(picture);
-      entry.update = update;
+      const { drawing, groups, update } = overlay(picture);
       frame.append(pictureElement(picture, drawing, { decoding: "async" }));
+      entry.update = () => {
+        update();
+        if (!list.classList.contains("without-labels") && !entry.place.hidden) spreadWords(groups);
+      };
+      entry.update();
     };
     return entry;
   }
@@ -258,6 +279,7 @@ function gallery(place, { pictures, layers, verdicts = {}, names = null, score =
         onclick: () => {
           const isOff = target().classList.toggle("without-labels");
           button.setAttribute("aria-pressed", String(!isOff));
+          update();
         },
       },
       "Labels",
@@ -428,6 +450,7 @@ function gallery(place, { pictures, layers, verdicts = {}, names = null, score =
       drawing = null;
     });
     document.body.append(dialog);
+    new ResizeObserver(() => drawing && spreadWords(drawing.groups)).observe(canvas);
 
     function go(step) {
       const next = shown[shown.indexOf(current) + step];
@@ -495,6 +518,7 @@ function gallery(place, { pictures, layers, verdicts = {}, names = null, score =
       update: () => {
         if (!drawing) return;
         drawing.update();
+        spreadWords(drawing.groups);
         fill();
       },
     };
