@@ -63,7 +63,9 @@ def parse(command: Command, words: list[str]) -> Arguments:
         parser.add_argument(*names, action="append", default=[])
     parser.add_argument("words", nargs="*")
     given, unknown = parser.parse_known_intermixed_args(words[:split])
-    flags, unknown = _flags(unknown, command)
+    # What follows an option that is not the parser's.
+    given.words += [word for word in unknown if not word.startswith("-")]
+    flags, unknown = _flags([word for word in unknown if word.startswith("-")], command)
     if unknown:
         option = unknown[0].partition("=")[0]
         instead = instead_of(unknown[0], command.config, words)

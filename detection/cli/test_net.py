@@ -64,6 +64,7 @@ def main(config: DictConfig) -> None:
             f"{dataset.source} is not annotated: there is nothing to measure with; submission= "
             "packs saved detections for a challenge's server"
         )
+    others = read_runs(_compared(config), dataset.to_coco())
     runtime = detector = None
     if config.checkpoint is not None:
         runtime = set_up_runtime(**config.runtime)
@@ -73,7 +74,6 @@ def main(config: DictConfig) -> None:
             raise ValueError("proposal_recall=true measures one model's RPN, not an ensemble's")
         dataset = dataset.with_class_names(detector.class_names)
     _check_submission(config, dataset)
-    others = read_runs(_compared(config), dataset.to_coco())
     with _output_folder(config).taken(overwrite=config.overwrite):
         _run(config, dataset, detector, runtime, others, began)
 

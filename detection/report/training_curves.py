@@ -48,7 +48,7 @@ def _series(name: str, lines: Sequence[Mapping[str, Any]], *, most: int = MOST_P
     together = max(1, -(-len(there) // most))
     groups = [there[start : start + together] for start in range(0, len(there), together)]
     return Series(
-        name=name,
+        name=name.replace("_", " "),
         iterations=[int(group[-1]["iteration"]) for group in groups],
         values=[float(np.mean([line[name] for line in group])) for group in groups],
     )

@@ -66,6 +66,14 @@ def test_options_and_overrides_stand_anywhere() -> None:
     assert parse(DETECT, ["all", "photos"]).paths["checkpoint"] == "all"
 
 
+@pytest.mark.parametrize("place", range(4))
+def test_a_key_as_an_option_stands_anywhere(place: int) -> None:
+    words = ["m.pt", "data", "max_images=5"]
+    given = parse(COMMANDS["test"], [*words[:place], "--open", *words[place:]])
+    assert sorted(given.overrides) == ["max_images=5", "open=true"]
+    assert given.paths == {"checkpoint": "m.pt", "data.root": "data"}
+
+
 @pytest.mark.parametrize(
     ("command", "words", "paths"),
     [

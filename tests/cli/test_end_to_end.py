@@ -149,6 +149,11 @@ def test_testing_repeats_the_numbers_of_training(
     assert len(tested.pictures) == len(saved_ones.pictures) == 4
     assert [one.name for one in saved_ones.comparisons] == ["a", "comp4"]
     assert not (tmp_path / "detections.json" / "report.html").exists()
+    # What cannot be compared with is said before anything is detected.
+    wrong = run("test_net.py", f"data.root={data}", f"checkpoint={trained / 'last.pt'}",
+                "output_dir=b", f"compare={data}", fails=True)  # fmt: skip
+    assert "no run to compare with" in wrong
+    assert not (tmp_path / "b").exists()
 
 
 def reports_of(monkeypatch: pytest.MonkeyPatch) -> list[Report]:

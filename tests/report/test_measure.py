@@ -211,6 +211,16 @@ def test_nothing_is_to_be_found(scene: Callable[..., Scene]) -> None:
     assert {choice.choice for choice in report.pictures} <= {"most mistakes"}
 
 
+def test_so_many_classes_have_no_matrix(scene: Callable[..., Scene]) -> None:
+    dataset, detections = scene(3, 4)
+    more = tuple(range(1000, 1398))
+    names, ids = (*dataset.class_names, *map(str, more)), (*dataset.category_ids, *more)
+    report, _ = report_of((replace(dataset, class_names=names, category_ids=ids), detections))
+    assert report.confusion is None
+    assert len(report.classes) == 401
+    assert all(bool(one.curves) == bool(one.objects) for one in report.classes)
+
+
 def test_a_single_picture(scene: Callable[..., Scene]) -> None:
     report, scores = report_of(scene(1, 4))
     assert report.data.images == 1

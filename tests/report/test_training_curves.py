@@ -25,9 +25,9 @@ def test_a_short_log_is_kept_as_it_is() -> None:
     found = training_curves(lines)
     assert found is not None
     assert [(one.name, one.iterations, one.values) for one in found.losses] == [
-        ("total", [10, 20], [3.0, 2.0]), ("head_class", [10, 20], [2.0, 1.5]),
+        ("total", [10, 20], [3.0, 2.0]), ("head class", [10, 20], [2.0, 1.5]),
     ]  # fmt: skip
-    assert found.rate.values == [0.01, 0.001]
+    assert (found.rate.name, found.rate.values) == ("learning rate", [0.01, 0.001])
     assert [(one.name, one.iterations, one.values) for one in found.validation] == [
         ("AP", [10, 20, 30], [0.2, 0.3, 0.3]), ("AP50", [10, 20, 30], [0.4, 0.5, 0.6]),
         ("APl", [30], [0.1]),
