@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import ipaddress
+import json
 import math
 import socket
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
+import h11
 import uvicorn
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
@@ -38,6 +40,18 @@ class _Protocol(H11Protocol):
             self.transport.close()
         else:
             self.loop.call_later(_HEAD_SECONDS, self._watch, self.cycle if is_idle else object())
+
+    def send_400_response(self, msg: str) -> None:
+        """What is no HTTP is answered as everything else that is refused."""
+        body = json.dumps({"error": "this is not a request of HTTP/1.1"}).encode()
+        headers = [(b"content-type", b"application/json"), (b"connection", b"close")]
+        for event in (
+            h11.Response(status_code=400, headers=headers, reason=b"Bad Request"),
+            h11.Data(data=body),
+            h11.EndOfMessage(),
+        ):
+            self.transport.write(self.conn.send(event) or b"")
+        self.transport.close()
 
 
 class Server(uvicorn.Server):
