@@ -62,6 +62,10 @@ def make_app(service: Service, served: Served) -> Guard:
     async def show_page() -> str:
         return page.html
 
+    @app.get("/favicon.ico", status_code=204, include_in_schema=False)
+    async def show_no_icon() -> None:
+        """Browsers ask for one."""
+
     @app.post("/detect", responses=refused, openapi_extra={"requestBody": _BODY})
     async def detect(
         request: Request, question: Annotated[answers.Question, Query()]

@@ -19,7 +19,7 @@ from detection.cli.settings.kinds import (
 from detection.cli.settings.node import Node
 from detection.cli.settings.runtime import Runtime
 
-Preset = Literal["single", "refine", "refine_vote", "multi_scale", "full", "modern_c4"]
+Preset = Literal["single", "refine", "refine_vote", "multi_scale", "paper", "full", "modern_c4"]
 
 
 class Limits(Node):

@@ -37,20 +37,42 @@ function draw(context, scale, detections, focused) {
   const size = Math.max(11, Math.min(28, context.canvas.width / 45));
   context.font = `600 ${size}px system-ui, sans-serif`;
   context.textBaseline = "middle";
-  for (const one of [...detections].reverse()) {
-    const [x1, y1, , y2] = one.box.map((edge) => edge * scale);
+  const tags = [];
+  for (const one of detections) {
     const text = `${one.class} ${one.score.toFixed(2)}`;
     const width = context.measureText(text).width + 0.6 * size;
-    const height = 1.35 * size;
-    // Above the box, or below it, and inside only where there is no room.
-    let top = y1 - height;
-    if (top < 0) top = y2 + height <= context.canvas.height ? y2 : y1;
-    const left = Math.max(0, Math.min(x1 - line / 2, context.canvas.width - width));
-    context.fillStyle = colours.get(one.class);
-    context.fillRect(left, top, width, height);
-    context.fillStyle = "#000";
-    context.fillText(text, left + 0.3 * size, top + height / 2);
+    const place = freePlace(one.box.map((edge) => edge * scale), width, 1.35 * size, context, tags);
+    tags.push({ ...place, width, height: 1.35 * size, text, colour: colours.get(one.class) });
   }
+  for (const tag of tags.reverse()) {
+    context.fillStyle = tag.colour;
+    context.fillRect(tag.left, tag.top, tag.width, tag.height);
+    context.fillStyle = "#000";
+    context.fillText(tag.text, tag.left + 0.3 * size, tag.top + tag.height / 2);
+  }
+}
+
+// Where a tag hides no other: above its box, below it, or inside it, where there is no room.
+function freePlace([x1, y1, x2, y2], width, height, context, tags) {
+  const clamp = (left) => Math.max(0, Math.min(left, context.canvas.width - width));
+  const places = [
+    { left: clamp(x1), top: y1 - height },
+    { left: clamp(x2 - width), top: y1 - height },
+    { left: clamp(x1), top: y2 },
+    { left: clamp(x2 - width), top: y2 },
+    { left: clamp(x1), top: y1 },
+  ];
+  const isInside = ({ top }) => top >= 0 && top + height <= context.canvas.height;
+  const isFree = ({ left, top }) =>
+    !tags.some(
+      (tag) =>
+        left < tag.left + tag.width &&
+        tag.left < left + width &&
+        top < tag.top + tag.height &&
+        tag.top < top + height,
+    );
+  const possible = places.filter(isInside);
+  return possible.find(isFree) ?? possible[0] ?? places[4];
 }
 
 function paint(picture) {
