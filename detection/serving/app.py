@@ -36,7 +36,7 @@ _BODY = {
         "multipart/form-data": {"schema": {"type": "object", "properties": {"file": _FILE}}},
     },
 }
-_REFUSED = (400, 403, 408, 413, 415, 421, 422, 500, 503, 504)
+REFUSED = (400, 403, 408, 413, 415, 421, 422, 500, 503, 504)
 
 
 @dataclass(frozen=True)
@@ -55,7 +55,7 @@ def make_app(service: Service, served: Served) -> Guard:
     app = FastAPI(title="detection", version=__version__, docs_url=None, redoc_url=None)
     refused: dict[int | str, dict[str, Any]] = {
         status: {"model": answers.Error, "description": HTTPStatus(status).phrase}
-        for status in _REFUSED
+        for status in REFUSED
     }
 
     @app.get("/", response_class=HTMLResponse, include_in_schema=False)

@@ -152,4 +152,7 @@ async def _serve(
     )
     server = Server(config, service, should_stop)
     asyncio.get_running_loop().call_soon(on_start)
-    await server.serve(sockets=[bound])
+    try:
+        await server.serve(sockets=[bound])
+    finally:
+        service.close()

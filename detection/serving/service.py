@@ -47,6 +47,10 @@ class Service:
         self._readers = ThreadPoolExecutor(max(readers, 1), thread_name_prefix="reader")
         self._seconds_each = 1.0  # for a picture, of late: a guess until there is one
 
+    def close(self) -> None:
+        """Ends its threads, once nothing is in work any more."""
+        self._readers.shutdown(wait=False, cancel_futures=True)
+
     @property
     def is_ready(self) -> bool:
         return self._worker.is_alive and not self.is_stopping

@@ -98,11 +98,13 @@ function show(picture) {
   card.querySelector(".count").textContent = answer
     ? `${shown.length} of ${answer.detections.length} objects, ${answer.seconds.toFixed(2)} s`
     : "";
-  card.querySelector(".save").disabled = !answer || picture.unseen;
+  card.querySelector(".save").disabled = !answer;
+  card.querySelector(".save").hidden = picture.unseen;
+  card.querySelector(".frame").hidden = picture.unseen && !answer && !picture.busy;
   const error = card.querySelector(".error");
   error.hidden = !picture.error;
   error.textContent = picture.error;
-  card.querySelector(".again").hidden = !picture.error;
+  card.querySelector(".again").hidden = !picture.error || picture.isFinal;
   const busy = card.querySelector(".busy");
   busy.hidden = !picture.busy;
   busy.textContent = picture.busy;
@@ -192,7 +194,8 @@ function add(files) {
     }
     const card = byId("card").content.firstElementChild.cloneNode(true);
     const name = file.name || `pasted-${made + 1}.png`;
-    const picture = { file, name, card, answers: {}, error: "", busy: "", number: ++made };
+    const picture = { file, name, card, answers: {}, error: "", busy: "", unseen: false, isFinal: false };
+    made += 1;
     picture.address = URL.createObjectURL(file);
     card.querySelector("h2").textContent = name;
     const image = card.querySelector("img");
@@ -268,7 +271,10 @@ async function detect(picture, steps) {
     if (answer.ok) {
       picture.answers[steps] = said;
       if (picture.unseen) blank(picture, said.image);
-    } else picture.error = said.error;
+    } else {
+      picture.error = said.error;
+      picture.isFinal = answer.status < 500; // the picture itself is refused
+    }
   } catch (error) {
     if (error.name !== "AbortError") picture.error = "The server does not answer.";
   }
