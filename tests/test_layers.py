@@ -31,7 +31,7 @@ LAYERS = (
     ("weights",),
     ("inference",),
     ("writers", "report"),
-    ("engine",),
+    ("engine", "serving"),
     ("classification",),
     ("cli",),
     ("benchmarks",),

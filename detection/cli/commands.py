@@ -85,6 +85,14 @@ COMMANDS = {
             (CHECKPOINT, Positional("IMAGES", "images", several=True)),
         ),
         Command(
+            "serve",
+            "detection.cli.serve",
+            "serve",
+            "a web page to drop pictures on, and an HTTP endpoint",
+            (CHECKPOINT,),
+            output=None,
+        ),
+        Command(
             "check",
             "detection.cli.check_dataset",
             "check",

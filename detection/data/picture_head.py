@@ -50,12 +50,18 @@ def read_head(path: Path) -> Head | None:
 
 def check_head(data: bytes, path: Path) -> None:
     """Raises ValueError if the bytes of a picture declare more pixels than are taken."""
+    declared = declared_size(data)
+    if declared is not None:  # otherwise the decoder names what is wrong
+        check_pixels(*declared, path)
+
+
+def declared_size(data: bytes) -> tuple[int, int] | None:
+    """(width, height) as stored that the bytes of a picture declare; None: not understood."""
     try:
         with _open(BytesIO(data)) as image:
-            width, height = image.size
-    except Exception:  # a damaged head may come out as anything; the decoder names it
-        return
-    check_pixels(width, height, path)
+            return image.size
+    except Exception:  # a damaged head may come out as anything
+        return None
 
 
 class TooManyPixels(ValueError):

@@ -23,6 +23,7 @@ SETTINGS = {
     "plot_curves": ("files", "PlotCurves"),
     "propose": ("detector", "Propose"),
     "responses": ("classifier", "Responses"),
+    "serve": ("serve", "Serve"),
     "test": ("detector", "Test"),
     "test_classifier": ("classifier", "TestClassifier"),
     "train": ("train", "TrainNet"),
