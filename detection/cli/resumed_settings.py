@@ -22,6 +22,7 @@ log = logging.getLogger("train")
 # :mod:`detection.cli.processes` keeps or warns of; ``validation`` measures the same numbers.
 FREE = (
     *("resume", "resume_with_changes", "overwrite", "output_dir", "runtime", "validation"),
+    "logger",
     *("schedule.rules.iterations", "schedule.rules.log_every", "schedule.rules.checkpoint_every"),
     "schedule.rules.patience",
     *("data.in_memory", "data.test_batch_size", "init_new_classes"),

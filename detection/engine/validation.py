@@ -121,6 +121,10 @@ class DetectionValidation:
         is_best = best == self._best.scores.coco.AP
         return (self._best if is_best else self._last), is_best
 
+    def last(self) -> Measured | None:
+        """What the last call has found."""
+        return self._last
+
     def last_value(self) -> float | None:
         """The last call's AP."""
         return None if self._last is None else self._last.scores.coco.AP
