@@ -23,6 +23,7 @@ SETTINGS = {
     "plot_curves": ("files", "PlotCurves"),
     "propose": ("detector", "Propose"),
     "responses": ("classifier", "Responses"),
+    "show_data": ("show_data", "ShowData"),
     "test": ("detector", "Test"),
     "test_classifier": ("classifier", "TestClassifier"),
     "train": ("train", "TrainNet"),

@@ -92,7 +92,8 @@ def test_layers_and_labels_are_shown_and_hidden(page: Any) -> None:
     words = page.locator(".cards .box text:visible")
     assert words.count() == 0
     controls.locator("[data-toggle=labels]").click()
-    assert words.count() == seen(page, "objects") + seen(page, "detections")
+    # Those that would lie on others are left out.
+    assert 0 < words.count() <= seen(page, "objects") + seen(page, "detections")
     controls.locator("[data-toggle=labels]").click()
 
 
@@ -140,7 +141,7 @@ def test_the_large_view_goes_on_with_the_arrows(page: Any, report: Report) -> No
     assert page.locator("dialog .box[data-layer=objects]:visible").count() == 0
     page.keyboard.press("1")
     words = page.locator("dialog .box text:visible")
-    assert words.count() == rows.count()
+    assert words.count() > 0
     page.keyboard.press("l")
     assert words.count() == 0
     page.keyboard.press("l")
@@ -149,6 +150,20 @@ def test_the_large_view_goes_on_with_the_arrows(page: Any, report: Report) -> No
     # The focus is where one has come to.
     focused = page.evaluate("document.activeElement.querySelector('.name').textContent")
     assert focused == report.pictures[1].file_name
+
+
+def test_no_words_lie_on_others(page: Any) -> None:
+    page.locator(".card").nth(2).click()
+    frames = page.locator("dialog .box text:visible").evaluate_all(
+        """all => all.map(one => one.getBBox()).map(
+            box => [box.x, box.y, box.x + box.width, box.y + box.height])"""
+    )
+    assert len(frames) > 3
+    for number, (x1, y1, x2, y2) in enumerate(frames):
+        for left, top, right, bottom in frames[:number]:
+            assert x2 <= left or right <= x1 or y2 <= top or bottom <= y1
+    hidden = page.locator("dialog .box text:not(:visible)")
+    assert hidden.count() > 0  # or the test could not fail
 
 
 def test_a_row_of_the_large_view_points_at_its_box(page: Any) -> None:
