@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from dataclasses import asdict
+from pathlib import Path
 from typing import Any
 
 import pytest
 
 from detection.report.content import Picture, Report
 from detection.report.page import write_report
+from detection.report.self_contained import self_contained
 
 pytestmark = pytest.mark.slow
 
@@ -172,3 +175,29 @@ def test_a_row_of_the_large_view_points_at_its_box(page: Any) -> None:
     assert page.locator("dialog .box.pointed").count() == 1
     page.locator("dialog tbody tr[tabindex]").nth(1).blur()
     assert page.locator("dialog .box.pointed").count() == 0
+
+
+def test_other_pages_show_boxes_without_verdicts_and_scores(
+    open_page: Callable[..., Any], report: Report, tmp_path: Path
+) -> None:
+    pictures = [asdict(one) for one in report.pictures[:3]]
+    for one in pictures:
+        one["truth"] = [{"name": o["name"], "box": o["box"]} for o in one.pop("objects")]
+        del one["choice"], one["detections"]
+    scripts, styles = ["elements.js", "gallery.js"], ["base.css", "gallery.css"]
+    html = self_contained(
+        "base.html.j2", styles=styles, scripts=scripts, data={"pictures": pictures}
+    )
+    (tmp_path / "page.html").write_text(html, encoding="utf-8")
+    page = open_page((tmp_path / "page.html").as_uri())
+    page.evaluate("""() => gallery(document.body, {
+        ...pageData(), layers: [{key: "truth", title: "Ground truth"}]})""")
+    page.locator(".card img").nth(2).wait_for()
+    assert seen(page, "truth") == sum(len(one["truth"]) for one in pictures)
+    assert page.locator("input[type=range], [data-verdict=any], .swatch:visible").count() == 0
+    name = pictures[0]["truth"][0]["name"]
+    page.get_by_label("Class", exact=True).first.select_option(name)
+    having = sum(any(o["name"] == name for o in one["truth"]) for one in pictures)
+    assert page.locator("[role=status]").inner_text() == f"{having} of 3 shown"
+    page.locator(".card:visible").first.click()
+    assert page.locator("dialog tbody tr[tabindex]").count() > 0

@@ -81,7 +81,7 @@ def test_errors_sizes_and_differences_are_the_reports(page: Any, report: Report)
         hundredths(one.AP50_lost) for one in report.errors
     ]
     assert column(page, "#sizes table", "AR100") == [hundredths(one.AR100) for one in report.sizes]
-    assert column(page, "#proposals table", "of 100") == ["96.1", "78.1"]
+    assert column(page, "#proposals table", "of 100") == ["52.1", "59.1"]
     (comparison,) = report.comparisons
     shown = column(page, "#comparison table", "Difference")[: len(comparison.differences)]
     assert shown == [signed(one.difference.value) for one in comparison.differences]
