@@ -101,6 +101,13 @@ COMMANDS = {
             computes=False,
         ),
         Command(
+            "show-data",
+            "detection.cli.show_data",
+            "show_data",
+            "shows a data set, and mini-batches as training gets them, as a page",
+            (DATA,),
+        ),
+        Command(
             "import",
             "detection.cli.import_weights",
             "import_weights",

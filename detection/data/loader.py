@@ -164,8 +164,11 @@ class TrainingImages(Dataset[tuple[np.ndarray, Target]]):
             proposals=self.proposals.read(example).boxes if self.proposals else None,
             seed=_draws((self.seed, epoch, index)),
         )
-        random = np.random.default_rng((self.seed, epoch, index))
-        return self.augmentation(image, target, random)
+        return self.augmentation(image, target, self.random(key))
+
+    def random(self, key: Key) -> np.random.Generator:
+        """What an image is augmented with."""
+        return np.random.default_rng((self.seed, *key))
 
 
 def _draws(numbers: tuple[int, int, int]) -> int:

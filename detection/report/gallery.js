@@ -7,20 +7,28 @@ place      an empty element
 pictures   [{file_name, width, height,   pixels of the file, in which the boxes are
              jpeg,                       a copy of any size, base64
              choice, note,               why it is here (a filter); a line under its name; optional
+             facts: [text],              lines of the large view, optional
              LAYER: [{name,              the class
                       box,               [x1, y1, x2, y2]
                       score,             null or left out: the slider leaves it alone
                       verdict,           a key of verdicts, or left out
-                      other}]}]          of a confused one the other class, or left out
+                      other,             of a confused one the other class, or left out
+                      flags: [text],     words behind its name, optional
+                      note,              what else it is, optional
+                      dashed}]}]         whether its line is, optional
 layers     [{key: LAYER, title, dashed}]: what can be shown and hidden
 verdicts   {VERDICT: {title, colour, mistake, means}}, in the order of the buttons.  colour: one of
            base.css, "red" say; without a verdict a box has its class's.  means: (box) -> what it
            says of one, optional
 names      classes in the order of the list; left out: by the alphabet
 score      where the slider begins; left out: no slider
+filters    [{title, all, options: [{title, box, picture}]}]: further lists to choose from.  all: the
+           entry that leaves all; box: (box) -> whether it is shown, or picture: the same of one
+sorts      [{title, by}]: orders of the pictures; by: (picture) -> number, the least first
+choiceTitle    what choice is called; left out: "Chosen for"
 
-Answers {select({name, other, verdict})}: sets the filters from elsewhere and scrolls there.  With
-name and other it is objects of class name that were taken for other.
+Answers {select({name, other, verdict}), open(picture)}.  select sets the filters from elsewhere and
+scrolls there; with name and other it is objects of class name that were taken for other.
 */
 "use strict";
 
@@ -34,15 +42,30 @@ const LETTERS = 24;
 const ALL = "";
 const MISTAKES = "any mistake";
 
-function gallery(place, { pictures, layers, verdicts = {}, names = null, score = null }) {
+function gallery(
+  place,
+  {
+    pictures,
+    layers,
+    verdicts = {},
+    names = null,
+    score = null,
+    filters = [],
+    sorts = [],
+    choiceTitle = null,
+  },
+) {
   const boxesOf = (picture) => layers.flatMap(({ key }) => picture[key] ?? []);
   const everyBox = pictures.flatMap(boxesOf);
   const classes = names ?? [...new Set(everyBox.map((box) => box.name))].sort();
   const scores = everyBox.map((box) => box.score).filter((one) => one !== null && one !== undefined);
   const choices = [...new Set(pictures.map((picture) => picture.choice).filter(Boolean))];
+  const chosenBy = (number) => `filter ${number}`;
   const first = { name: ALL, other: ALL, verdict: ALL, choice: ALL, score };
-  const state = { ...first, hidden: new Set() };
+  filters.forEach((_, number) => (first[chosenBy(number)] = ALL));
+  const state = { ...first, hidden: new Set(), sort: 0 };
   const cards = new Map();
+  let ordered = pictures;
   let shown = pictures;
 
   // What is to be seen.
@@ -68,11 +91,16 @@ function gallery(place, { pictures, layers, verdicts = {}, names = null, score =
     return verdict === MISTAKES ? Boolean(verdicts[box.verdict]?.mistake) : box.verdict === verdict;
   }
 
-  const matches = (box) => isSure(box) && isOfClass(box) && isOfVerdict(box, state.verdict);
-  const filtersBoxes = () => [state.name, state.other, state.verdict].some((one) => one !== ALL);
+  const options = () =>
+    filters.flatMap((one, number) => (state[chosenBy(number)] === ALL ? [] : [one.options[state[chosenBy(number)]]]));
+  const passes = (box) => options().every((option) => !option.box || option.box(box));
+  const matches = (box) => isSure(box) && isOfClass(box) && isOfVerdict(box, state.verdict) && passes(box);
+  const filtersBoxes = () =>
+    [state.name, state.other, state.verdict].some((one) => one !== ALL) || options().some((option) => option.box);
 
   function isShown(picture) {
     if (state.choice !== ALL && picture.choice !== state.choice) return false;
+    if (!options().every((option) => !option.picture || option.picture(picture))) return false;
     return !filtersBoxes() || boxesOf(picture).some(matches);
   }
 
@@ -139,12 +167,12 @@ function gallery(place, { pictures, layers, verdicts = {}, names = null, score =
         dy: below === outside ? 12 : -4,
         "text-anchor": toTheLeft ? "end" : "start",
       },
-      isolated(shortened(box.name, LETTERS)) + (isScored(box) ? ` ${box.score.toFixed(2)}` : ""),
+      isolated(shortened(box.name, LETTERS)) + (isScored(box) ? ` ${box.score.toFixed(2)}` : "") + flagsOf(box),
     );
     return drawn(
       "g",
       {
-        class: layer.dashed ? "box dashed" : "box",
+        class: layer.dashed || box.dashed ? "box dashed" : "box",
         style: `--bright: ${BRIGHT[colourOf(box)]}`,
         "data-layer": layer.key,
         "data-verdict": box.verdict,
@@ -159,10 +187,14 @@ function gallery(place, { pictures, layers, verdicts = {}, names = null, score =
 
   const isScored = (box) => box.score !== null && box.score !== undefined;
 
+  const flagsOf = (box) => (box.flags?.length ? ` (${box.flags.join(", ")})` : "");
+
   function verdictWords(box) {
     const verdict = verdicts[box.verdict];
-    if (!verdict) return "";
-    return verdict.means ? verdict.means(box) : verdict.title.toLowerCase();
+    const words = verdict ? (verdict.means ? verdict.means(box) : verdict.title.toLowerCase()) : "";
+    // A flag that the verdict says already is left out.
+    const flags = (box.flags ?? []).filter((flag) => flag !== words);
+    return [words, ...flags, box.note].filter(Boolean).join(", ");
   }
 
   function describe(box) {
@@ -296,7 +328,22 @@ function gallery(place, { pictures, layers, verdicts = {}, names = null, score =
   const choiceChoice = chooser(
     "choice",
     [[ALL, "All pictures"], ...choices.map((choice) => [choice, choice])],
-    "Why a picture is here",
+    choiceTitle ?? "Why a picture is here",
+  );
+  const filterChoices = filters.map(({ title, all, options: given }, number) =>
+    chooser(chosenBy(number), [[ALL, all], ...given.map((option, i) => [i, option.title])], title),
+  );
+  const sortChoice = element(
+    "select",
+    {
+      "aria-label": "Order",
+      onchange: () => {
+        state.sort = Number(sortChoice.value);
+        sort();
+        update();
+      },
+    },
+    ...sorts.map(({ title }, number) => element("option", { value: number }, title)),
   );
   const slider = rangeOf(scores);
   const sliderValue = element("output", {});
@@ -377,8 +424,15 @@ function gallery(place, { pictures, layers, verdicts = {}, names = null, score =
 
   const view = largeView();
 
+  function sort() {
+    const { by } = sorts[state.sort];
+    const keys = new Map(pictures.map((picture) => [picture, by(picture)]));
+    ordered = [...pictures].sort((a, b) => keys.get(a) - keys.get(b));
+    list.append(...ordered.map((picture) => cards.get(picture).place));
+  }
+
   function update() {
-    shown = pictures.filter(isShown);
+    shown = ordered.filter(isShown);
     const isIn = new Set(shown);
     for (const [picture, card] of cards) {
       card.place.hidden = !isIn.has(picture);
@@ -386,7 +440,7 @@ function gallery(place, { pictures, layers, verdicts = {}, names = null, score =
     }
     counter.textContent = `${shown.length} of ${pictures.length} shown`;
     nothing.hidden = shown.length > 0;
-    const countable = everyBox.filter((box) => isSure(box) && isOfClass(box));
+    const countable = everyBox.filter((box) => isSure(box) && isOfClass(box) && passes(box));
     for (const [value, { button, count }] of verdictButtons) {
       button.setAttribute("aria-pressed", String(value === state.verdict));
       count.textContent = countable.filter((box) => isOfVerdict(box, value)).length;
@@ -399,7 +453,8 @@ function gallery(place, { pictures, layers, verdicts = {}, names = null, score =
     pair.hidden = state.other === ALL;
     pair.replaceChildren("taken for ", nameElement(state.other), " ×");
     pair.setAttribute("aria-label", `Taken for ${isolated(state.other)}: remove this filter`);
-    reset.hidden = !filtersBoxes() && state.choice === ALL && state.score === score;
+    filterChoices.forEach((choice, number) => (choice.value = state[chosenBy(number)]));
+    reset.hidden = !filtersBoxes() && !options().length && state.choice === ALL && state.score === score;
     if (state.score !== null) sliderValue.textContent = state.score.toFixed(2);
     view.update();
   }
@@ -476,7 +531,8 @@ function gallery(place, { pictures, layers, verdicts = {}, names = null, score =
       // Not disabled: a button in focus would then swallow the arrow keys.
       back.setAttribute("aria-disabled", String(number <= 0));
       forward.setAttribute("aria-disabled", String(number === shown.length - 1));
-      table.replaceChildren(boxTable());
+      const facts = (current.facts ?? []).map((text) => element("li", {}, element("bdi", {}, text)));
+      table.replaceChildren(facts.length ? element("ul", { class: "picture-facts" }, ...facts) : "", boxTable());
     }
 
     function boxTable() {
@@ -484,7 +540,7 @@ function gallery(place, { pictures, layers, verdicts = {}, names = null, score =
       for (const layer of layers.filter(({ key }) => !state.hidden.has(key))) {
         const boxes = (current[layer.key] ?? []).filter(matches);
         if (!boxes.length) continue;
-        const title = element("th", { colspan: 3, scope: "rowgroup" }, layer.title);
+        const title = element("th", { colspan: scores.length ? 3 : 2, scope: "rowgroup" }, layer.title);
         bodies.push(element("tbody", {}, element("tr", {}, title), ...boxes.map(boxRow)));
       }
       if (!bodies.length) return element("p", { class: "muted empty" }, "No boxes are shown.");
@@ -508,7 +564,7 @@ function gallery(place, { pictures, layers, verdicts = {}, names = null, score =
           onblur: point(false),
         },
         element("td", {}, swatch, nameElement(box.name)),
-        element("td", { class: "number" }, isScored(box) ? box.score.toFixed(2) : "–"),
+        scores.length ? element("td", { class: "number" }, isScored(box) ? box.score.toFixed(2) : "–") : null,
         element("td", {}, words),
       );
     }
@@ -543,7 +599,9 @@ function gallery(place, { pictures, layers, verdicts = {}, names = null, score =
         element("div", { class: "group", role: "group", "aria-label": "Shown" }, ...toggles(), cardLabels),
         slider && labelled("Score from", slider, sliderValue),
         labelled("Class", nameChoice),
-        choices.length > 1 ? labelled("Chosen for", choiceChoice) : null,
+        choices.length > 1 ? labelled(choiceTitle ?? "Chosen for", choiceChoice) : null,
+        ...filters.map(({ title }, number) => labelled(title, filterChoices[number])),
+        sorts.length ? labelled("Order", sortChoice) : null,
       ),
       verdictRow(),
     ),
@@ -551,11 +609,13 @@ function gallery(place, { pictures, layers, verdicts = {}, names = null, score =
     nothing,
     list,
   );
+  if (sorts.length) sort();
   update();
 
   return {
-    select(filters) {
-      Object.assign(state, first, filters);
+    open: view.open,
+    select(chosen) {
+      Object.assign(state, first, chosen);
       if (slider) slider.value = score;
       update();
       (place.closest("section") ?? place).scrollIntoView();

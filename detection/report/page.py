@@ -23,7 +23,10 @@ from detection.report.content import (
 from detection.report.self_contained import self_contained
 
 STYLES = ("base.css", "gallery.css", "report.css")
-SCRIPTS = ("elements.js", "sortable_table.js", "charts.js", "gallery.js", "matrix.js", "report.js")
+SCRIPTS = (
+    *("elements.js", "sortable_table.js", "charts.js", "parts.js", "gallery.js"),
+    *("matrix.js", "report.js"),
+)
 # Larger confusion matrices are no picture any more; the largest confusions are a table.
 MATRIX_CLASSES = 100
 CONFUSIONS = 12

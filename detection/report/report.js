@@ -31,28 +31,8 @@ const LINES = [
   { colour: "pink" },
 ];
 const hundredths = (value) => (100 * value).toFixed(1);
-const whole = (value) => String(Math.round(value)).replace(/\B(?=(\d{3})+$)/g, "\u202f");
-const short = (value) => (value >= 1000 ? `${Number((value / 1000).toPrecision(3))}k` : String(Number(value.toPrecision(3))));
 const within = (value) => (value === 0 ? "0" : value >= 0.001 && value < 1000 ? String(Number(value.toPrecision(3))) : value.toExponential(1));
 const OF_100 = { low: 0, high: 1, format: hundredths, ticks: (value) => String(Math.round(100 * value)) };
-
-function at(id, draw) {
-  const place = document.getElementById(id);
-  if (place) draw(place);
-}
-
-// Tables.
-
-document.querySelectorAll("table.sortable").forEach(sortableTable);
-at("find-class", (input) => {
-  const rows = [...document.getElementById("class-table").tBodies[0].rows];
-  input.addEventListener("input", () => {
-    const sought = input.value.trim().toLowerCase();
-    for (const row of rows) row.hidden = !row.cells[0].textContent.toLowerCase().includes(sought);
-    const left = rows.filter((row) => !row.hidden).length;
-    document.getElementById("found-classes").textContent = sought ? `${left} of ${rows.length}` : "";
-  });
-});
 
 // Precision and recall.
 
@@ -191,20 +171,6 @@ at("loss-chart", (place) => {
 
 // Data.
 
-function histogram(id, title, hint, xTitle, { edges, counts }, words) {
-  at(id, (place) =>
-    barChart(place, {
-      title,
-      label: `${title}. Arrow keys read out values.`,
-      hint,
-      edges,
-      bars: counts.map((count, i) => ({ height: count, read: words(edges[i], edges[i + 1], count) })),
-      x: { title: xTitle, format: short },
-      y: { format: short },
-    }),
-  );
-}
-
 if (data.sides) {
   histogram("side-chart", "Sides of the objects", "COCO's small ones end at 32, its large ones begin at 96.",
     "Root of the area, pixels", data.sides, (low, high, count) => `${within(low)} to ${within(high)} pixels: ${whole(count)} objects`);
@@ -261,29 +227,3 @@ at("class-table", (table) =>
     (document.getElementById("curves") ?? document.getElementById("gallery"))?.scrollIntoView();
   }),
 );
-
-// The contents say where one is.
-
-const links = new Map(
-  [...document.querySelectorAll(".contents a")].map((link) => [link.getAttribute("href").slice(1), link]),
-);
-const seen = new Set();
-const watch = new IntersectionObserver(
-  (entries) => {
-    for (const { isIntersecting, target } of entries) {
-      if (isIntersecting) seen.add(target.id);
-      else seen.delete(target.id);
-    }
-    const current = [...links.keys()].find((id) => seen.has(id));
-    for (const [id, link] of links) {
-      if (id === current) {
-        // Of a row that is wider than a phone.
-        const row = link.closest(".contents");
-        row.scrollLeft += link.getBoundingClientRect().left - row.getBoundingClientRect().left - 60;
-        link.setAttribute("aria-current", "true");
-      } else link.removeAttribute("aria-current");
-    }
-  },
-  { rootMargin: "-10% 0px -60% 0px" },
-);
-document.querySelectorAll("section[id]").forEach((section) => watch.observe(section));

@@ -1,8 +1,9 @@
 """A page that is one file: template, styles, scripts and data in it, and nothing from elsewhere.
 
 The pieces lie beside this file.  ``base.html.j2`` is the frame; ``base.css`` has colours, letters
-and tables; ``elements.js`` makes elements, ``sortable_table.js`` sorts tables, ``gallery.js`` and
-``gallery.css`` show pictures with boxes: each says at its top what it takes.
+and tables; ``elements.js`` makes elements, ``sortable_table.js`` sorts tables, ``charts.js`` and
+``parts.js`` draw charts, ``gallery.js`` and ``gallery.css`` show pictures with boxes: each says at
+its top what it takes.
 """
 
 from __future__ import annotations

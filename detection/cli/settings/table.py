@@ -24,6 +24,7 @@ SETTINGS = {
     "propose": ("detector", "Propose"),
     "responses": ("classifier", "Responses"),
     "serve": ("serve", "Serve"),
+    "show_data": ("show_data", "ShowData"),
     "test": ("detector", "Test"),
     "test_classifier": ("classifier", "TestClassifier"),
     "train": ("train", "TrainNet"),
