@@ -6,6 +6,7 @@ Every case plants one fault in a small COCO, VOC or YOLO data set that has none.
 from __future__ import annotations
 
 import copy
+import io
 import json
 import shutil
 from collections.abc import Callable
@@ -221,6 +222,18 @@ def _(data: DataSet) -> None:
 def _(data: DataSet) -> None:
     pixels = np.array(opened(data).convert("L"), dtype=np.uint16) * 257
     as_png(data, Image.fromarray(pixels))
+
+
+@case("bands", "train0.jpg", "bands behind red, green and blue")
+def _(data: DataSet) -> None:
+    four = opened(data).convert("RGBA")
+    file = io.BytesIO()
+    four.save(file, "TIFF")
+    tag, alpha = (338).to_bytes(2, "little") + b"\3\0\1\0\0\0", (2).to_bytes(2, "little")
+    assert tag + alpha in file.getvalue()
+    (data.root / "train" / "train0.jpg").write_bytes(
+        file.getvalue().replace(tag + alpha, tag + bytes(2))
+    )
 
 
 @case("alpha", "train0.png", "alpha channel")
@@ -545,7 +558,7 @@ SEVERITY = {
     "refused": "error", "unreadable": "error", "leak": "error", "corners": "error",
     "all-crowd": "error", "all-difficult": "error", "no-boxes": "error",
     "repaired": "note", "other-suffix": "note", "grey": "note", "cmyk": "note",
-    "sixteen-bits": "note", "alpha": "note", "turned": "note", "hidden": "note",
+    "sixteen-bits": "note", "bands": "note", "alpha": "note", "turned": "note", "hidden": "note",
     "not-annotated": "note",
     "two-classes": "note", "half-pixels": "note", "anchors": "note", "imbalance": "note",
 }  # fmt: skip
