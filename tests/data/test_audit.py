@@ -424,6 +424,14 @@ def _(data: DataSet) -> None:
         entry["difficult"] = 1
 
 
+@case("mostly-ignored", "boxes (", "most of a class crowd or difficult")
+def _(data: DataSet) -> None:
+    one = data.train["annotations"][0]["category_id"]
+    of_class = [e for e in data.train["annotations"] if e["category_id"] == one]
+    for number, entry in enumerate(of_class[:-1]):
+        entry["difficult" if number % 2 else "iscrowd"] = 1
+
+
 @case("no-boxes", "3 pictures without objects", "split without boxes")
 def _(data: DataSet) -> None:
     data.val["annotations"] = []
@@ -665,7 +673,7 @@ def test_no_fault_hides_another(data: DataSet) -> None:
 LEFT = {
     "zeros", "grey-end", "one-colour", "upside-down", "very-large", "near-leak", "one-pixel",
     "whole-picture", "tiny-boxes", "long-boxes", "one-split", "background", "few-boxes",
-    "corners", "all-crowd", "all-difficult", "no-boxes",
+    "corners", "all-crowd", "all-difficult", "mostly-ignored", "no-boxes",
     "same-file",  # with other boxes; with the same ones see below
 }  # fmt: skip
 # Nothing of the split, or none of its boxes, can be read as it was meant.
