@@ -24,7 +24,7 @@ import numpy as np
 
 from detection import boxes as box_ops
 from detection.data.box_check import OVER_BORDER, BoxCheck, InvalidBoxes
-from detection.data.data_root import refuse_outside
+from detection.data.data_root import check_length, refuse_outside
 from detection.data.dataset import DetectionDataset
 from detection.data.findings import Findings
 from detection.data.formats.imagenet_det_classes import DET_CLASSES
@@ -141,6 +141,8 @@ def _read_lists(root: Path, split: str) -> list[str]:
         names = list(dict.fromkeys(row[0] for row in rows if row and row[-1] == "1"))
     if not names:
         raise ValueError(f"{path}: the image set is empty")
+    for name in names:
+        check_length(name, source=path)
     return names
 
 
