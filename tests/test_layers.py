@@ -33,6 +33,7 @@ LAYERS = (
     ("writers", "report"),
     ("engine",),
     ("classification",),
+    ("localization",),
     ("cli",),
     ("benchmarks",),
     ("training", "detector_module"),

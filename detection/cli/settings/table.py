@@ -20,11 +20,13 @@ SETTINGS = {
     "env": ("files", "Env"),
     "export_weights": ("files", "ExportWeights"),
     "import_weights": ("files", "ImportWeights"),
+    "localizer": ("localizer", "TrainLocalizer"),
     "plot_curves": ("files", "PlotCurves"),
     "propose": ("detector", "Propose"),
     "responses": ("classifier", "Responses"),
     "test": ("detector", "Test"),
     "test_classifier": ("classifier", "TestClassifier"),
+    "test_localizer": ("localizer", "TestLocalizer"),
     "train": ("train", "TrainNet"),
     "weights": ("files", "Weights"),
 }
