@@ -33,6 +33,7 @@ LAYERS = (
     ("writers", "report"),
     ("engine", "serving"),
     ("classification",),
+    ("localization",),
     ("cli",),
     ("benchmarks",),
     ("training", "detector_module"),

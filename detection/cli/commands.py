@@ -163,6 +163,20 @@ COMMANDS = {
             (CHECKPOINT, DATA),
         ),
         Command(
+            "train-localizer",
+            "detection.cli.train_localizer",
+            "localizer",
+            "trains a network that says where the object of a class is",
+            (DATA,),
+        ),
+        Command(
+            "test-localizer",
+            "detection.cli.test_localizer",
+            "test_localizer",
+            "measures top-5 localisation error",
+            (CHECKPOINT, DATA),
+        ),
+        Command(
             "bn-statistics",
             "detection.cli.bn_statistics",
             "bn_statistics",

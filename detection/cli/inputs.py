@@ -10,6 +10,8 @@ from omegaconf import DictConfig, OmegaConf
 from detection.data.data_root import check_there
 from detection.weights.published import PUBLISHED, check_name
 
+# What is no file: weights=random trains layers that are fixed, too.
+_RANDOM = "random"
 # Key -> what the file is called.
 _WEIGHTS = {"checkpoint": "checkpoint", "init": "checkpoint", "weights": "file of weights"}
 
@@ -28,6 +30,8 @@ def check_inputs(config: DictConfig) -> None:
 
 
 def _check_weights(name: str, key: str, what: str) -> None:
+    if key == "weights" and name == _RANDOM:
+        return
     check_name(name)
     path = Path(name).expanduser()
     if name in PUBLISHED or os.path.lexists(path):

@@ -103,6 +103,10 @@ def test_a_file_of_another_command_is_no_choice() -> None:
     assert not [name for name in ours["experiment"] if name.startswith("classification/")]
     assert theirs["data"] == ["cifar10", "imagenet"]
     assert all(name.startswith("classification/") for name in theirs["experiment"])
+    of_localizers = groups_of("localizer")["experiment"]
+    assert of_localizers
+    assert all(name.startswith("localization/") for name in of_localizers)
+    assert not {*of_localizers} & {*ours["experiment"], *theirs["experiment"]}
     assert "short" in ours["schedule"]
     assert "short" in theirs["schedule"]
 

@@ -43,6 +43,7 @@ def test_what_is_not_there_is_named(
         {"checkpoint": None, "weights": None, "init": None, "data": {"root": "."}},
         {"checkpoint": ["there.pt", "coco_r50_c4"], "weights": "msra_r50", "data": {}},
         {"weights": "gone.pth", "init": "gone.pt", "resume": True},
+        {"weights": "random"},  # no file: configs/train.yaml
     ],
 )
 def test_what_is_there_passes(

@@ -20,6 +20,7 @@ SETTINGS = {
     "env": ("files", "Env"),
     "export_weights": ("files", "ExportWeights"),
     "import_weights": ("files", "ImportWeights"),
+    "localizer": ("localizer", "TrainLocalizer"),
     "plot_curves": ("files", "PlotCurves"),
     "propose": ("detector", "Propose"),
     "responses": ("classifier", "Responses"),
@@ -27,6 +28,7 @@ SETTINGS = {
     "show_data": ("show_data", "ShowData"),
     "test": ("detector", "Test"),
     "test_classifier": ("classifier", "TestClassifier"),
+    "test_localizer": ("localizer", "TestLocalizer"),
     "train": ("train", "TrainNet"),
     "weights": ("files", "Weights"),
 }

@@ -66,7 +66,7 @@ class ImageNetDet:
             )
         pictures = [root / "Data" / "DET" / folder / f"{name}.JPEG" for name in names]
         if check_images:
-            _check_pictures(pictures)
+            check_pictures(pictures)
         files = [root / "Annotations" / "DET" / folder / f"{name}.xml" for name in names]
         present = [file.is_file() for file in files]
         if not any(present) and folder != "test":
@@ -93,7 +93,7 @@ class ImageNetDet:
             )
             labels = [_label(synset, label_of, file) for synset in annotation.names]
             size = annotation.size or (read_size(picture) if check_images else (1, 1))
-            corners = _corners(annotation)
+            corners = zero_based_corners(annotation)
             examples.append(to_example(number, picture, annotation, size, corners, labels, check))
         findings.finish()
         check.finish()
@@ -146,7 +146,8 @@ def _read_lists(root: Path, split: str) -> list[str]:
     return names
 
 
-def _check_pictures(pictures: list[Path]) -> None:
+def check_pictures(pictures: list[Path]) -> None:
+    """Raises FileNotFoundError for what is missing, ValueError for what is outside of the root."""
     for picture in pictures:
         refuse_outside(picture)
     folders = {picture.parent for picture in pictures}
@@ -169,6 +170,7 @@ def _label(synset: str, label_of: dict[str, int], file: Path) -> int:
     return label_of[synset]
 
 
-def _corners(annotation: Annotation) -> np.ndarray:
+def zero_based_corners(annotation: Annotation) -> np.ndarray:
+    """ImageNet's 0-based inclusive boxes -> [G, 4] in the convention of `detection.boxes`."""
     boxes = np.array(annotation.boxes, dtype=np.float32).reshape(-1, 4)
     return box_ops.from_voc(boxes + 1)  # from 0-based to 1-based, as VOC's are

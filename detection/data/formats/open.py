@@ -18,6 +18,7 @@ from detection.data.formats.cvat import CvatImages
 from detection.data.formats.describe import describe
 from detection.data.formats.format import Format
 from detection.data.formats.imagenet_det import ImageNetDet
+from detection.data.formats.imagenet_loc import ImageNetLoc
 from detection.data.formats.labelme import LabelMe
 from detection.data.formats.splits import aliases
 from detection.data.formats.via import Via
@@ -29,7 +30,7 @@ from detection.data.picture_files import is_left_out, listed_once
 log = logging.getLogger(__name__)
 
 # The trees of the published data sets: the first of these formats that has the split reads it.
-TREES: tuple[Format, ...] = (Coco(), ImageNetDet(), Voc())
+TREES: tuple[Format, ...] = (Coco(), ImageNetDet(), ImageNetLoc(), Voc())
 # What tools leave, in any folders: where none of the above is, the first that finds something reads
 # all.  A file that describes the whole comes before one for each picture, and both before tables.
 EXPORTS: tuple[Format, ...] = (
