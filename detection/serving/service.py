@@ -12,7 +12,6 @@ from dataclasses import dataclass
 
 from starlette.requests import Request
 
-from detection.inference.threshold import check_threshold
 from detection.serving.limits import UPLOADS_AT_ONCE, Limits
 from detection.serving.picture import prepare
 from detection.serving.refusal import ClientGone, Refusal
@@ -104,8 +103,6 @@ class Service:
     async def _answer(
         self, request: Request, steps: str, threshold: float | None
     ) -> tuple[int, int, Detections]:
-        if threshold is not None:
-            check_threshold(threshold)
         try:
             variant = self.steps.variant(steps, threshold)
         except ValueError as error:

@@ -9,7 +9,7 @@ from typing import Any
 
 from detection.inference.detector import Detector
 from detection.inference.steps import Inference, PostProcessingStep
-from detection.inference.threshold import reaching
+from detection.inference.threshold import CallThreshold
 from detection.structures import Detections
 
 # The name of the detector's own steps, where they are none of the named ones.
@@ -52,11 +52,12 @@ class Steps:
     def variant(self, name: str, threshold: float | None) -> Variant:
         """As :meth:`Detector.stream`, which lowers the post-processing's threshold where needed.
 
-        Raises ValueError where that is not possible.
+        Raises ValueError where that is not possible, and for what is no number in [0, 1].
         """
         detector = self._detectors[name]
         step = detector.inference.post_processing
-        if threshold is None or (lowered := reaching(step, threshold)) is step:
+        lowered = CallThreshold.of(threshold, step, detector.class_names).step
+        if lowered is step:
             return Variant((name, None), detector)
         steps = replace(detector.inference, post_processing=lowered)
         return Variant((name, threshold), _with_steps(detector, steps))
