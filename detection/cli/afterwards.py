@@ -81,7 +81,7 @@ def _next_steps(
     ]
     if helps:
         log.info("What may help:\n%s", "\n".join(f"  {_plain(line)}" for line in helps))
-    return [*detects, *helps]
+    return [*detects, *(f"{line[0].upper()}{line[1:]}" for line in helps)]
 
 
 def report_of_test(checkpoint: str | Sequence[str] | None, found: LookBack) -> list[str]:
@@ -95,20 +95,20 @@ def report_of_test(checkpoint: str | Sequence[str] | None, found: LookBack) -> l
 
 def _next(checkpoint: Path | str, found: LookBack) -> list[str]:
     """What to do with the checkpoint; says the first."""
-    command = _detect(checkpoint, f"draw_score={found.mistakes.score:.2f}")
+    command = _detect(checkpoint, f"draw_score={_at_most(found.mistakes.score):g}")
     log.info("\nNext, in pictures of your own:\n  %s", command)
-    steps = [f"in pictures of your own: `{command}`"]
+    steps = [f"In pictures of your own: `{command}`"]
     thresholds = _thresholds(found)
     if thresholds is not None:
         by_class = _detect(checkpoint, shlex.quote(thresholds))
-        steps.append(f"every class from its own threshold on: `{by_class}`")
+        steps.append(f"Every class from its own threshold on: `{by_class}`")
     return steps
 
 
 def _thresholds(found: LookBack) -> str | None:
     """An override; None where it would be too long, or say nothing."""
     scores = {
-        name: math.floor(100 * best.score) / 100
+        name: _at_most(best.score)
         for name, best in found.mistakes.best_of_classes().items()
         if best is not None
     }
@@ -116,6 +116,11 @@ def _thresholds(found: LookBack) -> str | None:
     if not 2 <= len(scores) <= MOST_THRESHOLDS or not are_plain:
         return None
     return "score_threshold={" + ", ".join(f"{n}: {score:g}" for n, score in scores.items()) + "}"
+
+
+def _at_most(score: float) -> float:
+    """Rounded down, so that the detection that has it is taken."""
+    return math.floor(1000 * score) / 1000
 
 
 def _plain(line: str) -> str:

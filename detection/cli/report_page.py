@@ -46,10 +46,11 @@ def report_training(
         "learnt from": f"{sum(learnt_from.values()):,} boxes",
         **common_facts(seconds_per_image=None, device=device),
     }
+    split = _name(config.data.val_split)
     measured = Measured(
-        title=folder.name,
+        title=_title([checkpoint], config, split),
         dataset=dataset,
-        split=_name(config.data.val_split),
+        split=split,
         detections=detections,
         coco=scores.coco,
         voc=scores.voc,
@@ -88,10 +89,11 @@ def report_test(
         what: ", ".join(texts(given)),
         **common_facts(seconds_per_image=metrics.get("seconds_per_image"), device=device),
     }
+    split = _name(config.split)
     measured = Measured(
-        title=folder.name,
+        title=_title([Path(name) for name in texts(given)], config, split),
         dataset=dataset,
-        split=_name(config.split),
+        split=split,
         detections=detections,
         coco=scores.coco,
         voc=scores.voc,
@@ -106,6 +108,12 @@ def report_test(
         next_steps=next_steps,
     )
     write_report_file(measured, folder, opened=config.open)
+
+
+def _title(tested: Sequence[Path], config: DictConfig, split: str) -> str:
+    """What was tested, by the last two parts of its path, on what."""
+    names = " + ".join("/".join(path.parts[-2:]) for path in tested)
+    return f"{names} on {Path(config.data.root).expanduser().resolve().name}, {split}"
 
 
 def _name(split: Any) -> str:

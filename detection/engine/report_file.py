@@ -57,7 +57,10 @@ def read_runs(paths: Sequence[Path], ground_truth: GroundTruth) -> list[OtherRun
 
 def common_facts(*, seconds_per_image: float | None, device: str | None) -> dict[str, str]:
     """Of every report."""
-    facts = {} if seconds_per_image is None else {"seconds per picture": f"{seconds_per_image:g}"}
+    facts = {}
+    if seconds_per_image is not None:
+        digits = ".0f" if seconds_per_image >= 10 else ".2g"
+        facts["seconds per picture"] = format(seconds_per_image, digits)
     if device is not None:
         facts["device"] = device
     return {

@@ -142,9 +142,11 @@ def test_testing_repeats_the_numbers_of_training(
         numbers = read_json(tmp_path / saved / "metrics.json")["coco"]
         assert numbers["AR100"] == pytest.approx(again, abs=1e-6)
     tested, saved_ones = reports  # the other one has none
+    assert tested.title == "whole/last.pt on data, val"
+    assert saved_ones.title == "a/comp4 on data, val"
     assert tested.numbers["AR100"].value == again
     assert tested.training is not None  # its log lies beside the checkpoint
-    assert tested.next_steps[0].startswith("in pictures of your own: `python")
+    assert tested.next_steps[0].startswith("In pictures of your own: `python")
     # Saved detections are shown where the pictures are.
     assert len(tested.pictures) == len(saved_ones.pictures) == 4
     assert [one.name for one in saved_ones.comparisons] == ["a", "comp4"]

@@ -13,7 +13,7 @@ import pytest
 from detection.data.dataset import DetectionDataset, Example
 from detection.engine import report_file
 from detection.engine.evaluate import measure
-from detection.engine.report_file import read_runs, write_report_file
+from detection.engine.report_file import common_facts, read_runs, write_report_file
 from detection.report.content import Report
 from detection.report.measure import Measured
 
@@ -77,6 +77,15 @@ def test_a_report_that_fails_is_a_warning_and_no_old_one_stays(
     write_report_file(measured, tmp_path, opened=True)
     assert "report.html is not written: KeyError: 'score'" in caplog.text
     assert not (tmp_path / "report.html").exists()
+
+
+@pytest.mark.parametrize(
+    ("seconds", "said"), [(11.7434, "12"), (0.05849, "0.058"), (123.4, "123"), (3.96, "4")]
+)
+def test_nobody_needs_more_than_two_digits_of_a_time(seconds: float, said: str) -> None:
+    facts = common_facts(seconds_per_image=seconds, device="cpu")
+    assert facts["seconds per picture"] == said
+    assert facts["device"] == "cpu"
 
 
 def test_runs_of_one_name_are_told_apart_by_their_paths(measured: Measured, tmp_path: Path) -> None:
