@@ -18,7 +18,7 @@ from typing import Literal, NoReturn
 from omegaconf import DictConfig, OmegaConf
 
 from detection.cli.choices import top_level_keys
-from detection.cli.commands import Command, Positional
+from detection.cli.command import Command, Positional
 from detection.cli.config_folders import searched_first
 from detection.cli.overrides import SHAPE
 from detection.cli.unknown_option import instead_of

@@ -20,7 +20,7 @@ from omegaconf import OmegaConf
 from omegaconf.errors import MissingMandatoryValue, OmegaConfBaseException
 
 from detection.cli.arguments import parse
-from detection.cli.commands import Command
+from detection.cli.command import Command
 from detection.cli.compose import check_values, compose_unchecked
 from detection.cli.config_folders import searched_first
 from detection.cli.door import choose_threads

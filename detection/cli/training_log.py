@@ -22,7 +22,9 @@ def training_log(
     ``pictures``: see :class:`detection.engine.log.TrainingLog`.  Raises ImportError, with the line
     that installs it, for a logger that is not there.
     """
-    names = [cast(Name, name) for name in texts(config.logger) if name != "none"]
+    # show_data makes a training's mini-batches, and no log.
+    given = texts(config.get("logger", "none"))
+    names = [cast(Name, name) for name in given if name != "none"]
     check_installed(names)
     return functools.partial(
         TrainingLog, loggers=names, settings=OmegaConf.to_yaml(config), pictures=pictures

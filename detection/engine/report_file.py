@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import logging
 import time
-import webbrowser
 from collections.abc import Sequence
 from pathlib import Path
 
 from detection.evaluation.coco_arrays import GroundTruth
+from detection.report.browser import open_in_browser
 from detection.report.comparison import OtherRun
 from detection.report.measure import Measured, measure_report
 from detection.report.other_runs import read_run
+from detection.report.page import write_report
 from detection.version import __version__
 
 log = logging.getLogger("test")
@@ -27,16 +28,14 @@ def write_report_file(measured: Measured, folder: Path, *, opened: bool = False)
     path = folder / REPORT
     path.unlink(missing_ok=True)  # that of a run before
     try:
-        from detection.report.page import write_report
-
         write_report(path, measure_report(measured))
     except Exception as error:
         log.warning("%s is not written: %s: %s", path, type(error).__name__, error)
         log.debug("", exc_info=True)
         return
     log.info("report: %s", path)
-    if opened and not webbrowser.open(path.resolve().as_uri()):
-        log.warning("no browser opens here: open %s", path)
+    if opened:
+        open_in_browser(path)
 
 
 def read_runs(paths: Sequence[Path], ground_truth: GroundTruth) -> list[OtherRun]:

@@ -8,7 +8,8 @@ import pytest
 
 from detection.cli.arguments import parse
 from detection.cli.choices import groups_of
-from detection.cli.commands import COMMANDS, Command
+from detection.cli.command import Command
+from detection.cli.commands import COMMANDS
 from detection.cli.compose import CONFIGS, compose_config
 from detection.cli.config_comments import chosen_files, comments, read
 from detection.cli.launch import launch

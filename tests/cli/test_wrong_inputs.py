@@ -14,7 +14,8 @@ import pytest
 from omegaconf import DictConfig, OmegaConf
 
 from detection.cli import compose
-from detection.cli.commands import COMMANDS, Command
+from detection.cli.command import Command
+from detection.cli.commands import COMMANDS
 from detection.cli.launch import launch
 
 BENCHMARK = Command("benchmark", "benchmarks.benchmark", "benchmark", "times")
