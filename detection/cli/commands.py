@@ -85,20 +85,20 @@ COMMANDS = {
             (CHECKPOINT, Positional("IMAGES", "images", several=True)),
         ),
         Command(
-            "serve",
-            "detection.cli.serve",
-            "serve",
-            "a web page to drop pictures on, and an HTTP endpoint",
-            (CHECKPOINT,),
-            output=None,
-        ),
-        Command(
             "check",
             "detection.cli.check_dataset",
             "check",
             "lists what is wrong with a data set",
             (DATA,),
             computes=False,
+        ),
+        Command(
+            "serve",
+            "detection.cli.serve",
+            "serve",
+            "a web page to drop pictures on, and an HTTP endpoint",
+            (CHECKPOINT,),
+            output=None,
         ),
         Command(
             "import",
