@@ -36,14 +36,6 @@ COMMANDS = {
             (CHECKPOINT, Positional("IMAGES", "images", several=True)),
         ),
         Command(
-            "serve",
-            "detection.cli.serve",
-            "serve",
-            "a web page to drop pictures on, and an HTTP endpoint",
-            (CHECKPOINT,),
-            output=None,
-        ),
-        Command(
             "check",
             "detection.cli.check_dataset",
             "check",
@@ -57,6 +49,14 @@ COMMANDS = {
             "show_data",
             "shows a data set, and mini-batches as training gets them, as a page",
             (DATA,),
+        ),
+        Command(
+            "serve",
+            "detection.cli.serve",
+            "serve",
+            "a web page to drop pictures on, and an HTTP endpoint",
+            (CHECKPOINT,),
+            output=None,
         ),
         Command(
             "import",
