@@ -12,7 +12,7 @@ from detection.engine.validation import DetectionValidation
 from detection.visualization.contact_sheet import contact_sheet
 from detection.visualization.image import Image
 
-SHOWN = (320, 480)  # of a picture's longer side, in pixels
+SHOWN = (480, 640)  # of a picture's longer side, in pixels
 MIN_SCORE = 0.3  # below what people want: a training begins with low scores
 
 

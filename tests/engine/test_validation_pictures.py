@@ -40,7 +40,7 @@ def test_the_same_few_have_the_same_names_each_time(dataset: DetectionDataset) -
     assert pictures(dataset, 0, []) == {}
     for picture in first.values():
         assert picture.dtype == np.uint8
-        assert picture.shape[1] <= 2 * 480 + 16
+        assert picture.shape[1] <= 2 * 640 + 16
 
 
 def test_detections_are_on_the_right_half(dataset: DetectionDataset) -> None:
