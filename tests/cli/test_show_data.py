@@ -224,10 +224,12 @@ def test_a_shown_mini_batch_is_what_the_first_step_consumes(
 
     # The file that the run has kept leads to them again.
     with as_default(tmp_path / "run" / "config.yaml", "show_data") as keys:
-        more = [f"output_dir={tmp_path / 'again'}", "batches=1"]
+        more = [f"output_dir={tmp_path / 'again'}", "batches=1", "anchors=true"]
         config = compose_unchecked("show_data", more, given=keys)
     again = shown_batches.shown_batches(config)
-    assert [one.jpeg for one in again.pictures] == [one["jpeg"] for one in data["batches"]]
+    for picture, shown in zip(again.pictures, data["batches"], strict=True):
+        assert (picture.jpeg, len(picture.anchors)) == (shown["jpeg"], len(shown["anchors"]))
+        assert [[*one.box] for one in picture.anchors] == [one["box"] for one in shown["anchors"]]
 
 
 @pytest.mark.slow
