@@ -18,6 +18,7 @@ from detection.cli.processes import runtime_and_processes
 from detection.cli.training_data import open_training_data
 from detection.data.loader import BatchPlan, TrainingImages
 from detection.engine.training_run import TrainingRun
+from detection.model.alternating import RPNAlone
 from detection.model.faster_rcnn import FasterRCNN
 from detection.report.batch_record import ConsumedPicture, consumed
 from detection.report.data_content import Batches, ShownPicture
@@ -53,15 +54,17 @@ def shown_batches(config: DictConfig) -> Batches:
     )
     if samples:
         run.initialise()
+    # Fast R-CNN, the larger part, has nothing to say of anchors.
+    network = run.network if config.regions or config.train_only else RPNAlone(model)
     model.to(run.runtime.device)
-    run.network.train()
+    network.train()
     pictures: list[ShownPicture] = []
     lacking: list[ConsumedPicture] = []
     padded = False
     steps = zip(islice(loader, number), plan, strict=False)
     for step, (batch, keys) in enumerate(tqdm(steps, total=number, desc="mini-batches"), start=1):
         seen = consumed(
-            run.network,
+            network,
             model,
             batch,
             accumulate=run.rules.accumulate,

@@ -14,7 +14,8 @@ import torch
 from torch import Tensor
 
 from detection.cli import show_data, shown_batches, train_net
-from detection.cli.compose import compose_config
+from detection.cli.compose import compose_config, compose_unchecked
+from detection.cli.run_config import as_default
 from detection.model.faster_rcnn import FasterRCNN
 from detection.model.targets import AnchorSampling, AnchorTargets, RegionSampling, RegionTargets
 from detection.report.batch_record import ConsumedPicture, consumed
@@ -220,6 +221,15 @@ def test_a_shown_mini_batch_is_what_the_first_step_consumes(
         padded = one.pixels.shape[:2] != one.size
         assert padded == any("padded" in fact for fact in shown["facts"])
     assert norm == "frozen" or any(one.pixels.shape[:2] != one.size for one in seen)
+
+    # The file that the run has kept leads to them again.
+    with as_default(tmp_path / "run" / "config.yaml", "show_data") as keys:
+        more = [f"output_dir={tmp_path / 'again'}", "batches=1", "anchors=true"]
+        config = compose_unchecked("show_data", more, given=keys)
+    again = shown_batches.shown_batches(config)
+    for picture, shown in zip(again.pictures, data["batches"], strict=True):
+        assert (picture.jpeg, len(picture.anchors)) == (shown["jpeg"], len(shown["anchors"]))
+        assert [[*one.box] for one in picture.anchors] == [one["box"] for one in shown["anchors"]]
 
 
 @pytest.mark.slow
