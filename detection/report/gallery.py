@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import base64
 import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
-import cv2
 import numpy as np
 from numpy.typing import NDArray
 
@@ -17,14 +15,13 @@ from detection.data.image import read_image
 from detection.evaluation.mistakes import Mistakes
 from detection.evaluation.picture_matches import PictureMatches
 from detection.report.content import Choice, DrawnBox, Picture
+from detection.report.small_copy import small_copy
 
 # Pictures of each choice.
 MOST = 24
 SEED = 1
 # Characters of all pictures together: the page stays below 20 MB with all that it says besides.
 CHARACTERS = 12_000_000
-# Longer side and quality of a JPEG, the best first: the first that is small enough is taken.
-COPIES = ((640, 80), (640, 60), (480, 60), (320, 50), (160, 30))
 # Detections are shown from this part of the report's score on, so that the page can ask for more.
 LOWER = 1 / 3
 # Of a picture: those above the score are all shown, unless there are very many.
@@ -109,24 +106,6 @@ def choose(mistakes: Mistakes, most: int) -> Mapping[int, Choice]:
     left = [image_id for image_id in mistakes.matches if image_id not in chosen]
     order = np.random.default_rng(SEED).permutation(len(left)).tolist()
     return {**chosen, **{left[number]: "random" for number in sorted(order[:most])}}
-
-
-def small_copy(image: NDArray[np.uint8], characters: int) -> str:
-    """A JPEG as base64, of at most so many characters where :data:`COPIES` allow it."""
-    encoded = ""
-    for longest, quality in COPIES:
-        scale = min(1.0, longest / max(image.shape[:2]))
-        size = tuple(max(1, round(side * scale)) for side in image.shape[:2])
-        if size != image.shape[:2]:
-            # From one size to the next, so that large pictures are read through once.
-            image = np.asarray(
-                cv2.resize(image, size[::-1], interpolation=cv2.INTER_AREA), np.uint8
-            )
-        _, data = cv2.imencode(".jpg", image, [cv2.IMWRITE_JPEG_QUALITY, quality])
-        encoded = base64.b64encode(data.tobytes()).decode()
-        if len(encoded) <= characters:
-            break
-    return encoded
 
 
 def _objects(matches: PictureMatches, score: float, names: Sequence[str]) -> Iterator[DrawnBox]:

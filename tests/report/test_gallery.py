@@ -14,7 +14,8 @@ import pytest
 from detection.data.dataset import DetectionDataset
 from detection.evaluation.mistakes import Mistakes, find_mistakes
 from detection.report import gallery as module
-from detection.report.gallery import choose, gallery, small_copy
+from detection.report.gallery import choose, gallery
+from detection.report.small_copy import small_copy
 
 Scene = tuple[DetectionDataset, list[dict[str, Any]]]
 
