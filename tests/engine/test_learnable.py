@@ -116,7 +116,6 @@ def test_classes_of_which_most_is_ignored_are_said(
     assert re.search(said or "", caplog.text)
 
 
-
 @pytest.fixture
 def rpn(detector: Callable[..., object]) -> Callable[..., RPN]:
     def build(*sizes: float, cross_boundary: bool = False) -> RPN:

@@ -68,8 +68,9 @@ RULES: dict[str, Rule] = {
                       "set iscrowd to 0 for single objects"),
     "all-difficult": Rule("error", "all boxes of a split are difficult: nothing to learn",
                           "set difficult to 0, or data.ignore_difficult=false"),
-    "mostly-ignored": Rule("warning", "class most of whose boxes are crowd or difficult: they teach "
-                           "and measure nothing",
+    "mostly-ignored": Rule("warning",
+                           "class most of whose boxes are crowd or difficult: they teach and "
+                           "measure nothing",
                            "set iscrowd or difficult to 0 for plain single objects"),
     "same-annotation-id": Rule("warning", "id that two annotations have", "number them anew"),
     "same-box": Rule("warning", "the same box twice", "take one out"),
