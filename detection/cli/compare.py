@@ -33,8 +33,6 @@ log = logging.getLogger("compare")
 
 # Of the configuration: the same for every row.
 SHARED = ("data", "runtime", "split", "max_images", "batch_size", "backend", "trust")
-# What leaves the numbers of a row as they are.
-FREE = ("overwrite", "report", "compare", "open")
 
 
 def main(config: DictConfig) -> None:
@@ -108,13 +106,11 @@ def _measure(name: str, config: DictConfig, annotations: str) -> None:
     folder = Path(config.output_dir)
     done = folder / "config.yaml"
     wanted = as_plain(config) | {"measured_of": {"annotations": annotations} | _inputs(config)}
-    for key in FREE:
-        del wanted[key]
+    del wanted["overwrite"]
     if done.is_file() and (folder / "metrics.json").is_file():
         before = OmegaConf.to_container(OmegaConf.load(done))
         assert isinstance(before, dict)
-        for key in FREE:
-            before.pop(key, None)
+        before.pop("overwrite", None)
         if before != wanted:
             raise ValueError(
                 f"{folder} holds the row {name!r} measured otherwise, with another "

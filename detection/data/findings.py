@@ -5,12 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 # The number of faults that a message lists.
 SHOWN = 10
-# Of one kind of repair, how many examples are kept.
-KEPT = 500
 # The faults of `collected`; None outside of it.
 _COLLECTED: ContextVar[list[str] | None] = ContextVar("_COLLECTED", default=None)
 
@@ -40,15 +38,11 @@ def collect(faults: Iterable[str]) -> bool:
 
 @dataclass(frozen=True)
 class Oddity:
-    """``count`` times something was otherwise than expected; ``example`` is the first of them.
-
-    ``others``: those that follow it, a limited number.
-    """
+    """``count`` times something was otherwise than expected; ``example`` is the first of them."""
 
     kind: str
     count: int
     example: str
-    others: tuple[str, ...] = field(default=(), compare=False, repr=False)
 
     def __str__(self) -> str:
         return f"{self.count} x {self.kind}: {self.example}"
@@ -58,16 +52,14 @@ class Findings:
     """Is filled while a data set is read, then `finish` is called once."""
 
     def __init__(self) -> None:
-        self._counts: dict[str, int] = {}
-        self._examples: dict[str, list[str]] = {}
+        self._oddities: dict[str, Oddity] = {}
         self._faults: list[str] = []
 
     def repaired(self, kind: str, example: str) -> None:
         """A safe repair was made, or something was left out that is no statement."""
-        examples = self._examples.setdefault(kind, [])
-        self._counts[kind] = self._counts.get(kind, 0) + 1
-        if len(examples) < KEPT:
-            examples.append(example)
+        count = self._oddities[kind].count if kind in self._oddities else 0
+        first = self._oddities[kind].example if count else example
+        self._oddities[kind] = Oddity(kind, count + 1, first)
 
     def all_repaired(self, kind: str, examples: Iterable[str]) -> None:
         for example in examples:
@@ -80,10 +72,7 @@ class Findings:
     @property
     def oddities(self) -> tuple[Oddity, ...]:
         """In the order in which they were met first."""
-        return tuple(
-            Oddity(kind, self._counts[kind], first, tuple(others))
-            for kind, (first, *others) in self._examples.items()
-        )
+        return tuple(self._oddities.values())
 
     def finish(self) -> None:
         """Raises ValueError with all faults, if there are any."""

@@ -116,20 +116,9 @@ class Start(Node):
     seed: Seed
 
 
-class ServeSuite(Node):
-    overrides: Overrides
-    images: Count
-    height: Pixels
-    width: Pixels
-    classes: Classes
-    clients: Counts
-    batch_size: Images
-    seed: Seed
-
-
 class Benchmark(Node):
     suite: Literal[
-        "ops", "inference", "train", "data", "evaluation", "growth", "start", "neighbours", "serve"
+        "ops", "inference", "train", "data", "evaluation", "growth", "start", "neighbours"
     ]
     output_dir: Folder
     device: Device | None
@@ -144,4 +133,3 @@ class Benchmark(Node):
     growth: Growth
     neighbours: Neighbours
     start: Start
-    serve: ServeSuite

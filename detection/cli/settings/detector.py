@@ -57,9 +57,6 @@ class Test(InPlaceOf):
     proposal_recall: bool
     batch_size: Images
     backend: Backend
-    report: bool
-    compare: Annotated[list[Path], ALONE, NOT_REPEATED]
-    open: bool
     output_dir: Folder
     overwrite: bool
 
@@ -79,10 +76,6 @@ class Test(InPlaceOf):
                 "proposal_recall=true",
             )
 
-        for key in ("compare", "open"):
-            if getattr(self, key) and not self.report:
-                yield Rule(key, "is for the report: leave it out, or report=false")
-
     def needs(self) -> Iterator[Rule]:
         if self.checkpoint is None and self.detections is None:
             yield Rule(
@@ -90,13 +83,6 @@ class Test(InPlaceOf):
                 "there is nothing to measure: give either checkpoint=<.pt> or "
                 "detections=<.json or comp4 folder>",
             )
-
-
-class Drawing(Node):
-    labels: bool
-    scores: bool
-    width: Annotated[Whole, Ge(1), Le(100)] | None
-    legend: bool
 
 
 class Detect(InPlaceOf):
@@ -117,7 +103,6 @@ class Detect(InPlaceOf):
     batch_size: Images
     draw: bool
     draw_score: Fraction
-    drawing: Drawing
     features: bool
 
     def broken(self, given: Set[str]) -> Iterator[Rule]:

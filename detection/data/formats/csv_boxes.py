@@ -36,6 +36,7 @@ class CsvBoxes(FilesOfSplits):
     """See `detection.data.formats.format.Format`."""
 
     name = "CSV"
+    expects = "a CSV with columns filename, class, xmin, ymin, xmax, ymax"
 
     def parts(self, root: Path) -> dict[str, list[Path]]:
         return by_name(root, [f for f in candidates(root, ".csv") if _columns_of(f) is not None])
@@ -88,10 +89,7 @@ class CsvBoxes(FilesOfSplits):
 def _columns_of(file: Path) -> Columns | None:
     with file.open("rb") as opened:
         text = decode(opened.read(4000))[0]
-    try:
-        rows = _parse(text)
-    except csv.Error:  # as of a file that is no table
-        return None
+    rows = list(_parse(text))
     return recognise(rows[0]) if rows else None
 
 
@@ -105,12 +103,7 @@ def _parse(text: str) -> list[list[str]]:
 
 def _rows(file: Path, findings: Findings) -> tuple[list[tuple[int, list[str]]], Columns]:
     """The lines with their numbers, each as long as the first."""
-    try:
-        rows = _parse(read_text(file))
-    except csv.Error as error:
-        raise ValueError(
-            f"{file}: not a readable CSV ({error}); look for a quotation mark that is never closed"
-        ) from None
+    rows = _parse(read_text(file))
     columns = recognise(rows[0])
     assert columns is not None, "has_split comes first"
     findings.repaired(

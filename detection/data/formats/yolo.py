@@ -31,6 +31,7 @@ class Yolo:
     """See `detection.data.formats.format.Format`."""
 
     name = "YOLO"
+    expects = "data.yaml, or images/ and labels/ with classes.txt"
 
     def splits(self, root: Path) -> list[str]:
         tree = find_tree(root)
