@@ -7,7 +7,8 @@
 What cannot be built is left out with a warning, and torchvision's operators take its place.
 FORCE_CUDA=1 makes a missing CUDA part an error, FORCE_CUDA=0 leaves it out.  TORCH_CUDA_ARCH_LIST
 ("8.0;9.0+PTX") chooses the architectures; without it those of the GPUs at hand, or, where there
-is none, one per generation from Turing on and PTX for what comes later.
+is none, one per generation from Turing on and PTX for what comes later.  MAX_JOBS: how many of
+them are compiled at a time.
 
 LibTorch's stable ABI (2.11) and no Python API: the binaries serve every torch from 2.11 on and
 every Python.  The CUDA runtime is linked statically, so CUDA's version need not be torch's.
@@ -122,6 +123,8 @@ def compile_cuda(target: Path, build: Path) -> None:
     architectures = chosen_architectures(nvcc)
     command = [nvcc, *FLAGS, "-shared", "-cudart", "static", "-fmad=false", "-DUSE_CUDA"]
     command += ["-Xfatbin", "-compress-all"]
+    # The architectures are compiled side by side: on as many cores as there are, or MAX_JOBS.
+    command += ["--threads", os.environ.get("MAX_JOBS", "0")]
     command += ["-Xcompiler", ",".join(HOST_FLAGS), "-ccbin", compiler]
     for architecture in architectures:
         number = re.sub(r"[.]|\+PTX", "", architecture)

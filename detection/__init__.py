@@ -21,11 +21,13 @@ if TYPE_CHECKING:
     from detection.inference.detector import Detector
     from detection.inference.result import Detection, Result
     from detection.training import TrainedRun, train
+    from detection.visualization.style import DrawingStyle
 
 __all__ = [
     "Detection",
     "Detector",
     "DetectorModule",
+    "DrawingStyle",
     "Result",
     "TrainedRun",
     "__version__",
@@ -37,6 +39,7 @@ _MODULES = {
     "Detection": "detection.inference.result",
     "Detector": "detection.inference.detector",
     "DetectorModule": "detection.detector_module",
+    "DrawingStyle": "detection.visualization.style",
     "Result": "detection.inference.result",
     "TrainedRun": "detection.training",
     "evaluate": "detection.engine.evaluate",

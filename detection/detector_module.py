@@ -22,7 +22,8 @@ from detection.checkpoint import Checkpoint
 from detection.cli.detector_run import checkpoint_template, first_weights
 from detection.cli.from_python import configuration
 from detection.cli.objects import make
-from detection.data.image_input import ROUNDING, to_image
+from detection.data.image_input import to_image
+from detection.data.sample_range import ROUNDING
 from detection.data.torchvision_target import to_target
 from detection.data.transforms import Resize
 from detection.inference.pipeline import Pipeline

@@ -91,7 +91,8 @@ def owner(path: Path) -> str:
     group = path.parent.relative_to(CONFIGS).as_posix()
     if group == "views":
         return "test_classifier"
-    return next(config for config in ("train", "classifier") if path.stem in _files(config, group))
+    commands = ("train", "classifier", "localizer")
+    return next(config for config in commands if path.stem in _files(config, group))
 
 
 def _files(config: str, group: str) -> list[str]:

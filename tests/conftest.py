@@ -10,6 +10,7 @@ import subprocess
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -331,3 +332,46 @@ def in_example_files(example_files: Path, tmp_path: Path, monkeypatch: pytest.Mo
         lambda config, overrides: composed(config, [*SMALL_TRAINING, *overrides]),
     )
     return tmp_path
+
+
+@pytest.fixture(scope="session")
+def chromium() -> Iterator[Any]:
+    """A browser without a window: playwright's, on the system's Chromium."""
+    playwright = pytest.importorskip("playwright.sync_api")
+    path = shutil.which("chromium") or shutil.which("google-chrome")
+    if path is None:
+        pytest.skip("needs Chromium")
+    with playwright.sync_playwright() as started:
+        browser = started.chromium.launch(executable_path=path, args=["--no-sandbox"])
+        yield browser
+        browser.close()
+
+
+@pytest.fixture
+def open_page(chromium: Any) -> Iterator[Callable[..., Any]]:
+    """(address, width=1280, height=800, ...) -> playwright's page.
+
+    Fails at the end of the test where a page said an error, or asked for more than this machine.
+    """
+    contexts, wrong = [], []
+
+    def is_local(address: str) -> bool:
+        local = ("file:", "data:", "blob:", "about:", "http://127.0.0.1", "http://localhost")
+        return address.startswith(local)
+
+    def open_it(address: str, *, width: int = 1280, height: int = 800, **options: Any) -> Any:
+        context = chromium.new_context(viewport={"width": width, "height": height}, **options)
+        contexts.append(context)
+        page = context.new_page()
+        page.on("console", lambda said: wrong.append(said.text) if said.type == "error" else None)
+        page.on("pageerror", lambda error: wrong.append(str(error)))
+        page.on(
+            "request", lambda asked: None if is_local(asked.url) else wrong.append(asked.url[:200])
+        )
+        page.goto(address)
+        return page
+
+    yield open_it
+    for context in contexts:
+        context.close()
+    assert not wrong

@@ -71,6 +71,8 @@ def test_the_command_runs_in_another_folder(wheel: Path, tmp_path: Path) -> None
     shown = run("-m", "detection", "benchmark", "--help", folder=tmp_path, PYTHONPATH=str(wheel))
     assert "Times this project's parts against their peers" in shown
     assert (wheel / "detection" / "benchmarks" / "suites" / "neighbours.py").is_file()
+    for kind in ("css", "html.j2", "js"):
+        assert (wheel / "detection" / "report" / f"report.{kind}").is_file()
     shown = run("-m", "detection", "detect", "--help", folder=tmp_path, PYTHONPATH=str(wheel))
     assert "usage: detection detect CHECKPOINT IMAGES..." in shown
     assert "Detects objects in pictures" in shown

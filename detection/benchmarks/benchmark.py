@@ -26,7 +26,17 @@ from detection.benchmarks.table import as_markdown
 from detection.cli.objects import as_plain
 from detection.engine.distributed import resolve_device
 
-SUITES = ("ops", "inference", "train", "data", "evaluation", "growth", "start", "neighbours")
+SUITES = (
+    "ops",
+    "inference",
+    "train",
+    "data",
+    "evaluation",
+    "growth",
+    "start",
+    "neighbours",
+    "serve",
+)
 CPU_SUITES = ("data", "evaluation", "start", "neighbours")
 
 

@@ -13,6 +13,8 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from detection.classification.place import Place
+
 Image = NDArray[np.uint8]
 
 # The principal components of ImageNet's pixels in [0, 1] (Krizhevsky et al. 2012, section 4.1; the
@@ -36,6 +38,9 @@ class Views(Protocol):
     """The views that an image is tested in: arrays [V, h, w, 3]; the scores are averaged."""
 
     def __call__(self, image: Image) -> list[Image]: ...
+
+    def places(self, size: tuple[int, int]) -> list[Place]:
+        """Where all views of an image of ``size`` = (height, width) lie in it, in their order."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -63,17 +68,24 @@ class ScaleCrop:
             )
 
     def __call__(self, image: Image, random: np.random.Generator) -> Image:
+        return self.with_place(image, random)[0]
+
+    def with_place(self, image: Image, random: np.random.Generator) -> tuple[Image, Place]:
+        """The crop, and where it lies in ``image``."""
         low, high = self.shorter_sides
+        original = size_of(image)
         image = scale_shorter(image, int(random.integers(low, high + 1)))
         top, left = (int(random.integers(size - self.side + 1)) for size in image.shape[:2])
         crop = image[top : top + self.side, left : left + self.side]
-        if random.random() < self.flip_probability:
+        flipped = bool(random.random() < self.flip_probability)
+        if flipped:
             crop = crop[:, ::-1]
+        place = Place(original, size_of(image), (top, left), (self.side, self.side), flipped)
         if self.colour_std:
             shift = 255 * COLOUR_VECTORS @ (COLOUR_VALUES * random.normal(0, self.colour_std, 3))
             # rint, because truncation would darken the image by half a level on average.
             crop = np.clip(np.rint(crop + shift), 0, 255).astype(np.uint8)
-        return np.ascontiguousarray(crop)
+        return np.ascontiguousarray(crop), place
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -124,6 +136,11 @@ class CentreCrop:
         top, left = ((size - self.side) // 2 for size in image.shape[:2])
         return [_cut(image, top, left, self.side)[None]]
 
+    def places(self, size: tuple[int, int]) -> list[Place]:
+        scaled = scaled_size(size, self.shorter_side)
+        corner = ((scaled[0] - self.side) // 2, (scaled[1] - self.side) // 2)
+        return [Place(size, scaled, corner, (self.side, self.side), flipped=False)]
+
 
 @dataclass(frozen=True, kw_only=True)
 class TenCrop:
@@ -134,10 +151,21 @@ class TenCrop:
 
     def __call__(self, image: Image) -> list[Image]:
         image = scale_shorter(image, self.shorter_side)
-        bottom, right = (size - self.side for size in image.shape[:2])
-        positions = [(0, 0), (0, right), (bottom, 0), (bottom, right), (bottom // 2, right // 2)]
-        crops = np.stack([_cut(image, top, left, self.side) for top, left in positions])
+        corners = self._corners(size_of(image))
+        crops = np.stack([_cut(image, top, left, self.side) for top, left in corners])
         return [np.concatenate([crops, crops[:, :, ::-1]])]
+
+    def places(self, size: tuple[int, int]) -> list[Place]:
+        scaled, side = scaled_size(size, self.shorter_side), (self.side, self.side)
+        return [
+            Place(size, scaled, corner, side, flipped)
+            for flipped in (False, True)
+            for corner in self._corners(scaled)
+        ]
+
+    def _corners(self, size: tuple[int, int]) -> list[tuple[int, int]]:
+        bottom, right = size[0] - self.side, size[1] - self.side
+        return [(0, 0), (0, right), (bottom, 0), (bottom, right), (bottom // 2, right // 2)]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -153,17 +181,30 @@ class FullyConvolutionalViews:
         scaled = [scale_shorter(image, side) for side in self.shorter_sides]
         return [np.stack([whole, whole[:, ::-1]]) for whole in scaled]
 
+    def places(self, size: tuple[int, int]) -> list[Place]:
+        scaled = [scaled_size(size, side) for side in self.shorter_sides]
+        return [Place(size, s, (0, 0), s, flipped) for s in scaled for flipped in (False, True)]
+
 
 def scale_shorter(image: Image, shorter: int) -> Image:
     """Scales the shorter side to ``shorter`` pixels, keeping the aspect ratio."""
-    height, width = image.shape[:2]
-    scale = shorter / min(height, width)
-    if scale == 1:
+    if shorter == min(image.shape[:2]):
         return image
-    size = (max(shorter, round(width * scale)), max(shorter, round(height * scale)))
+    height, width = scaled_size(size_of(image), shorter)
     # INTER_AREA averages all source pixels of a pixel: no aliasing when an image shrinks.
-    method = cv2.INTER_AREA if scale < 1 else cv2.INTER_LINEAR
-    return np.asarray(cv2.resize(image, size, interpolation=method), dtype=np.uint8)
+    method = cv2.INTER_AREA if shorter < min(image.shape[:2]) else cv2.INTER_LINEAR
+    return np.asarray(cv2.resize(image, (width, height), interpolation=method), dtype=np.uint8)
+
+
+def scaled_size(size: tuple[int, int], shorter: int) -> tuple[int, int]:
+    """(height, width) -> that of :func:`scale_shorter`'s image."""
+    scale = shorter / min(size)
+    return max(shorter, round(size[0] * scale)), max(shorter, round(size[1] * scale))
+
+
+def size_of(image: Image) -> tuple[int, int]:
+    """(height, width)."""
+    return image.shape[0], image.shape[1]
 
 
 def _cut(image: Image, top: int, left: int, side: int) -> Image:

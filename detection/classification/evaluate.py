@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 import torch
+from torch import Tensor
 from tqdm import tqdm
 
 from detection.classification.classifier import Classifier
@@ -16,7 +17,6 @@ from detection.precision import Precision, autocast
 from detection.structures import Metrics
 
 
-@torch.inference_mode()
 def measure_error(
     classifiers: Sequence[Classifier],
     dataset: LabelledImages,
@@ -36,11 +36,48 @@ def measure_error(
     order.  Puts them into evaluation mode.
     """
     began = time.perf_counter()
-    for classifier in classifiers:
-        classifier.eval()
     num_classes = classifiers[0].num_classes
     top = min(5, num_classes)
     first = within = done = 0
+    for scores in class_scores(
+        classifiers,
+        dataset,
+        views,
+        batch_size=batch_size,
+        workers=workers,
+        device=device,
+        precision=precision,
+    ):
+        classes = torch.from_numpy(dataset.classes[done : done + len(scores)]).to(device)
+        right = scores.topk(top, dim=1).indices == classes[:, None]
+        first += int(right[:, 0].sum())
+        within += int(right.sum())
+        done += len(scores)
+    metrics: Metrics = {"error": 1 - first / done}
+    if num_classes > 5:
+        metrics["error_top5"] = 1 - within / done
+    metrics["seconds_per_image"] = round((time.perf_counter() - began) / done, 5)
+    return metrics
+
+
+@torch.inference_mode()
+def class_scores(
+    classifiers: Sequence[Classifier],
+    dataset: LabelledImages,
+    views: Views,
+    *,
+    batch_size: int,
+    workers: int,
+    device: torch.device,
+    precision: Precision,
+) -> Iterator[Tensor]:
+    """The mean scores [n, num_classes] of ``batch_size`` images at a time, in order, on ``device``.
+
+    See :func:`measure_error`.
+    """
+    for classifier in classifiers:
+        classifier.eval()
+    num_classes = classifiers[0].num_classes
     loader = view_loader(dataset, views, batch_size=batch_size, workers=workers)
     with tqdm(total=len(dataset), unit="img", desc="testing", leave=False) as bar:
         for images in loader:
@@ -53,17 +90,8 @@ def measure_error(
                 weight = torch.tensor([1 / _count_views(images[n]) for n in numbers], device=device)
                 index = torch.tensor(numbers, device=device)
                 scores.index_add_(0, index, probabilities * weight[:, None])
-            classes = torch.from_numpy(dataset.classes[done : done + len(images)]).to(device)
-            right = scores.topk(top, dim=1).indices == classes[:, None]
-            first += int(right[:, 0].sum())
-            within += int(right.sum())
-            done += len(images)
+            yield scores
             bar.update(len(images))
-    metrics: Metrics = {"error": 1 - first / done}
-    if num_classes > 5:
-        metrics["error_top5"] = 1 - within / done
-    metrics["seconds_per_image"] = round((time.perf_counter() - began) / done, 5)
-    return metrics
 
 
 def _count_views(views: list) -> int:

@@ -18,9 +18,10 @@ from typing import Literal, NoReturn
 from omegaconf import DictConfig, OmegaConf
 
 from detection.cli.choices import top_level_keys
-from detection.cli.commands import Command, Positional
+from detection.cli.command import Command, Positional
 from detection.cli.config_folders import searched_first
 from detection.cli.overrides import SHAPE
+from detection.cli.unknown_option import instead_of
 
 log = logging.getLogger("configuration")
 
@@ -45,18 +46,7 @@ class Arguments:
             OmegaConf.update(composed, key, value, merge=False)
 
 
-_KEY_VALUE = "write key=value, where --help lists the keys, or -- before a path that begins with -"
-_ONE_RUN = "a command does one run; write a loop in your shell, with another -o each time"
-_FILES = "--config FILE takes the config.yaml of a run, --config-dir DIR a folder of your own files"
 _WEIGHTS = (".pt", ".pth", ".safetensors", ".pkl")
-# What Hydra's own programs have.
-_INSTEAD = {
-    "-m": _ONE_RUN,
-    "--multirun": _ONE_RUN,
-    "--cfg": "--help all shows every value; a training keeps its own in config.yaml",
-    "--config-path": _FILES,
-    "--config-name": _FILES,
-}
 
 
 class _Parser(argparse.ArgumentParser):
@@ -73,10 +63,13 @@ def parse(command: Command, words: list[str]) -> Arguments:
         parser.add_argument(*names, action="append", default=[])
     parser.add_argument("words", nargs="*")
     given, unknown = parser.parse_known_intermixed_args(words[:split])
-    flags, unknown = _flags(unknown, command)
+    # What follows an option that is not the parser's.
+    given.words += [word for word in unknown if not word.startswith("-")]
+    flags, unknown = _flags([word for word in unknown if word.startswith("-")], command)
     if unknown:
         option = unknown[0].partition("=")[0]
-        raise ValueError(f"there is no option {option}: {_INSTEAD.get(option, _KEY_VALUE)}")
+        instead = instead_of(unknown[0], command.config, words)
+        raise ValueError(f"there is no option {option}: {instead}")
     output = _once("-o", given.output)
     config, config_dir = (
         Path(path).expanduser() if (path := _once(flag, paths)) is not None else None
@@ -161,7 +154,7 @@ def _check_output_is_meant(
     if given and not by_option and isinstance(path, str) and os.path.exists(path):
         raise ValueError(
             f"{path} exists, and beside {given[0]} it would be the output: write "
-            f"{command.output}={path} to overwrite it, or leave one of the two out"
+            f"{command.output}={path} if that is meant, or leave one of the two out"
         )
 
 

@@ -24,6 +24,7 @@ from detection.classification.loader import (
 from detection.classification.validation import ErrorValidation
 from detection.cli.objects import as_plain, make
 from detection.cli.resumed_settings import check_settings
+from detection.cli.training_log import training_log
 from detection.data.loader import BatchPlan
 from detection.engine.distributed import Processes
 from detection.engine.runtime import Runtime
@@ -84,6 +85,7 @@ def classifier_run(config: DictConfig, runtime: Runtime, processes: Processes) -
         processes=processes,
         seed=config.seed,
         settings=OmegaConf.to_yaml(config),
+        training_log=training_log(config),
         overwrite=config.overwrite,
         command="train_classifier",
         measures_the_same=measures_the_same,

@@ -6,56 +6,7 @@ configuration, and its file in configs/.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
-
-@dataclass(frozen=True)
-class Positional:
-    """A plain argument: a path, which becomes the value of ``key`` as it stands.
-
-    ``several``: all that follow belong to it, as a list.  ``unless``: a key that makes this
-    argument needless, as saved detections do with a checkpoint.  ``optional``: whether the
-    command does without it.
-    """
-
-    name: str
-    key: str
-    several: bool = False
-    unless: str | None = None
-    optional: bool = False
-
-    def __str__(self) -> str:
-        shown = f"{self.name}..." if self.several else self.name
-        return f"[{shown}]" if self.optional else shown
-
-
-@dataclass(frozen=True)
-class Command:
-    """``module`` is imported after the configuration stands: torch takes seconds to load.
-
-    ``config``: the file of configs/.  ``output``: the key that ``-o`` sets, if there is one.
-    ``computes``: whether it runs a network, whose threads are chosen before torch is imported.
-    ``without``: keys of ``config`` that this command does not look at, which need no value here.
-    ``examples``: of a command that shares ``config`` with another one, whose examples stand there.
-    """
-
-    name: str
-    module: str
-    config: str
-    help: str
-    positionals: tuple[Positional, ...] = ()
-    output: str | None = "output_dir"
-    computes: bool = True
-    without: tuple[str, ...] = ()
-    examples: tuple[str, ...] = ()
-
-    @property
-    def usage(self) -> str:
-        """What follows the command's name."""
-        names = [str(positional) for positional in self.positionals]
-        output = ["[-o OUTPUT]"] if self.output else []
-        return " ".join([*names, *output, "[--config FILE] [--config-dir DIR] [key=value ...]"])
-
+from detection.cli.command import Command, Positional
 
 DATA = Positional("DATA", "data.root")
 CHECKPOINT = Positional("CHECKPOINT", "checkpoint")
@@ -91,6 +42,21 @@ COMMANDS = {
             "lists what is wrong with a data set",
             (DATA,),
             computes=False,
+        ),
+        Command(
+            "show-data",
+            "detection.cli.show_data",
+            "show_data",
+            "shows a data set, and mini-batches as training gets them, as a page",
+            (DATA,),
+        ),
+        Command(
+            "serve",
+            "detection.cli.serve",
+            "serve",
+            "a web page to drop pictures on, and an HTTP endpoint",
+            (CHECKPOINT,),
+            output=None,
         ),
         Command(
             "import",
@@ -145,6 +111,20 @@ COMMANDS = {
             "detection.cli.test_classifier",
             "test_classifier",
             "measures a classifier's top-1 and top-5 error",
+            (CHECKPOINT, DATA),
+        ),
+        Command(
+            "train-localizer",
+            "detection.cli.train_localizer",
+            "localizer",
+            "trains a network that says where the object of a class is",
+            (DATA,),
+        ),
+        Command(
+            "test-localizer",
+            "detection.cli.test_localizer",
+            "test_localizer",
+            "measures top-5 localisation error",
             (CHECKPOINT, DATA),
         ),
         Command(

@@ -33,6 +33,8 @@ log = logging.getLogger("compare")
 
 # Of the configuration: the same for every row.
 SHARED = ("data", "runtime", "split", "max_images", "batch_size", "backend", "trust")
+# What leaves the numbers of a row as they are.
+FREE = ("overwrite", "report", "compare", "open")
 
 
 def main(config: DictConfig) -> None:
@@ -106,11 +108,13 @@ def _measure(name: str, config: DictConfig, annotations: str) -> None:
     folder = Path(config.output_dir)
     done = folder / "config.yaml"
     wanted = as_plain(config) | {"measured_of": {"annotations": annotations} | _inputs(config)}
-    del wanted["overwrite"]
+    for key in FREE:
+        del wanted[key]
     if done.is_file() and (folder / "metrics.json").is_file():
         before = OmegaConf.to_container(OmegaConf.load(done))
         assert isinstance(before, dict)
-        before.pop("overwrite", None)
+        for key in FREE:
+            before.pop(key, None)
         if before != wanted:
             raise ValueError(
                 f"{folder} holds the row {name!r} measured otherwise, with another "

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Literal
 
@@ -13,6 +15,8 @@ from detection.data.dataset import DetectionDataset
 from detection.data.formats.format import Format
 from detection.data.formats.open import FORMATS, open_dataset
 from detection.data.split_file import PictureSplit
+
+log = logging.getLogger("test")
 
 
 def open_split(
@@ -35,6 +39,23 @@ def open_split(
         allow_outside=data.allow_outside,
     )
     return divided.side(dataset, side, root=root) if divided and side else dataset
+
+
+def with_pictures(
+    dataset: DetectionDataset, data: DictConfig, split: str | Sequence[str]
+) -> DetectionDataset:
+    """``dataset``, read without its pictures, with the paths of those that are there after all."""
+    try:
+        found = open_split(data, split)
+    except (OSError, ValueError) as error:
+        log.info("no pictures are shown: %s", str(error).partition("\n")[0])
+        return dataset
+    places = {(example.image_id, example.path.name): example.path for example in found.examples}
+    examples = [
+        replace(example, path=places.get((example.image_id, example.path.name), example.path))
+        for example in dataset.examples
+    ]
+    return replace(dataset, examples=examples)
 
 
 def _side(data: DictConfig, split: str | Sequence[str]) -> Literal["train", "val"] | None:

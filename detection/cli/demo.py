@@ -2,10 +2,11 @@
 
 python tools/demo.py            (or: make demo)
 
-Calls the other tools one after the other.  Leaves in output_dir: summary.html, metrics.json,
-classifier/, bn_statistics/ and detector/ as the tools leave them, photos/, detected/, and data/ and
-objects/, the generated data sets.  overwrite=true replaces them, but the data set of data/, which
-is the same again.  A folder with files of yours in photos/ or objects/ is refused.
+Calls the other tools one after the other.  Leaves in output_dir: metrics.json, detections.jpg,
+classifier/, bn_statistics/ and detector/ as the tools leave them, the last one with report.html,
+photos/, detected/, and data/ and objects/, the generated data sets.  overwrite=true replaces them,
+but the data set of data/, which is the same again.  A folder with files of yours in photos/ or
+objects/ is refused.
 """
 
 from __future__ import annotations
@@ -38,7 +39,7 @@ def main(config: DictConfig) -> None:
     output = OutputFolder(
         path=Path(config.output_dir),
         command="demo",
-        files=("metrics.json", "summary.html", "detections.jpg"),
+        files=("metrics.json", "detections.jpg"),
         patterns=[
             *(f"{folder}/val_{DIGITS}.jpg" for folder in ("photos", "detected/drawn")),
             f"objects/*/*/{DIGITS}.png",

@@ -1,4 +1,4 @@
-"""What the demo leaves to look at: one page, one picture, its numbers."""
+"""What the demo leaves to look at: a picture and its numbers, beside the training's report."""
 
 from __future__ import annotations
 
@@ -12,14 +12,8 @@ import cv2
 
 from detection.data.image import read_image
 from detection.engine.metrics_file import write_metrics
+from detection.engine.report_file import REPORT
 from detection.visualization.contact_sheet import contact_sheet
-from detection.visualization.summary import (
-    Summary,
-    detection_classes,
-    detection_facts,
-    percent,
-    write_summary,
-)
 
 log = logging.getLogger("demo")
 
@@ -32,7 +26,7 @@ def read_metrics(folder: Path) -> dict[str, Any]:
 
 
 def write_report(folder: Path, top1: float, seconds: float) -> None:
-    """Leaves detections.jpg, metrics.json and summary.html in ``folder``; says where to look."""
+    """Leaves detections.jpg and metrics.json in ``folder``; says where to look."""
     drawn = [read_image(path) for path in sorted((folder / "detected" / "drawn").iterdir())]
     sheet = folder / "detections.jpg"
     cv2.imwrite(str(sheet), contact_sheet(drawn, columns=4, width=1600))
@@ -45,32 +39,19 @@ def write_report(folder: Path, top1: float, seconds: float) -> None:
         pretraining_top1=top1,
         seconds=round(seconds, 1),
     )
-    summary = Summary(
-        title="Faster R-CNN on ResNet-18 C4: the demo",
-        facts={
-            "Pre-trained classifier, top-1 on the objects": percent(top1),
-            **detection_facts(coco, voc),
-            "Test time per image": f"{trained['seconds_per_image']:.3f} s",
-            "Time for everything": f"{seconds / 60:.1f} min",
-        },
-        per_class=detection_classes(coco, voc),
-        pictures={
-            "Detections in pictures that were not trained on": sheet.name,
-            "Training": "detector/loss.png",
-        },
-    )
-    write_summary(folder / "summary.html", summary)
     python = Path(sys.executable)
     log.info(
-        "\nAP50 %s, AP %s on pictures that were not trained on, after %.1f minutes.\n"
+        "\nAP50 %.1f, AP %.1f on pictures that were not trained on, after %.1f minutes; the "
+        "classifier before it is right on %.1f %% of the objects.\n"
         "Look at:  %s\n          %s\n"
         "Next, on your own COCO- or VOC-format folder:\n"
         "  %s tools/train_net.py data.root=/path/to/dataset weights=/path/to/resnet50.safetensors "
         "model.backbone.depth=50",
-        percent(coco["AP50"]),
-        percent(coco["AP"]),
+        100 * coco["AP50"],
+        100 * coco["AP"],
         seconds / 60,
-        folder / "summary.html",
+        100 * top1,
+        folder / "detector" / REPORT,
         sheet,
         python.relative_to(Path.cwd()) if python.is_relative_to(Path.cwd()) else "python",
     )

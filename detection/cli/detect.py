@@ -12,19 +12,15 @@ from __future__ import annotations
 import functools
 import logging
 import time
-from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-from numpy.typing import NDArray
 from omegaconf import DictConfig
 
 from detection.cli.given import texts
 from detection.cli.objects import as_plain
 from detection.cli.objects import detector as make_detector
-from detection.engine.detect import Detects
 from detection.engine.detection_run import Classes, DetectionRun
 from detection.engine.detections_log import LINES, DetectionsLog
 from detection.engine.inputs import Inputs, find_inputs, skipped_line
@@ -32,9 +28,9 @@ from detection.engine.output_folder import OutputFolder
 from detection.engine.runtime import set_up_runtime
 from detection.engine.video import Video
 from detection.inference.detector import Detector
-from detection.inference.shrinking import shrinking_line
+from detection.inference.shrinking import detects_and_says
 from detection.inference.tiles import TiledDetector
-from detection.structures import Detections
+from detection.visualization.style import DrawingStyle
 from detection.writers.coco import CocoWriter
 from detection.writers.crops import CropsWriter
 from detection.writers.csv import CsvWriter
@@ -81,7 +77,7 @@ def main(config: DictConfig) -> None:
         if before:
             log.info("%d images are done already", before)
         run = DetectionRun(
-            _saying_once(detector) if tiled is None else tiled,
+            detects_and_says(detector) if tiled is None else tiled,
             classes=Classes(detector.class_names, detector.category_ids),
             lines=lines,
             writers=writers,
@@ -89,17 +85,18 @@ def main(config: DictConfig) -> None:
             readers=runtime.workers,
         )
         run.pictures(todo.pictures, todo.numbers)
-        failed = _videos(config, detector, run, todo, folder)
+        lost_videos = _videos(config, detector, run, todo, folder)
         count = run.finish()
     done, seconds = len(lines.done), time.perf_counter() - began
-    failed += sum(name not in lines.done for name in todo.numbers)
+    lost = sum(name not in lines.done for name in todo.numbers)
     log.info(
         "%d detections in %d images, %.2f s per image -> %s",
         count, done, seconds / max(done - before, 1), folder,
     )  # fmt: skip
     if tiled is not None and tiled.full:
         log.warning("%d pictures have all the detections that per_image= allows", tiled.full)
-    _report(config, run, failed, done)
+    unread = {"images": (lost, len(todo.numbers)), "videos": (lost_videos, len(todo.videos))}
+    _report(config, run, unread, done)
 
 
 @dataclass(frozen=True)
@@ -145,8 +142,15 @@ def _writers(
     }
     writers = [made[name] for name in dict.fromkeys(chosen)]
     if config.draw:
-        drawings = DrawingsWriter(folder=folder, class_names=classes, min_score=score, names=names)
-        writers.append(drawings)
+        writers.append(
+            DrawingsWriter(
+                folder=folder,
+                class_names=classes,
+                min_score=score,
+                names=names,
+                style=DrawingStyle(**config.drawing),
+            )
+        )
     if config.features:
         of = functools.partial(detector.features, bgr=True)
         writers.append(
@@ -177,20 +181,6 @@ def _output_folder(
     )
 
 
-def _saying_once(detector: Detector) -> Detects:
-    """``detector``, which says it when a picture is made so small that objects are lost."""
-    lines: list[str] = []
-
-    def detect(images: Sequence[NDArray[np.uint8]]) -> list[Detections]:
-        for height, width in (image.shape[:2] for image in images):
-            if not lines and (line := shrinking_line((height, width), detector)):
-                lines.append(line)
-                log.info("%s", line)
-        return detector.detect_arrays(images)
-
-    return detect
-
-
 def _videos(
     config: DictConfig, detector: Detector, run: DetectionRun, todo: _Todo, folder: Path
 ) -> int:
@@ -210,6 +200,7 @@ def _videos(
                 fps=video.fps,
                 class_names=detector.class_names,
                 min_score=config.draw_score,
+                style=DrawingStyle(**config.drawing),
             )
         try:
             number = run.video(video, name, number, drawn, limit=config.max_frames)
@@ -221,13 +212,17 @@ def _videos(
     return failed
 
 
-def _report(config: DictConfig, run: DetectionRun, failed: int, done: int) -> None:
+def _report(
+    config: DictConfig, run: DetectionRun, unread: dict[str, tuple[int, int]], done: int
+) -> None:
     """Says what is missing, and fails if that is all, or if nothing may be."""
     if many := run.first_of_many:
         log.info("%d files hold several pictures; the first was taken (%s)", len(many), many[0])
-    problems = []
-    if failed:
-        problems.append(f"{failed} of {failed + done} images could not be read")
+    problems = [
+        f"{lost} of {all_of_them} {what} could not be read"
+        for what, (lost, all_of_them) in unread.items()
+        if lost
+    ]
     if run.not_written:
         problems.append(
             f"of {len(run.not_written)} a file could not be written ({run.not_written[0]})"

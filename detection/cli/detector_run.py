@@ -16,6 +16,7 @@ from detection.cli.afterwards import report_of_training
 from detection.cli.objects import as_plain, make
 from detection.cli.resumed_settings import check_settings
 from detection.cli.training_data import TrainingData, open_training_data
+from detection.cli.training_log import training_log
 from detection.data.dataset import DetectionDataset
 from detection.data.loader import Batch, BatchPlan, TrainingImages, training_loader
 from detection.data.proposals_file import ProposalsFile
@@ -27,6 +28,7 @@ from detection.engine.precise_bn import average_statistics
 from detection.engine.runtime import Runtime
 from detection.engine.training_run import TrainingRun
 from detection.engine.validation import DetectionValidation, ProposalValidation
+from detection.engine.validation_pictures import ValidationPictures
 from detection.inference.detector import Detector
 from detection.model.alternating import network_to_train
 from detection.model.faster_rcnn import FasterRCNN
@@ -91,9 +93,12 @@ def detector_run(
         _update_bn_statistics, config, model, images, runtime, processes
     )
     validation = _validation(config, model, template, val_set, val_proposals, runtime)
-    report = None
+    report = pictures_of = None
     if isinstance(validation, DetectionValidation):
-        report = report_of_training(config, validation, boxes_per_class(train_set))
+        if config.validation.pictures:
+            pictures_of = ValidationPictures(validation, config.validation.pictures)
+        boxes = boxes_per_class(train_set)
+        report = report_of_training(config, validation, boxes, str(runtime.device))
     given = (initial.backbone, config.init, config.proposals, config.val_proposals)
     return TrainingRun(
         folder=Path(config.output_dir),
@@ -113,6 +118,7 @@ def detector_run(
         seed=config.seed,
         settings=OmegaConf.to_yaml(config),
         files=pictures.files,
+        training_log=training_log(config, pictures_of),
         update_bn_statistics=update_bn_statistics if config.schedule.precise_bn else None,
         overwrite=config.overwrite,
         command="train_net",

@@ -177,6 +177,12 @@ def _nearest_keys(wrong: str, keys: list[str]) -> list[str]:
     return sorted(set(keys), key=lambda key: (-_likeness(wrong, key), key))[:5]
 
 
+def nearest_key(wrong: str, keys: list[str]) -> str | None:
+    """The one that was meant, as far as one can tell."""
+    first = _nearest_keys(wrong, keys)[0]
+    return first if _likeness(wrong, first) >= 0.7 else None
+
+
 def _likeness(wrong: str, key: str) -> float:
     """From 0 to 1."""
     whole = difflib.SequenceMatcher(None, wrong, key).ratio()

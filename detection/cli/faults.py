@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import os
-import re
 
 from detection.atomic_write import FULL
+from detection.machine.out_of_memory import is_out_of_memory
 
 # Of sysexits.h: an error of input or output, and one of the system.
 DISK_EXIT_CODE, MEMORY_EXIT_CODE = 74, 71
-_MEMORY = re.compile(r"out of memory|not enough memory|can.?t allocate memory", re.IGNORECASE)
 
 
 def fault(error: BaseException) -> tuple[str, int] | None:
@@ -21,10 +20,7 @@ def fault(error: BaseException) -> tuple[str, int] | None:
             "what was written before is whole",
             DISK_EXIT_CODE,
         )
-    is_memory = isinstance(error, MemoryError) or (
-        isinstance(error, RuntimeError) and _MEMORY.search(str(error))
-    )
-    if is_memory:
+    if is_out_of_memory(error):
         first = (str(error).splitlines() or [""])[0][:120] or "out of memory"
         return (
             f"{first}: take smaller batches (schedule.batch_size, batch_size) or pictures "

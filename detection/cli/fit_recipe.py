@@ -17,6 +17,7 @@ from omegaconf import DictConfig, OmegaConf
 
 from detection.cli.detector_run import detector_run
 from detection.cli.objects import make
+from detection.cli.shown_values import as_word
 from detection.cli.training_data import TrainingData
 from detection.engine.distributed import Processes
 from detection.engine.recipe.facts import DataFacts, DeviceFacts
@@ -179,4 +180,4 @@ def _say(facts: DataFacts, device: DeviceFacts, said: list[Choice]) -> None:
     for choice in said:
         log.info("  %s: %s", choice.rule.replace("_", " "), choice.reason)
         for key, value in choice.values.items():
-            log.info("      %s=%s", key, str(value).replace(" ", ""))
+            log.info("      %s=%s", key, as_word(value))

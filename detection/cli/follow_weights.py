@@ -95,7 +95,8 @@ def _of_stride(model: DictConfig, given: Collection[str], in_1x1: bool | None) -
     said = {"model.backbone.stride_in_1x1", "model.backbone.bin_step"} & {*given}
     if said or in_1x1 in (None, model.backbone.stride_in_1x1):
         return {}
-    return {"backbone.stride_in_1x1": in_1x1, "backbone.bin_step": 2 if in_1x1 else 1}
+    pools = "roi_head" in model  # what pools no regions needs all that conv5 reads
+    return {"backbone.stride_in_1x1": in_1x1, "backbone.bin_step": 2 if in_1x1 and pools else 1}
 
 
 def _says_pixels(given: Collection[str]) -> bool:

@@ -10,7 +10,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from detection.cli.choices import groups_of
-from detection.cli.commands import Command
+from detection.cli.command import Command
 from detection.cli.config_comments import chosen_files, comments, read
 from detection.cli.config_folders import find_file
 

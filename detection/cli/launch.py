@@ -20,13 +20,14 @@ from omegaconf import OmegaConf
 from omegaconf.errors import MissingMandatoryValue, OmegaConfBaseException
 
 from detection.cli.arguments import parse
-from detection.cli.commands import Command
+from detection.cli.command import Command
 from detection.cli.compose import check_values, compose_unchecked
 from detection.cli.config_folders import searched_first
 from detection.cli.door import choose_threads
 from detection.cli.faults import fault
 from detection.cli.follow_weights import follow_file
 from detection.cli.help import help_text
+from detection.cli.inputs import check_inputs
 from detection.cli.missing import remedy_for
 from detection.cli.overrides import key_of
 from detection.cli.run_config import as_default
@@ -69,6 +70,7 @@ def launch(command: Command, argv: list[str]) -> None:
             check_values(command.config, composed, arguments.overrides, is_needed=is_needed)
             for key in sorted(OmegaConf.missing_keys(composed)):
                 raise ValueError(_is_needed(command, key))
+            check_inputs(composed)
             if command.computes:
                 choose_threads()
             module = _imported(command)

@@ -69,6 +69,7 @@ _OTHER_NAMES = {
     "predict": "detect", "infer": "detect", "inference": "detect",
     "val": "test", "validate": "test", "eval": "test", "evaluate": "test",
     "fit": "train", "finetune": "train", "convert": "import", "export": "export-weights",
+    "server": "serve", "web": "serve", "api": "serve",
     "info": "describe", "settings": "env", "checks": "env", "version": "env",
 }  # fmt: skip
 

@@ -14,6 +14,7 @@ from detection.data.transforms import Resize
 from detection.engine.runtime import Runtime
 from detection.inference.class_thresholds import class_thresholds
 from detection.inference.detector import Detector
+from detection.inference.steps import Inference
 
 
 def as_plain(config: DictConfig) -> dict[str, Any]:
@@ -51,25 +52,7 @@ def detector(
         networks=networks,
         trust=list(config.trust),
     )
-    post_processing = detector.inference.post_processing
-    changes = _given(config, "score_threshold", "nms_iou", "per_image")
-    if isinstance(by_class := changes.get("score_threshold"), DictConfig):
-        changes["score_threshold"] = class_thresholds(
-            as_plain(by_class),
-            detector.class_names,
-            others=getattr(post_processing, "score_threshold", 0.0),
-        )
-    if changes:
-        if not (
-            is_dataclass(post_processing) and all(hasattr(post_processing, n) for n in changes)
-        ):
-            raise ValueError(
-                f"{', '.join(changes)}: {type(post_processing).__name__}, the detector's "
-                "inference.post_processing, has no such settings; leave them out"
-            )
-        detector.inference = replace(
-            detector.inference, post_processing=replace(post_processing, **changes)
-        )
+    detector.inference = as_given(config, detector.inference, detector.class_names)
     detector.resize = replace(detector.resize, **_given(config, "longest"))
     if config.shorter_side is not None:
         detector.resize = replace(detector.resize, shorter_sides=[config.shorter_side])
@@ -78,6 +61,27 @@ def detector(
             rpn = model.rpn
             rpn.test_proposals = replace(rpn.test_proposals, after_nms=config.proposals)
     return detector
+
+
+def as_given(config: DictConfig, inference: Inference, class_names: Sequence[str]) -> Inference:
+    """``inference``, changed where the configuration's values of post-processing are not null."""
+    post_processing = inference.post_processing
+    changes = _given(config, "score_threshold", "nms_iou", "per_image")
+    if isinstance(by_class := changes.get("score_threshold"), DictConfig):
+        changes["score_threshold"] = class_thresholds(
+            as_plain(by_class),
+            class_names,
+            others=getattr(post_processing, "score_threshold", 0.0),
+            key="score_threshold",
+        )
+    if not changes:
+        return inference
+    if not (is_dataclass(post_processing) and all(hasattr(post_processing, n) for n in changes)):
+        raise ValueError(
+            f"{', '.join(changes)}: {type(post_processing).__name__}, the detector's "
+            "inference.post_processing, has no such settings; leave them out"
+        )
+    return replace(inference, post_processing=replace(post_processing, **changes))
 
 
 def _given(config: DictConfig, *names: str) -> dict[str, Any]:

@@ -9,7 +9,10 @@ from omegaconf import DictConfig
 
 
 def output_file(config: DictConfig, reads: Iterable[Path]) -> Path:
-    """``config.output``; raises ValueError if it is one of the files that the command ``reads``."""
+    """``config.output``; ValueError if the command ``reads`` it, or if it is there already.
+
+    ``config.overwrite`` allows the latter.
+    """
     output = Path(config.output)
     for path in reads:
         same = path.samefile(output) if path.exists() and output.exists() else False
@@ -17,4 +20,8 @@ def output_file(config: DictConfig, reads: Iterable[Path]) -> Path:
             raise ValueError(
                 f"output={output} is read, too, and would be overwritten; choose another file"
             )
+    if output.exists() and not config.overwrite:
+        raise ValueError(
+            f"{output} exists: replace it with overwrite=true, or choose another output"
+        )
     return output

@@ -28,8 +28,6 @@ log = logging.getLogger("propose")
 
 def main(config: DictConfig) -> None:
     path = output_file(config, [Path(config.checkpoint)])
-    if path.exists() and not config.overwrite:
-        raise ValueError(f"{path} exists: replace it with overwrite=true, or choose another output")
     if path.exists() and not is_proposals_file(path):
         raise ValueError(f"{path} holds no proposals, and stays: choose another output")
     runtime = set_up_runtime(**config.runtime)

@@ -22,9 +22,11 @@ log = logging.getLogger("train")
 # :mod:`detection.cli.processes` keeps or warns of; ``validation`` measures the same numbers.
 FREE = (
     *("resume", "resume_with_changes", "overwrite", "output_dir", "runtime", "validation"),
+    "logger",
     *("schedule.rules.iterations", "schedule.rules.log_every", "schedule.rules.checkpoint_every"),
     "schedule.rules.patience",
     *("data.in_memory", "data.test_batch_size", "init_new_classes"),
+    *("report", "open"),
 )
 # What a training has from its first iteration on: a resumed one cannot have another.
 BEGINS_WITH = ("weights", "weights_entry", "init", "data.mean_over")

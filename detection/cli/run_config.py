@@ -19,6 +19,8 @@ from detection.cli.given import leave_alone
 
 # What to do with an output folder is said of each run anew.
 NOT_TAKEN = ("resume", "resume_with_changes", "overwrite")
+# What a training's file says that another command has no use for.
+LEFT_OUT = {"show_data": ("minutes", "dry_run", "report")}
 
 
 @contextmanager
@@ -35,10 +37,11 @@ def as_default(file: Path | None, config: str) -> Iterator[list[str]]:
         default = compose(config)
     OmegaConf.set_struct(default, False)
     try:
-        _lay_over(default, {key: value for key, value in own.items() if key not in NOT_TAKEN})
+        left_out = (*NOT_TAKEN, *LEFT_OUT.get(config, ()))
+        _lay_over(default, {key: value for key, value in own.items() if key not in left_out})
     except KeyError as error:
         raise ValueError(f"--config {file}: configs/{config}.yaml {error.args[0]}") from None
-    keys = [*_leaves(own)]
+    keys = [key for key in _leaves(own) if key not in LEFT_OUT.get(config, ())]
     leave_alone(default, keys)
     with tempfile.TemporaryDirectory() as folder:
         OmegaConf.save(default, Path(folder) / f"{config}.yaml")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from omegaconf import DictConfig, OmegaConf
+from omegaconf import DictConfig, ListConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
 
@@ -29,14 +29,15 @@ def _value(composed: DictConfig, key: str) -> str:
         value = OmegaConf.select(composed, key, throw_on_missing=True)
     except OmegaConfBaseException:  # missing, or taken from a key that is
         return ""
-    return _text(value)
+    return as_word(value)
 
 
-def _text(value: object) -> str:
+def as_word(value: object) -> str:
+    """``value`` behind key=, without the quotes of a shell."""
     if value is None:
         return "null"
     if isinstance(value, bool):
         return str(value).lower()
-    if OmegaConf.is_list(value):
-        return f"[{','.join(_text(item) for item in value)}]"  # type: ignore[attr-defined]
+    if isinstance(value, list | tuple | ListConfig):
+        return f"[{','.join(map(as_word, value))}]"
     return str(value)

@@ -3,8 +3,9 @@
 python tools/test_net.py data.root=/path/to/dataset checkpoint=outputs/train/best.pt
 python tools/test_net.py data.root=/path/to/dataset detections=detections.json
 
-Leaves in output_dir: metrics.json, detections.json, worst.jpg and worst/ (the pictures with the
-most mistakes), and comp4/, the files of the VOC server.
+Leaves in output_dir: report.html (compare=[a,b]: beside other tests), metrics.json,
+detections.json, worst.jpg and worst/ (the pictures with the most mistakes), and comp4/, the files
+of the VOC server.
 A test set without annotations is detected in, not measured.  submission=voc or coco packs what the
 challenge's server takes, of saved detections too (of a VOC test set the classes are VOC's, unless
 data.classes names others).  proposal_recall=true measures the RPN by itself, too; proposals_file=
@@ -23,9 +24,10 @@ from omegaconf import DictConfig
 
 from detection.checkpoint import NETWORKS
 from detection.cli.afterwards import report_of_test
-from detection.cli.data_sets import open_split
+from detection.cli.data_sets import open_split, with_pictures
 from detection.cli.given import texts
 from detection.cli.objects import detector as make_detector
+from detection.cli.report_page import report_test
 from detection.cli.training_data import to_divide
 from detection.data.dataset import DetectionDataset
 from detection.data.proposals_file import ProposalsFile
@@ -36,6 +38,7 @@ from detection.engine.look_back import look_back
 from detection.engine.metrics_file import write_metrics
 from detection.engine.output_folder import OutputFolder
 from detection.engine.propose import measure_proposals
+from detection.engine.report_file import REPORT, read_runs
 from detection.engine.runtime import Runtime, set_up_runtime
 from detection.engine.worst_pictures import PATTERNS
 from detection.evaluation.coco_results import write_coco_results
@@ -44,6 +47,8 @@ from detection.evaluation.submission import check_submission, image_set, write_s
 from detection.evaluation.table import recall_line
 from detection.evaluation.voc_comp4 import write_voc_detections
 from detection.inference.detector import Detector
+from detection.report.comparison import OtherRun
+from detection.report.other_runs import DETECTIONS
 
 log = logging.getLogger("test")
 
@@ -53,12 +58,13 @@ def main(config: DictConfig) -> None:
     dataset = open_test_set(config)
     submits = config.submission is not None
     if not dataset.annotated and (
-        config.proposal_recall or (config.checkpoint is None and not submits)
+        config.proposal_recall or config.compare or (config.checkpoint is None and not submits)
     ):
         raise ValueError(
             f"{dataset.source} is not annotated: there is nothing to measure with; submission= "
             "packs saved detections for a challenge's server"
         )
+    others = read_runs(_compared(config), dataset.to_coco())
     runtime = detector = None
     if config.checkpoint is not None:
         runtime = set_up_runtime(**config.runtime)
@@ -69,22 +75,28 @@ def main(config: DictConfig) -> None:
         dataset = dataset.with_class_names(detector.class_names)
     _check_submission(config, dataset)
     with _output_folder(config).taken(overwrite=config.overwrite):
-        _run(config, dataset, detector, runtime, began)
+        _run(config, dataset, detector, runtime, others, began)
 
 
 def _output_folder(config: DictConfig) -> OutputFolder:
     given = (config.checkpoint, config.detections, config.proposals_file)
     named = [name for value in given if value for name in texts(value)]
-    paths = [Path(name) for name in named]
+    paths = [*(Path(name) for name in named), *_compared(config)]
+    paths += [path / DETECTIONS for path in _compared(config)]
     inside = [file for path in paths if path.is_dir() for file in path.glob("comp4_det_*.txt")]
     return OutputFolder(
         path=Path(config.output_dir),
         command="test_net",
-        files=("metrics.json", "detections.json", "results.tar.gz"),
+        files=("metrics.json", DETECTIONS, "results.tar.gz", REPORT),
         patterns=("comp4/comp4_det_*.txt", "detections_*_results.zip", *PATTERNS),
         reads=[*paths, *inside],
         can_resume=False,
     )
+
+
+def _compared(config: DictConfig) -> list[Path]:
+    """The runs to compare with."""
+    return [Path(name).expanduser() for name in texts(config.compare)]
 
 
 def _run(
@@ -92,6 +104,7 @@ def _run(
     dataset: DetectionDataset,
     detector: Detector | None,
     runtime: Runtime | None,
+    others: list[OtherRun],
     began: float,
 ) -> None:
     """Detects, unless the detections are there, and measures."""
@@ -120,14 +133,18 @@ def _run(
             log.info("\n%s", recall_line(entries["proposals"]))
     folder = Path(config.output_dir)
     _write_detections(config, dataset, detections, folder)
+    scores = found = None
+    next_steps: list[str] = []
     if dataset.annotated:
+        if detector is None:
+            dataset = with_pictures(dataset, config.data, config.split)
         scores = measure(dataset.to_coco(), detections, backend=config.backend)
         log.info("\n%s", scores.table())
         entries |= {"coco": scores.coco.as_dict(), "voc": scores.voc.as_dict()}
         found = look_back(dataset, detections, scores.coco, folder)
         if found is not None:
             entries["look_back"] = found.entries(folder)
-            report_of_test(config.checkpoint, found)
+            next_steps = report_of_test(config.checkpoint, found)
     else:
         log.info("%s is not annotated: nothing to measure", dataset.source)
     write_metrics(
@@ -137,6 +154,18 @@ def _run(
         **timing,
     )
     log.info("\nmetrics: %s", folder / "metrics.json")
+    if scores is not None and config.report:
+        report_test(
+            config,
+            dataset,
+            detections,
+            scores,
+            found,
+            metrics=entries | timing,
+            device=None if runtime is None else str(runtime.device),
+            others=others,
+            next_steps=next_steps,
+        )
 
 
 def open_test_set(config: DictConfig) -> DetectionDataset:
@@ -175,7 +204,7 @@ def _write_detections(
     config: DictConfig, dataset: DetectionDataset, detections: list[dict[str, Any]], folder: Path
 ) -> None:
     if config.checkpoint is not None:
-        write_coco_results(detections, folder / "detections.json")
+        write_coco_results(detections, folder / DETECTIONS)
     if config.submission is not None:
         path = write_submission(
             config.submission,

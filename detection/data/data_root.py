@@ -13,6 +13,20 @@ from contextvars import ContextVar
 from dataclasses import dataclass, field
 from pathlib import Path
 
+# Linux's limit for a path, in bytes.  Each of a name's folders is asked for, so that a megabyte of
+# them takes minutes.
+_LONGEST = 4096
+
+
+def check_length(name: str | Path, *, source: Path | None = None) -> None:
+    """Raises ValueError for a name that no file can have.  ``source``: the file that says it."""
+    if len(text := str(name)) > _LONGEST:
+        place = f"{source}: " if source else ""
+        raise ValueError(
+            f"{place}{text[:60]!r}... is a file name of {len(text):,} characters, at most "
+            f"{_LONGEST:,} can be: correct it, or take it out"
+        )
+
 
 @dataclass
 class _Roots:
@@ -22,6 +36,7 @@ class _Roots:
     parents: dict[str, str] = field(default_factory=dict)
 
     def hold(self, path: Path) -> bool:
+        check_length(path)
         parent, name = os.path.split(path)
         if name in ("", ".", "..") or os.path.islink(path):
             real = os.path.realpath(path)
@@ -34,6 +49,13 @@ class _Roots:
 
 # None: outside of `within`, or where files of other places are allowed.
 _ROOTS: ContextVar[_Roots | None] = ContextVar("_ROOTS", default=None)
+
+
+def check_there(root: Path) -> None:
+    """Raises FileNotFoundError if there is neither such a folder nor such a file."""
+    if not root.expanduser().exists():
+        kind = "file" if root.suffix else "folder"
+        raise FileNotFoundError(f"{root}: no such {kind}; set data.root to your data set")
 
 
 @contextmanager

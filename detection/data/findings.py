@@ -5,10 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 # The number of faults that a message lists.
 SHOWN = 10
+# Of one kind of repair, how many examples are kept.
+KEPT = 500
 # The faults of `collected`; None outside of it.
 _COLLECTED: ContextVar[list[str] | None] = ContextVar("_COLLECTED", default=None)
 
@@ -38,11 +40,15 @@ def collect(faults: Iterable[str]) -> bool:
 
 @dataclass(frozen=True)
 class Oddity:
-    """``count`` times something was otherwise than expected; ``example`` is the first of them."""
+    """``count`` times something was otherwise than expected; ``example`` is the first of them.
+
+    ``others``: those that follow it, a limited number.
+    """
 
     kind: str
     count: int
     example: str
+    others: tuple[str, ...] = field(default=(), compare=False, repr=False)
 
     def __str__(self) -> str:
         return f"{self.count} x {self.kind}: {self.example}"
@@ -52,14 +58,16 @@ class Findings:
     """Is filled while a data set is read, then `finish` is called once."""
 
     def __init__(self) -> None:
-        self._oddities: dict[str, Oddity] = {}
+        self._counts: dict[str, int] = {}
+        self._examples: dict[str, list[str]] = {}
         self._faults: list[str] = []
 
     def repaired(self, kind: str, example: str) -> None:
         """A safe repair was made, or something was left out that is no statement."""
-        count = self._oddities[kind].count if kind in self._oddities else 0
-        first = self._oddities[kind].example if count else example
-        self._oddities[kind] = Oddity(kind, count + 1, first)
+        examples = self._examples.setdefault(kind, [])
+        self._counts[kind] = self._counts.get(kind, 0) + 1
+        if len(examples) < KEPT:
+            examples.append(example)
 
     def all_repaired(self, kind: str, examples: Iterable[str]) -> None:
         for example in examples:
@@ -72,7 +80,10 @@ class Findings:
     @property
     def oddities(self) -> tuple[Oddity, ...]:
         """In the order in which they were met first."""
-        return tuple(self._oddities.values())
+        return tuple(
+            Oddity(kind, self._counts[kind], first, tuple(others))
+            for kind, (first, *others) in self._examples.items()
+        )
 
     def finish(self) -> None:
         """Raises ValueError with all faults, if there are any."""

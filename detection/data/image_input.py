@@ -9,22 +9,19 @@ as it is of a file.
 from __future__ import annotations
 
 import io
-import logging
 import re
 from collections.abc import Mapping
 from os import PathLike, fspath
 from pathlib import Path
 from typing import Any, TypeGuard
 
-import cv2
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from PIL import Image, ImageOps
 
-from detection.data.image import decode_image, read_image
-
-log = logging.getLogger(__name__)
+from detection.data.image import read_image
+from detection.data.sample_range import to_bytes
 
 ImageInput = str | PathLike[str] | Image.Image | NDArray[Any] | torch.Tensor
 
@@ -32,8 +29,6 @@ ImageInput = str | PathLike[str] | Image.Image | NDArray[Any] | torch.Tensor
 _BYTES = {"1", "L", "LA", "P", "PA", "RGB", "RGBA", "RGBa", "RGBX", "CMYK", "YCbCr", "HSV"}
 _SIXTEEN = {"I;16", "I;16L", "I;16B", "I;16N", "I"}
 _KINDS = "a path, a PIL image, a numpy array or a torch tensor"
-# Floats that round to a byte: denormalised ones miss 0 and 1 by their last digits.
-ROUNDING = 0.5 / 255
 _ADDRESS = re.compile(r"[a-z][a-z0-9+.-]+:/|data:", re.IGNORECASE)  # C:/ is a drive
 
 
@@ -57,8 +52,8 @@ def to_image(given: ImageInput, *, bgr: bool = False) -> NDArray[np.uint8]:
 
     A PIL image is turned upright according to its EXIF orientation, as a file is.
     Arrays [H, W] or [H, W, C] and tensors [H, W] or [C, H, W] have 1 (grey), 2 (grey, alpha),
-    3 or 4 (with alpha) channels: uint8; uint16, of which the upper 8 bits are used, as of files;
-    or floats in [0, 1], which may miss it by what rounding to a byte takes away.
+    3 or 4 (with alpha) channels: uint8; uint16 or floats by the rule of files, see
+    :mod:`detection.data.sample_range`.
     ``bgr``: whether the channels of an array or a tensor are in OpenCV's order.
     Raises FileNotFoundError; TypeError for another kind of object; ValueError for a file that is no
     picture and for pixels that are none of the above.
@@ -156,34 +151,10 @@ def _from_array(pixels: NDArray[Any], *, what: str, bgr: bool) -> NDArray[np.uin
         pixels = pixels[:, :, :-1]
     if channels >= 3 and not bgr:
         pixels = pixels[:, :, ::-1]
-    eight = _to_bytes(np.array(pixels, order="C"), what)  # a copy: frames are often reused
-    return eight if eight.shape[2] == 3 else np.repeat(eight, 3, axis=2)
-
-
-def _to_bytes(pixels: NDArray[Any], what: str) -> NDArray[np.uint8]:
-    """[H, W, 1 or 3] of any type that is taken -> uint8."""
-    if pixels.dtype == np.uint8:
-        return pixels
-    if pixels.dtype == np.uint16:
-        if 0 < (most := int(pixels.max())) < 256:
-            log.warning(
-                "%s of 16 bits whose values end at %d of 65535: it is seen as black; give uint8 "
-                "if they are 0 ... 255",
-                what,
-                most,
-            )
-        # Through the reader of files, so that both have one rule.
-        coded = cv2.imencode(".png", pixels, [cv2.IMWRITE_PNG_COMPRESSION, 0])[1]
-        return decode_image(coded.tobytes(), Path(what))
-    if not np.issubdtype(pixels.dtype, np.floating):
+    if pixels.dtype not in (np.uint8, np.uint16) and not np.issubdtype(pixels.dtype, np.floating):
         raise ValueError(
             f"{what} of {pixels.dtype}: pixels are uint8 (0 ... 255), uint16 (0 ... 65535) or "
             "floats in [0, 1]; convert it to one of these"
         )
-    low, high = float(pixels.min()), float(pixels.max())
-    if not (low > -ROUNDING and high < 1 + ROUNDING):  # a NaN is neither
-        raise ValueError(
-            f"{what} of {pixels.dtype} has values {low:.4g} ... {high:.4g}: floats must be in "
-            "[0, 1], not normalised, without NaN; give uint8 for 0 ... 255"
-        )
-    return np.rint(pixels * 255).clip(0, 255).astype(np.uint8)
+    eight = to_bytes(np.array(pixels, order="C"), what)  # a copy: frames are often reused
+    return eight if eight.shape[2] == 3 else np.repeat(eight, 3, axis=2)

@@ -18,6 +18,8 @@ from PIL import Image
 
 _ORIENTATION = 0x0112  # the EXIF tag; 1 is upright
 _START, _SCAN, _END = b"\xff\xd8", b"\xff\xda", b"\xff\xd9"
+# Markers of a frame's head (ITU T.81, table B.1): SOF0 ... SOF15, without DHT, JPG and DAC.
+_FRAMES = set(range(0xC0, 0xD0)) - {0xC4, 0xC8, 0xCC}
 # libjpeg's words for damage.  What else it or simplejpeg cannot do OpenCV may be able to.
 _DAMAGE = re.compile("corrupt jpeg data|premature end", re.IGNORECASE)
 # OpenCV's limit: what is larger is left to it to refuse.
@@ -59,6 +61,16 @@ def check_end(data: bytes) -> None:
     # before it, and coded pixels contain none.
     if data.startswith(_START) and data.rfind(_END) <= data.rfind(_SCAN):
         raise ValueError("truncated JPEG: the end marker is missing")
+
+
+def bits_of_sample(data: bytes) -> int | None:
+    """12 for many pictures of medicine, which nobody here reads; None for what is no JPEG."""
+    at = len(_START)
+    while data.startswith(_START) and data[at : at + 1] == b"\xff" and at + 5 <= len(data):
+        if data[at + 1] in _FRAMES:
+            return data[at + 4]
+        at += 2 + int.from_bytes(data[at + 2 : at + 4], "big")
+    return None
 
 
 @functools.cache

@@ -162,13 +162,16 @@ class TrainingImages(Dataset[tuple[np.ndarray, Target]]):
             labels=torch.from_numpy(learnt.labels),
             ignored=torch.from_numpy(ignored),
             proposals=self.proposals.read(example).boxes if self.proposals else None,
-            seed=_draws((self.seed, epoch, index)),
+            seed=seed_of_draws((self.seed, epoch, index)),
         )
-        random = np.random.default_rng((self.seed, epoch, index))
-        return self.augmentation(image, target, random)
+        return self.augmentation(image, target, self.random(key))
+
+    def random(self, key: Key) -> np.random.Generator:
+        """What an image is augmented with."""
+        return np.random.default_rng((self.seed, *key))
 
 
-def _draws(numbers: tuple[int, int, int]) -> int:
+def seed_of_draws(numbers: tuple[int, int, int]) -> int:
     """The seed of an image's anchors and regions, even and below 2^63: each use adds less than 2.
 
     The image is augmented with the same numbers, so a word is added to them.

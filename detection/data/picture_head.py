@@ -14,6 +14,7 @@ from typing import IO
 from PIL import Image
 
 from detection.data.image_signature import true_format
+from detection.data.tiff_tags import TiffTags, read_tags
 
 # A scene of a satellite has 20,000 x 20,000.
 MOST_PIXELS = 500_000_000
@@ -29,6 +30,7 @@ class Head:
     width: int
     height: int
     sideways: bool
+    tiff: TiffTags | None = None
 
 
 def read_head(path: Path) -> Head | None:
@@ -37,6 +39,10 @@ def read_head(path: Path) -> Head | None:
     Raises OSError, and ValueError for more pixels than are taken.
     """
     with path.open("rb") as file:
+        if (tags := read_tags(file)) is not None:  # Pillow turns its size, and refuses some
+            check_pixels(tags.width, tags.height, path)
+            return Head(tags.width, tags.height, tags.orientation >= 5, tags)
+        file.seek(0)
         try:
             with _open(file) as image:
                 width, height = image.size
@@ -50,12 +56,20 @@ def read_head(path: Path) -> Head | None:
 
 def check_head(data: bytes, path: Path) -> None:
     """Raises ValueError if the bytes of a picture declare more pixels than are taken."""
+    declared = declared_size(data)
+    if declared is not None:  # otherwise the decoder names what is wrong
+        check_pixels(*declared, path)
+
+
+def declared_size(data: bytes) -> tuple[int, int] | None:
+    """(width, height) as stored that the bytes of a picture declare; None: not understood."""
+    if (tags := read_tags(BytesIO(data))) is not None:
+        return tags.width, tags.height
     try:
         with _open(BytesIO(data)) as image:
-            width, height = image.size
-    except Exception:  # a damaged head may come out as anything; the decoder names it
-        return
-    check_pixels(width, height, path)
+            return image.size
+    except Exception:  # a damaged head may come out as anything
+        return None
 
 
 class TooManyPixels(ValueError):

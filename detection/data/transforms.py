@@ -48,13 +48,18 @@ class Augmentation:
     resize: Resize
     flip_probability: float
 
+    def draw(self, random: np.random.Generator) -> tuple[int, bool]:
+        """The shorter side of an image, in pixels, and whether it is flipped."""
+        shorter = int(random.choice(self.resize.shorter_sides))
+        return shorter, random.random() < self.flip_probability
+
     def __call__(
         self, image: NDArray[np.uint8], target: Target, random: np.random.Generator
     ) -> tuple[NDArray[np.uint8], Target]:
         """The new image and target; a target is in pixels of its image."""
         before = image.shape[:2]
-        image = self.resize(image, int(random.choice(self.resize.shorter_sides)))
-        flipped = random.random() < self.flip_probability
+        shorter, flipped = self.draw(random)
+        image = self.resize(image, shorter)
         if flipped:
             image = np.ascontiguousarray(image[:, ::-1])
 

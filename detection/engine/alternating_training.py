@@ -20,6 +20,7 @@ from detection.checkpoint import Checkpoint
 from detection.engine.checkpoints import BEST, LAST
 from detection.engine.distributed import Processes
 from detection.engine.output_folder import OutputFolder
+from detection.engine.report_file import REPORT
 from detection.engine.training_run import METRICS
 
 log = logging.getLogger("train")
@@ -137,7 +138,7 @@ class AlternatingTraining:
         return OutputFolder(
             path=self.folder,
             command="train_alternating",
-            files=(BEST, METRICS),
+            files=(BEST, METRICS, REPORT),
             # The proposals, and the shards that an interrupted call has left of them.
             patterns=tuple(f"{s.folder.name}/{stem}*.safetensors" for s in steps for stem in stems),
             runs=tuple(step.folder.name for step in steps),
@@ -182,8 +183,9 @@ class AlternatingTraining:
         best = step.folder / BEST
         # A run that was killed during its last validation has no best.pt: its last.pt is as good.
         _copy(best if best.is_file() else step.last, self.folder / BEST)
-        if (step.folder / METRICS).is_file():
-            _copy(step.folder / METRICS, self.folder / METRICS)
+        for name in (METRICS, REPORT):
+            if (step.folder / name).is_file():
+                _copy(step.folder / name, self.folder / name)
         log.info("detector: %s", self.folder / BEST)
 
 

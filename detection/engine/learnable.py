@@ -19,7 +19,7 @@ log = logging.getLogger("train")
 
 
 def check_objects(images: TrainingImages) -> None:
-    """Raises ValueError if no object is foreground; warns of a class, or of a set, that is crowd.
+    """Raises ValueError if no object is foreground; warns of classes of which most are ignored.
 
     Nothing is said of a set that has no objects at all but its error.
     """
@@ -38,31 +38,39 @@ def check_objects(images: TrainingImages) -> None:
             "iscrowd to 0 in the annotations or give data.ignore_crowd=false (of difficult ones: "
             "data.ignore_difficult=false)"
         )
-    if not images.ignore_crowd:
+    for name, of_class in zip(dataset.class_names, range(1, classes + 1), strict=True):
+        _check_class(images, name, labels == of_class, crowd, difficult)
+
+
+def _check_class(
+    images: TrainingImages,
+    name: str,
+    of_class: NDArray[np.bool_],
+    crowd: NDArray[np.bool_],
+    difficult: NDArray[np.bool_],
+) -> None:
+    """Warns of a class most of whose objects, [G] each, teach nothing."""
+    flags = {
+        "crowd": (crowd & images.ignore_crowd)[of_class],
+        "difficult": (difficult & images.ignore_difficult)[of_class],
+    }
+    lost = flags["crowd"] | flags["difficult"]
+    if 2 * lost.sum() <= len(lost):
         return
-    every, crowds = (
-        np.bincount(which, minlength=classes + 1)[1:] for which in (labels, labels[crowd])
+    kinds = [kind for kind, flag in flags.items() if flag.any()]
+    key = {"crowd": "iscrowd", "difficult": "difficult"}
+    what = (
+        f"all objects of {name} are {' or '.join(kinds)}, so the class is not learnt"
+        if lost.all()
+        else f"{name}: {lost.sum()} of {len(lost)} objects are {' or '.join(kinds)} and not learnt"
     )
-    all_crowd = [
-        name
-        for name, count, crowded in zip(dataset.class_names, every, crowds, strict=True)
-        if count and count == crowded
-    ]
-    if all_crowd:
-        log.warning(
-            "%s: all objects of %s are crowd, so the class is not learnt: set iscrowd to 0 in the "
-            "annotations, or data.ignore_crowd=false, if single objects are meant",
-            dataset.source,
-            ", ".join(all_crowd),
-        )
-    elif 2 * crowd.sum() > len(crowd):
-        log.warning(
-            "%s: %d of %d objects are crowd and not learnt: set iscrowd to 0 in the annotations, "
-            "or data.ignore_crowd=false, if single objects are meant",
-            dataset.source,
-            crowd.sum(),
-            len(crowd),
-        )
+    log.warning(
+        "%s: %s: set %s to 0 in the annotations, or %s, if single objects are meant",
+        images.dataset.source,
+        what,
+        " and ".join(key[kind] for kind in kinds),
+        " ".join(f"data.ignore_{kind}=false" for kind in kinds),
+    )
 
 
 def check_anchors(images: TrainingImages, rpn: RPN) -> None:

@@ -11,10 +11,10 @@ from typing import Any
 
 from detection.data.dataset import DetectionDataset
 from detection.engine.worst_pictures import SHEET, write_worst_pictures
-from detection.evaluation.bootstrap import Estimate, estimate
+from detection.evaluation.bootstrap import BootstrapSettings, Estimates, estimate
 from detection.evaluation.coco_ap import CocoAP
 from detection.evaluation.coco_arrays import Detection
-from detection.evaluation.mistakes import find_mistakes
+from detection.evaluation.mistakes import Mistakes, find_mistakes
 from detection.evaluation.weak_classes import WeakClass, weak_classes
 
 log = logging.getLogger("test")
@@ -28,15 +28,14 @@ CLASSES, PICTURES = 3, 5
 
 @dataclass(frozen=True)
 class LookBack:
-    """``AP``: with its interval.  ``score``: the one of the best F1, at which mistakes are counted.
+    """``intervals``: of AP.  ``mistakes``: all, at the score of the best F1.
 
-    ``any_right``: whether a detection finds an object; else there is no best F1.
+    ``weak``: the classes with the lowest AP.
     ``pictures``: those with the most mistakes, drawn; ``sheet``: all of them on one, if any.
     """
 
-    AP: Estimate
-    score: float
-    any_right: bool
+    intervals: Estimates
+    mistakes: Mistakes
     weak: list[WeakClass]
     pictures: list[Path]
     sheet: Path | None
@@ -44,10 +43,13 @@ class LookBack:
     def entries(self, folder: Path) -> dict[str, Any]:
         """For metrics.json; files relative to ``folder``."""
         return {
-            "AP": self.AP.value,
-            "AP_interval": [self.AP.low, self.AP.high],
+            "AP": self.intervals.AP.value,
+            **{
+                f"{name}_interval": [one["low"], one["high"]]
+                for name, one in asdict(self.intervals).items()
+            },
             "confidence": CONFIDENCE,
-            "score": self.score,
+            "score": self.mistakes.score,
             "weak_classes": [asdict(one) for one in self.weak],
             "worst_pictures": [path.relative_to(folder).as_posix() for path in self.pictures],
         }
@@ -69,14 +71,7 @@ def look_back(
     if coco.AP is None:
         return None
     ground_truth = dataset.to_coco()
-    most = RESAMPLED_DETECTIONS // max(1, len(detections))
-    ap = estimate(
-        ground_truth,
-        detections,
-        resamples=min(MOST_RESAMPLES, max(FEWEST_RESAMPLES, most)),
-        confidence=CONFIDENCE,
-        seed=SEED,
-    )
+    intervals = estimate(ground_truth, detections, **bootstrap_settings(len(detections)))
     mistakes = find_mistakes(ground_truth, detections)
     worst = mistakes.worst_pictures(PICTURES)
     pictures: list[Path] = []
@@ -87,13 +82,19 @@ def look_back(
     except (OSError, ValueError) as error:  # saved detections are measured without the pictures
         log.warning("the worst pictures are not drawn: %s", error)
     return LookBack(
-        AP=ap,
-        score=mistakes.score,
-        any_right=mistakes.any_right,
+        intervals=intervals,
+        mistakes=mistakes,
         weak=weak_classes(mistakes, coco, CLASSES, boxes=boxes),
         pictures=pictures,
         sheet=folder / SHEET if pictures else None,
     )
+
+
+def bootstrap_settings(num_detections: int) -> BootstrapSettings:
+    """How often is drawn, so that it takes a few seconds."""
+    most = RESAMPLED_DETECTIONS // max(1, num_detections)
+    resamples = min(MOST_RESAMPLES, max(FEWEST_RESAMPLES, most))
+    return {"resamples": resamples, "confidence": CONFIDENCE, "seed": SEED}
 
 
 def boxes_per_class(dataset: DetectionDataset) -> dict[str, int]:

@@ -33,7 +33,7 @@ EARLIER = ("best.pt", "last.pt", "log.jsonl", "metrics.json", "detections.json",
            "table.json", "summary.html")  # fmt: skip
 
 # Of a training, besides what EARLIER has.
-_OF_TRAINING = ("config.yaml", "split.json", "loss.png")
+_OF_TRAINING = ("config.yaml", "split.json", "loss.png", "report.html")
 _TENSORBOARD = "tensorboard/events.out.tfevents.*"
 
 

@@ -58,7 +58,7 @@ class TrainingRun:
 
     ``folder``: gets best.pt, last.pt, log.jsonl, metrics.json, loss.png, tensorboard/, config.yaml.
     ``resume``: whether to go on from its last.pt; ``overwrite``: to replace it; else it is refused.
-    ``command``: whose run this is, for the folder's marker.
+    ``command``: whose run this is, for the folder's marker.  ``training_log``: makes the log there.
     ``reads``: files that the training starts from, which are not overwritten.
     ``template``: a checkpoint without weights; each file is a copy of it with weights.
     ``model``: what the checkpoints keep.  ``network``: what is trained of it, with its parameters:
@@ -96,6 +96,7 @@ class TrainingRun:
     reads: Sequence[Path] = ()
     measures_the_same: bool = True
     files: Mapping[str, str] = field(default_factory=dict)
+    training_log: Callable[..., TrainingLog] = TrainingLog
     report: Callable[[float | None], Mapping[str, Any]] | None = None
 
     def run(self) -> Metrics | None:
@@ -199,11 +200,8 @@ class TrainingRun:
         batches = self.batches(progress.iteration)
         training_log = None
         if self.processes.is_first:
-            training_log = TrainingLog(
-                self.folder,
-                start=progress.iteration,
-                validates_first=not progress.is_validated,
-            )
+            start, first = progress.iteration, not progress.is_validated
+            training_log = self.training_log(self.folder, start=start, validates_first=first)
             for name, text in {"config.yaml": self.settings, **self.files}.items():
                 write_text(self.folder / name, text)
         try:

@@ -11,7 +11,6 @@ from detection.data.dataset import DetectionDataset
 from detection.data.proposals_file import ProposalsFile
 from detection.engine.evaluate import Scores, detect_dataset, measure
 from detection.engine.propose import measure_proposals
-from detection.evaluation.coco_ap import CocoAP
 from detection.evaluation.table import recall_line
 from detection.inference.detector import Detector
 from detection.structures import Metrics
@@ -55,7 +54,7 @@ class Measured:
     """What one validation has found, a COCO results list, and its metrics."""
 
     detections: list[dict[str, Any]]
-    coco: CocoAP
+    scores: Scores
 
 
 @dataclass
@@ -92,8 +91,10 @@ class DetectionValidation:
         )
         self._scores = measure(self._ground_truth, detections, backend=self.backend)
         self._seconds_per_image = _per_image(began, self.dataset)
-        self._last = Measured(detections, self._scores.coco)
-        if self._best is None or self.goal.is_better(self._last.coco.AP, self._best.coco.AP):
+        self._last = Measured(detections, self._scores)
+        if self._best is None or self.goal.is_better(
+            self._last.scores.coco.AP, self._best.scores.coco.AP
+        ):
             self._best = self._last
         metrics = {name: getattr(self._scores.coco, name) for name in FOLLOWED}
         return metrics | {"seconds_per_image": self._seconds_per_image}
@@ -117,12 +118,16 @@ class DetectionValidation:
         """
         assert self._last is not None
         assert self._best is not None
-        is_best = best == self._best.coco.AP
+        is_best = best == self._best.scores.coco.AP
         return (self._best if is_best else self._last), is_best
+
+    def last(self) -> Measured | None:
+        """What the last call has found."""
+        return self._last
 
     def last_value(self) -> float | None:
         """The last call's AP."""
-        return None if self._last is None else self._last.coco.AP
+        return None if self._last is None else self._last.scores.coco.AP
 
 
 @dataclass

@@ -6,16 +6,9 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-import cv2
-import numpy as np
-import torch
-
-from detection import boxes as box_ops
-from detection.data.dataset import DetectionDataset, Example
-from detection.data.image import read_image
-from detection.structures import Detections, Target
+from detection.data.dataset import DetectionDataset
+from detection.engine.drawn_pair import draw_pair
 from detection.visualization.contact_sheet import contact_sheet
-from detection.visualization.draw import draw_detections, draw_target
 from detection.visualization.image import Image
 from detection.writers.picture_file import write_picture
 
@@ -25,8 +18,7 @@ if TYPE_CHECKING:  # who only asks for the names of these files does without the
 FOLDER, SHEET = "worst", "worst.jpg"
 # What the two write, as globs: for the marker of the folder.
 PATTERNS = (f"{FOLDER}/[1-9]_*.jpg", SHEET)
-# Of a picture's longer side, in pixels: others are drawn larger or smaller, for the eye.
-SHORT, LONG = 600, 1000
+SHOWN = (600, 1000)  # of a picture's longer side, in pixels
 SHEET_WIDTH = 1600
 
 
@@ -56,7 +48,7 @@ def write_worst_pictures(
     halves: list[Image] = []
     for number, image_id in enumerate(image_ids, start=1):
         example = examples[image_id]
-        pair = _drawn(example, found[image_id], dataset, min_score)
+        pair = draw_pair(example, found[image_id], dataset, min_score=min_score, shown=SHOWN)
         halves += pair
         file = folder / FOLDER / f"{number}_{example.path.stem}.jpg"
         file.parent.mkdir(parents=True, exist_ok=True)
@@ -66,35 +58,3 @@ def write_worst_pictures(
         width = min(SHEET_WIDTH, 2 * max(half.shape[1] for half in halves) + 30)
         write_picture(folder / SHEET, contact_sheet(halves, columns=2, width=width))
     return files
-
-
-def _drawn(
-    example: Example, found: Sequence[Detection], dataset: DetectionDataset, min_score: float
-) -> tuple[Image, Image]:
-    image = read_image(example.path)
-    longer = max(image.shape[:2])
-    scale = min(max(longer, SHORT), LONG) / longer
-    size = tuple(max(1, round(side * scale)) for side in image.shape[:2])
-    method = cv2.INTER_AREA if scale < 1 else cv2.INTER_CUBIC
-    shown = np.asarray(cv2.resize(image, size[::-1], interpolation=method), np.uint8)
-    height, width = size
-    labels = {category: label for label, category in enumerate(dataset.category_ids, start=1)}
-    found = sorted(found, key=lambda detection: -float(detection["score"]))
-    boxes = np.array([d["bbox"] for d in found], np.float32).reshape(-1, 4)
-    detections = Detections(
-        boxes=box_ops.rescale(
-            torch.from_numpy(box_ops.from_coco(boxes)), example.size, (height, width)
-        ),
-        scores=torch.tensor([d["score"] for d in found], dtype=torch.float32),
-        labels=torch.tensor([labels[d["category_id"]] for d in found], dtype=torch.int64),
-    )
-    target = Target(
-        boxes=box_ops.rescale(torch.from_numpy(example.boxes), example.size, (height, width)),
-        labels=torch.from_numpy(example.labels),
-        ignored=torch.from_numpy(example.crowd | example.difficult),
-    )
-    names = dataset.class_names
-    return (
-        draw_target(shown, target, names),
-        draw_detections(shown, detections, names, min_score=min_score),
-    )

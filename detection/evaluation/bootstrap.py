@@ -16,13 +16,13 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
-from typing import Any
+from typing import Any, TypedDict
 
 import hotcoco
 import numpy as np
 from numpy.typing import NDArray
 
-from detection.evaluation.coco_ap import ALL, IOU50, coco_datasets
+from detection.evaluation.coco_ap import ALL, IOU50, IOU75, coco_datasets
 from detection.evaluation.coco_arrays import (
     Detection,
     GroundTruth,
@@ -33,6 +33,12 @@ from detection.evaluation.coco_arrays import (
 RECALL_LEVELS = np.linspace(0, 1, 101)  # as COCO's
 # Numbers in one array of (resampled data sets x detections): 32 MB.
 CHUNK = 4_000_000
+
+
+class BootstrapSettings(TypedDict):  # arguments of `compare` and `estimate`
+    resamples: int
+    confidence: float
+    seed: int
 
 
 @dataclass(frozen=True)
@@ -66,6 +72,15 @@ class Estimate:
 
     def __str__(self) -> str:
         return f"{100 * self.value:.1f} ({100 * self.low:.1f} ... {100 * self.high:.1f})"
+
+
+@dataclass(frozen=True)
+class Estimates:
+    """Of one set of detections."""
+
+    AP: Estimate
+    AP50: Estimate
+    AP75: Estimate
 
 
 @dataclass(frozen=True)
@@ -118,12 +133,15 @@ def estimate(
     resamples: int,
     confidence: float,
     seed: int,
-) -> Estimate:
-    """COCO's AP of ``detections`` with its interval; the arguments are as those of `compare`."""
+) -> Estimates:
+    """COCO's AP, AP50 and AP75 with their intervals; the arguments are as those of `compare`."""
     weights = _weights(ground_truth, resamples=resamples, confidence=confidence, seed=seed)
     numbers = _average_precisions(list(_matches(ground_truth, detections)), weights)
-    interval = _interval(numbers.mean(axis=1), confidence)
-    return Estimate(interval.difference, interval.low, interval.high)
+    found = [
+        _interval(each, confidence)
+        for each in (numbers.mean(axis=1), numbers[:, IOU50], numbers[:, IOU75])
+    ]
+    return Estimates(*(Estimate(one.difference, one.low, one.high) for one in found))
 
 
 def _weights(

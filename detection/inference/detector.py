@@ -20,14 +20,15 @@ from detection.data.image_input import ImageInput, is_image_input
 from detection.data.transforms import Resize
 from detection.inference.device import find_device
 from detection.inference.load import load_checkpoints, load_model
-from detection.inference.photos import Photo, each, is_folder, photo_batches, read_photo
+from detection.inference.photos import each, is_folder, photo_batches, read_photo
 from detection.inference.pipeline import Pipeline
 from detection.inference.region_vectors import regions_of, vectors
 from detection.inference.result import Result
 from detection.inference.steps import (
     Inference as Inference,
 )  # the name that checkpoints have for it
-from detection.inference.threshold import check_threshold, reaching
+from detection.inference.threshold import CallThreshold, Threshold
+from detection.inference.tiles import TiledDetector
 from detection.precision import Precision, autocast
 
 
@@ -105,7 +106,9 @@ class Detector(Pipeline):
         self,
         photos: ImageInput,
         *,
-        threshold: float | None = None,
+        threshold: Threshold | None = None,
+        tile: int | None = None,
+        tile_overlap: float = 0.25,
         bgr: bool = False,
         batch_size: int = 1,
         errors: Literal["raise", "warn"] = "raise",
@@ -115,7 +118,9 @@ class Detector(Pipeline):
         self,
         photos: Iterable[ImageInput],
         *,
-        threshold: float | None = None,
+        threshold: Threshold | None = None,
+        tile: int | None = None,
+        tile_overlap: float = 0.25,
         bgr: bool = False,
         batch_size: int = 1,
         errors: Literal["raise", "warn"] = "raise",
@@ -124,7 +129,9 @@ class Detector(Pipeline):
         self,
         photos: ImageInput | Iterable[ImageInput],
         *,
-        threshold: float | None = None,
+        threshold: Threshold | None = None,
+        tile: int | None = None,
+        tile_overlap: float = 0.25,
         bgr: bool = False,
         batch_size: int = 1,
         errors: Literal["raise", "warn"] = "raise",
@@ -133,51 +140,65 @@ class Detector(Pipeline):
 
         ``photos``: see :func:`detection.data.image_input.to_image`.  In typed code a folder is
         given to :meth:`stream`, because a type checker takes every path for a file.
-        ``threshold``: the lowest score, in [0, 1]; by default that of the post-processing.
+        ``threshold``: the lowest score, in [0, 1], of all or of classes by their names
+        ({"person": 0.7}); by default that of the post-processing.
+        ``tile``, ``tile_overlap``: see pictures larger than so many pixels in overlapping tiles,
+        too (:mod:`detection.inference.tiles`).
         ``bgr``: whether arrays and tensors have OpenCV's order of channels, and not RGB.
         ``batch_size``: photos that go through the network together, in an iterator.
         ``errors``: in an iterator, "warn" logs a photo that cannot be read and leaves it out.
         Raises FileNotFoundError, TypeError and ValueError as ``to_image`` does.
         """
         if is_image_input(photos) and not is_folder(photos):
-            return next(self.stream([photos], threshold=threshold, bgr=bgr))
-        return self.stream(
-            photos, threshold=threshold, bgr=bgr, batch_size=batch_size, errors=errors
+            photos, batch_size, errors, is_one = [photos], 1, "raise", True
+        else:
+            is_one = False
+        found = self.stream(
+            photos,
+            threshold=threshold,
+            tile=tile,
+            tile_overlap=tile_overlap,
+            bgr=bgr,
+            batch_size=batch_size,
+            errors=errors,
         )
+        return next(found) if is_one else found
 
     def stream(
         self,
         photos: ImageInput | Iterable[ImageInput],
         *,
-        threshold: float | None = None,
+        threshold: Threshold | None = None,
+        tile: int | None = None,
+        tile_overlap: float = 0.25,
         bgr: bool = False,
         batch_size: int = 1,
         errors: Literal["raise", "warn"] = "raise",
     ) -> Iterator[Result]:
         """As :meth:`__call__`, but always an iterator: photos are read as results are asked for."""
         read = photo_batches(each(photos), batch_size=batch_size, bgr=bgr, errors=errors)
-        detector = self
-        if threshold is not None:
-            check_threshold(threshold)
-            threshold = float(threshold)
-            step = reaching(self.inference.post_processing, threshold)
-            detector = copy.copy(self)
-            detector.inference = replace(self.inference, post_processing=step)
-        return (result for batch in read for result in detector._results(batch, threshold or 0.0))
-
-    def _results(self, photos: list[Photo], threshold: float) -> list[Result]:
-        found = self.detect_arrays([photo.image for photo in photos])
-        return [
+        wanted = CallThreshold.of(threshold, self.inference.post_processing, self.class_names)
+        detector = copy.copy(self)
+        detector.inference = replace(self.inference, post_processing=wanted.step)
+        detect = detector.detect_arrays
+        if tile is not None:
+            detect = TiledDetector(
+                detector, tile=tile, overlap=tile_overlap, batch_size=batch_size
+            ).__call__
+        return (
             Result(
                 # Out of inference mode, whose tensors may not be changed in place.
-                detections[detections.scores >= threshold].clone(),
+                wanted(detections).clone(),
                 self.class_names,
                 self.category_ids,
                 photo.image,
                 photo.path,
             )
-            for photo, detections in zip(photos, found, strict=True)
-        ]
+            for batch in read
+            for photo, detections in zip(
+                batch, detect([photo.image for photo in batch]), strict=True
+            )
+        )
 
     def features(self, photo: ImageInput, boxes: object, *, bgr: bool = False) -> Tensor:
         """Conv5's vectors of regions, float32 [R, region_channels]: 2048 of a ResNet-50 or deeper.

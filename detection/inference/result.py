@@ -22,6 +22,7 @@ from detection.inference.coco_entries import coco_entries
 from detection.inference.result_files import import_optional, show_picture, to_png, write_result
 from detection.structures import Detections
 from detection.visualization.draw import draw_detections
+from detection.visualization.style import DEFAULT, DrawingStyle
 
 if TYPE_CHECKING:
     import pandas
@@ -167,31 +168,33 @@ class Result:
         count = f"{len(self)} detection{'' if len(self) == 1 else 's'} in {where}"
         return f"<Result: {count}{': ' if some else ''}{', '.join([*some, *more])}>"
 
-    def draw(self, *, bgr: bool = False) -> NDArray[np.uint8]:
-        """A copy of the photo with frames and names, uint8 [H, W, 3], RGB.
+    def draw(self, *, bgr: bool = False, style: DrawingStyle = DEFAULT) -> NDArray[np.uint8]:
+        """A copy of the photo with frames and names, uint8 [H or more, W, 3], RGB.
 
-        ``bgr``: in OpenCV's order instead, for ``cv2.imwrite`` and ``cv2.imshow``.
+        ``bgr``: in OpenCV's order instead, for ``cv2.imwrite`` and ``cv2.imshow``.  Names that find
+        no room stand in rows below the photo, if ``style`` does not say ``legend=False``.
         """
-        drawn = draw_detections(self.photo, self.detections, self.class_names, min_score=0.0)
+        found, names = self.detections, self.class_names
+        drawn = draw_detections(self.photo, found, names, min_score=0.0, style=style)
         return drawn if bgr else np.ascontiguousarray(drawn[:, :, ::-1])
 
-    def show(self) -> None:
+    def show(self, *, style: DrawingStyle = DEFAULT) -> None:
         """Shows the drawn photo: in a notebook's cell, otherwise in the system's viewer.
 
         Raises RuntimeError where there is neither, as on a server: save it there.
         """
-        show_picture(self)
+        show_picture(self, style)
 
     def _repr_png_(self) -> bytes:
         """What a notebook shows for a result."""
         return to_png(self.draw(bgr=True))
 
-    def save(self, path: str | PathLike[str]) -> None:
+    def save(self, path: str | PathLike[str], *, style: DrawingStyle = DEFAULT) -> None:
         """Writes the drawn photo, or for ``.json`` the list of :meth:`to_coco`.
 
         Its folder is made.  Raises ValueError for a suffix that is neither.
         """
-        write_result(self, Path(path))
+        write_result(self, Path(path), style)
 
     def to_coco(self, image_id: int | str | None = None) -> list[dict[str, Any]]:
         """A COCO results list: ``bbox`` is [x, y, width, height] in pixels of the photo.

@@ -15,16 +15,17 @@ from numpy.typing import NDArray
 from PIL import Image, ImageShow
 
 from detection.atomic_write import atomic_write, write_text
+from detection.visualization.style import DrawingStyle
 
 
 class Drawable(Protocol):
     """What :class:`detection.inference.result.Result` offers here."""
 
-    def draw(self, *, bgr: bool = False) -> NDArray[np.uint8]: ...
+    def draw(self, *, bgr: bool = False, style: DrawingStyle) -> NDArray[np.uint8]: ...
     def to_coco(self) -> list[dict[str, Any]]: ...
 
 
-def write_result(result: Drawable, path: Path) -> None:
+def write_result(result: Drawable, path: Path, style: DrawingStyle) -> None:
     """The picture that the suffix names, or a ``.json``.  Raises ValueError for another suffix."""
     path = path.expanduser()
     if path.suffix.lower() == ".json":
@@ -35,7 +36,7 @@ def write_result(result: Drawable, path: Path) -> None:
             f"{path}: a picture (.jpg, .png, .webp ...) or .json can be written, got the suffix "
             f"{path.suffix!r}"
         )
-    coded = cv2.imencode(path.suffix, result.draw(bgr=True))[1]
+    coded = cv2.imencode(path.suffix, result.draw(bgr=True, style=style))[1]
     # Not cv2.imwrite, which on Windows takes names of its code page alone.
     with atomic_write(path) as partial:
         partial.write_bytes(coded.tobytes())
@@ -46,11 +47,13 @@ def to_png(image: NDArray[np.uint8]) -> bytes:
     return cv2.imencode(".png", image)[1].tobytes()
 
 
-def show_picture(result: Drawable) -> None:
+def show_picture(result: Drawable, style: DrawingStyle) -> None:
     """In a notebook's cell, otherwise in the system's viewer; RuntimeError where none is."""
     if _in_notebook():
-        importlib.import_module("IPython.display").display(result)
-    elif not ImageShow.show(Image.fromarray(result.draw()), title="detections"):
+        importlib.import_module("IPython.display").display(
+            Image.fromarray(result.draw(style=style))
+        )
+    elif not ImageShow.show(Image.fromarray(result.draw(style=style)), title="detections"):
         raise RuntimeError("there is no viewer of pictures here: write one with save('drawn.jpg')")
 
 

@@ -2,8 +2,17 @@
 
 from __future__ import annotations
 
+import logging
+from collections.abc import Callable, Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+
 from detection import boxes as box_ops
 from detection.inference.detector import Detector
+from detection.structures import Detections
+
+log = logging.getLogger("detect")
 
 # Photos of 12 megapixels are shrunk five times, as everybody's are; this is said of more.
 _MUCH = 1 / 8
@@ -30,3 +39,19 @@ def shrinking_line(size: tuple[int, int], detector: Detector) -> str | None:
         f"less than {smallest / scale:.0f} pixels are smaller than the smallest anchor "
         f"({smallest:.0f}): consider tile=1024"
     )
+
+
+def detects_and_says(
+    detector: Detector,
+) -> Callable[[Sequence[NDArray[np.uint8]]], list[Detections]]:
+    """``detector.detect_arrays``, which says it of the first such picture."""
+    lines: list[str] = []
+
+    def detect(images: Sequence[NDArray[np.uint8]]) -> list[Detections]:
+        for height, width in (image.shape[:2] for image in images):
+            if not lines and (line := shrinking_line((height, width), detector)):
+                lines.append(line)
+                log.info("%s", line)
+        return detector.detect_arrays(images)
+
+    return detect

@@ -27,7 +27,7 @@ import torch
 from numpy.typing import NDArray
 
 from detection import boxes as box_ops
-from detection.inference.detector import Detector
+from detection.inference.pipeline import Pipeline
 from detection.inference.post_processing import PostProcessing
 from detection.inference.seams import Grid, Seen, whole_objects
 from detection.structures import Detections, RegionPredictions
@@ -43,7 +43,7 @@ class TiledDetector:
     """
 
     def __init__(
-        self, detector: Detector, *, tile: int, overlap: float, batch_size: int = 1
+        self, detector: Pipeline, *, tile: int, overlap: float, batch_size: int = 1
     ) -> None:
         if isinstance(tile, bool) or not isinstance(tile, int) or tile < 32:
             raise ValueError(f"tile must be a number of pixels, 32 or more, got {tile!r}")
@@ -107,7 +107,7 @@ class _Candidates:
         return self.rule.candidates(predictions)
 
 
-def _detect(detector: Detector, images: Sequence[NDArray[np.uint8]]) -> list[Detections]:
+def _detect(detector: Pipeline, images: Sequence[NDArray[np.uint8]]) -> list[Detections]:
     if not images:
         return []
     sizes = [(image.shape[0], image.shape[1]) for image in images]

@@ -47,6 +47,12 @@ class PixelFormat(nn.Module):
         pixels = (pixels - self.mean) / self.std
         return pixels.permute(0, 3, 1, 2)  # NHWC in memory is channels_last
 
+    def restore(self, pixels: Tensor) -> Tensor:
+        """What the network gets, [N, 3, H, W] -> uint8 [N, H, W, 3], BGR; padding is the mean."""
+        levels = pixels.permute(0, 2, 3, 1).float() * self.std + self.mean
+        levels = levels.round().clamp(0, 255).to(torch.uint8)
+        return levels.flip(-1) if self.order == "RGB" else levels
+
 
 class PerPixelMean(nn.Module):
     """Subtracts the mean image of the training set (section 3.4; Krizhevsky et al. 2012).

@@ -17,7 +17,7 @@ from torch import Tensor, nn
 
 from detection.model.frozen_bn import ConvBN, Norm
 
-# Table 1: residual blocks in conv2_x ... conv5_x.  From 50 layers on the blocks are bottlenecks.
+# Table 1: blocks in conv2_x ... conv5_x; from 50 layers on they are bottlenecks.
 BLOCKS = {
     18: (2, 2, 2, 2),
     34: (3, 4, 6, 3),
@@ -206,8 +206,7 @@ class ResNet(nn.Module):
         self.bin_step = bin_step
         self.stride_in_1x1 = stride_in_1x1 if block is Bottleneck else None
         self.conv1 = ConvBN(3, 64, 7, stride=2, padding=3, norm=norm)
-        strides = (1, 2, 2, 2 // bin_step)
-        channels = 64
+        channels, strides = 64, (1, 2, 2, 2 // bin_step)
         for name, blocks, width, stride in zip(
             STAGES[1:], BLOCKS[depth], WIDTHS, strides, strict=True
         ):
@@ -226,7 +225,7 @@ class ResNet(nn.Module):
             channels = width * block.expansion
         self.feature_channels = WIDTHS[2] * block.expansion
         self.region_channels = channels
-        # This BN brings conv5's features, of any scale, to the scale that the new siblings expect.
+        # It brings conv5's features, of any scale, to the one that the new siblings expect.
         self.conv5_bn = nn.BatchNorm2d(channels) if norm == "trained_extra" else nn.Identity()
         for stage in frozen_stages:
             self.get_submodule(stage).requires_grad_(False)
@@ -239,10 +238,13 @@ class ResNet(nn.Module):
 
     def region_features(self, pooled: Tensor) -> Tensor:
         """Pooled features [R, feature_channels, h, w] -> conv5, averaged: [R, region_channels]."""
-        return self.conv5_bn(self.conv5(pooled)).mean(dim=(2, 3))
+        return self.region_map(pooled).mean(dim=(2, 3))
+
+    def region_map(self, pooled: Tensor) -> Tensor:
+        """[R, feature_channels, h, w] -> conv5 at each position, without the average."""
+        return self.conv5_bn(self.conv5(pooled))
 
     def forward(self, pixels: Tensor) -> Tensor:
         """[N, 3, H, W] -> [N, region_channels]: the globally averaged conv5 of a classifier."""
-        # With bin_step=2 conv5 reads what it would have read itself, as after the RoI pooling.
-        step = self.bin_step
+        step = self.bin_step  # 2: conv5 reads what it would have read itself, as after RoI pooling
         return self.region_features(self.features(pixels)[:, :, ::step, ::step])

@@ -86,23 +86,32 @@ class RPN(nn.Module):
 
         Both are divided by the number of *all* sampled anchors (``AnchorSampling.divide_by``).
         """
-        per_image = [
-            self._image_losses(*image, anchors)
-            for image in zip(logits, deltas, sizes, targets, strict=True)
-        ]
-        objectness, box = (torch.stack(losses) for losses in zip(*per_image, strict=True))
-        return objectness, box
+        return anchor_losses(
+            logits, deltas, anchors, sizes, targets, sampling=self.sampling, sigma=self.sigma
+        )
 
-    def _image_losses(
-        self,
-        logits: Tensor,
-        deltas: Tensor,
-        size: tuple[int, int],
-        target: Target,
-        anchors: Tensor,
+
+def anchor_losses(
+    logits: Tensor,
+    deltas: Tensor,
+    anchors: Tensor,
+    sizes: list[tuple[int, int]],
+    targets: list[Target],
+    *,
+    sampling: AnchorSampling,
+    sigma: float,
+) -> tuple[Tensor, Tensor]:
+    """See :meth:`RPN.losses`; ``sampling``, ``sigma``: see :class:`RPN`."""
+
+    def of_image(
+        logits: Tensor, deltas: Tensor, size: tuple[int, int], target: Target
     ) -> tuple[Tensor, Tensor]:
-        learnt = self.sampling.targets(anchors, target, size)
+        learnt = sampling.targets(anchors, target, size)
         sampled = learnt.sampled
         objectness = objectness_loss(logits[sampled.index], sampled.positive)
-        box = smooth_l1(deltas[sampled.index], learnt.deltas, sigma=self.sigma) * sampled.positive
-        return self.sampling.mean(sampled, objectness), self.sampling.mean(sampled, box)
+        box = smooth_l1(deltas[sampled.index], learnt.deltas, sigma=sigma) * sampled.positive
+        return sampling.mean(sampled, objectness), sampling.mean(sampled, box)
+
+    per_image = [of_image(*image) for image in zip(logits, deltas, sizes, targets, strict=True)]
+    objectness, box = (torch.stack(losses) for losses in zip(*per_image, strict=True))
+    return objectness, box

@@ -27,12 +27,14 @@ OF_ANCHORS, OF_REGIONS = 0, 1
 class Match:
     """``overlap``: [B], IoU with the object that each box overlaps most; 0 where there is none.
 
-    ``gt_boxes``: [B, 4] and ``gt_labels``: [B], box and class of that object.
+    ``gt_index``: int64 [B], the number of that object; ``gt_boxes``: [B, 4] and ``gt_labels``: [B],
+    its box and class.
     ``best``: bool [B], the boxes that overlap some object more than any other box does.
     ``ignored``: bool [B], boxes that lie in an ignored object and are no example of anything.
     """
 
     overlap: Tensor
+    gt_index: Tensor
     gt_boxes: Tensor
     gt_labels: Tensor
     best: Tensor
@@ -51,7 +53,7 @@ def match_to_objects(
     if len(target.labels) == 0:
         nothing = torch.zeros(len(boxes), dtype=torch.bool, device=boxes.device)
         labels = torch.zeros(len(boxes), dtype=torch.int64, device=boxes.device)
-        return Match(boxes.new_zeros(len(boxes)), boxes, labels, nothing, nothing)
+        return Match(boxes.new_zeros(len(boxes)), labels, boxes, labels, nothing, nothing)
     overlaps = box_ops.iou(boxes, target.boxes)  # [B, G]
     overlaps = overlaps.masked_fill(target.ignored, 0)
     if usable is not None:
@@ -63,11 +65,26 @@ def match_to_objects(
     in_ignored = box_ops.coverage(boxes, target.boxes).masked_fill(~target.ignored, 0)
     return Match(
         overlap=overlap,
+        gt_index=index,
         gt_boxes=target.boxes[index],
         gt_labels=target.labels[index],
         best=best,
         ignored=(in_ignored >= ignore_coverage).any(dim=1),
     )
+
+
+@dataclass(frozen=True)
+class AnchorLabels:
+    """Which of B anchors are examples, before any are sampled.
+
+    ``positive``, ``negative``, ``usable``: bool [B].  An anchor that is usable and neither of the
+    first two lies between the thresholds, or in an ignored object (``match.ignored``).
+    """
+
+    match: Match
+    positive: Tensor
+    negative: Tensor
+    usable: Tensor
 
 
 @dataclass(frozen=True)
@@ -110,8 +127,8 @@ class AnchorSampling:
             )
 
     @torch.no_grad()
-    def targets(self, anchors: Tensor, target: Target, size: tuple[int, int]) -> AnchorTargets:
-        """Samples ``anchors`` [B, 4] of one image of ``size`` = (height, width)."""
+    def labels(self, anchors: Tensor, target: Target, size: tuple[int, int]) -> AnchorLabels:
+        """Of ``anchors`` [B, 4] of one image of ``size`` = (height, width)."""
         usable = _inside(anchors, size) | self.cross_boundary
         match = match_to_objects(
             anchors, target, ignore_coverage=self.ignore_coverage, usable=usable
@@ -119,14 +136,20 @@ class AnchorSampling:
         positive = (match.overlap >= self.positive_iou) | match.best
         # ~positive protects condition (i): an object's best anchor is positive at any IoU.
         negative = (match.overlap < self.negative_iou) & ~positive & ~match.ignored & usable
+        return AnchorLabels(match, positive, negative, usable)
+
+    @torch.no_grad()
+    def targets(self, anchors: Tensor, target: Target, size: tuple[int, int]) -> AnchorTargets:
+        """Samples ``anchors`` [B, 4] of one image of ``size`` = (height, width)."""
+        labels = self.labels(anchors, target, size)
         sampled = subsample(
-            positive,
-            negative,
+            labels.positive,
+            labels.negative,
             size=self.per_image,
             positive_fraction=self.positive_fraction,
             generator=target.generator(OF_ANCHORS),
         )
-        gt_boxes = match.gt_boxes[sampled.index]
+        gt_boxes = labels.match.gt_boxes[sampled.index]
         deltas = box_ops.encode(gt_boxes, anchors[sampled.index], UNIT_WEIGHTS)
         # A negative has no object: its deltas are of any box, and may not be finite.
         return AnchorTargets(sampled, torch.where(sampled.positive[:, None], deltas, 0.0))

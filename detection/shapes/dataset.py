@@ -74,10 +74,10 @@ def generate(
         empty_fraction=empty_fraction,
         typical_colours=typical_colours,
     )
-    _check_splits(splits)
+    check_splits(splits)
     root = Path(root)
     record = {"version": VERSION, "splits": dict(splits), **asdict(recipe)}
-    if _holds(root, record):
+    if holds(root, record):
         logger.info("%s holds these shapes already: nothing to generate", root)
         return root
     root.parent.mkdir(parents=True, exist_ok=True)
@@ -94,7 +94,8 @@ def generate(
     return root
 
 
-def _check_splits(splits: dict[str, int]) -> None:
+def check_splits(splits: dict[str, int]) -> None:
+    """Raises ValueError for a split without a usable name, or without images."""
     if not splits:
         raise ValueError('splits is empty: give at least one, e.g. {"train": 1000, "val": 200}')
     for split, count in splits.items():
@@ -107,7 +108,7 @@ def _check_splits(splits: dict[str, int]) -> None:
             raise ValueError(f"split {split!r} must have at least 1 image, got {count}")
 
 
-def _holds(root: Path, record: dict[str, Any]) -> bool:
+def holds(root: Path, record: dict[str, Any]) -> bool:
     """Whether ``root`` contains the data of ``record``; ValueError if it contains anything else."""
     remedy = "remove it, or choose another root"
     if root.exists() and not root.is_dir():
@@ -138,7 +139,7 @@ def _write_split(root: Path, split: str, count: int, recipe: Recipe) -> None:
     for index in tqdm(range(count), desc=f"shapes {split}", unit="image", disable=None):
         scene = draw_scene(recipe=recipe, split=split, index=index)
         name = f"{split}_{index:06d}"
-        _write_jpeg(root / split / f"{name}.jpg", scene.image)
+        write_jpeg(root / split / f"{name}.jpg", scene.image)
         _link(root / split / f"{name}.jpg", voc / "JPEGImages" / f"{name}.jpg")
         _append_coco(coco, scene, index + 1, f"{name}.jpg")
         _write_voc(voc / "Annotations" / f"{name}.xml", scene, f"{name}.jpg")
@@ -151,7 +152,8 @@ def _write_split(root: Path, split: str, count: int, recipe: Recipe) -> None:
     (lists / f"{split}.txt").write_text("".join(f"{name}\n" for name in names), encoding="utf-8")
 
 
-def _write_jpeg(path: Path, image: NDArray[np.uint8]) -> None:
+def write_jpeg(path: Path, image: NDArray[np.uint8]) -> None:
+    """``image``: uint8 [H, W, 3], BGR."""
     encoded, data = cv2.imencode(".jpg", image, [cv2.IMWRITE_JPEG_QUALITY, JPEG_QUALITY])
     assert encoded
     path.write_bytes(data.tobytes())
@@ -196,20 +198,21 @@ def _append_coco(coco: dict[str, Any], scene: Scene, image_id: int, file_name: s
 def _write_voc(path: Path, scene: Scene, file_name: str) -> None:
     height, width, depth = scene.image.shape
     annotation = ET.Element("annotation")
-    _add(annotation, folder="VOC", filename=file_name)
-    _add(ET.SubElement(annotation, "size"), width=width, height=height, depth=depth)
-    _add(annotation, segmented=0)
+    add_texts(annotation, folder="VOC", filename=file_name)
+    add_texts(ET.SubElement(annotation, "size"), width=width, height=height, depth=depth)
+    add_texts(annotation, segmented=0)
     for item in scene.objects:
         element = ET.SubElement(annotation, "object")
         flags = {"truncated": int(item.truncated), "difficult": int(item.difficult)}
-        _add(element, name=item.name, pose="Unspecified", **flags)
+        add_texts(element, name=item.name, pose="Unspecified", **flags)
         corners = box_ops.to_voc(np.array(item.box, np.float32)).astype(int).tolist()
         names = ("xmin", "ymin", "xmax", "ymax")
-        _add(ET.SubElement(element, "bndbox"), **dict(zip(names, corners, strict=True)))
+        add_texts(ET.SubElement(element, "bndbox"), **dict(zip(names, corners, strict=True)))
     ET.indent(annotation)
     path.write_text(ET.tostring(annotation, encoding="unicode") + "\n", encoding="utf-8")
 
 
-def _add(parent: ET.Element, **texts: object) -> None:
+def add_texts(parent: ET.Element, **texts: object) -> None:
+    """Elements by the names of their tags."""
     for tag, text in texts.items():
         ET.SubElement(parent, tag).text = str(text)

@@ -6,12 +6,17 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from numpy.typing import NDArray
 
 from detection.atomic_write import atomic_write
 
 Lines = Sequence[Mapping[str, Any]]  # of log.jsonl: "iteration", "kind" and numbers by name
+
+# So many lines of the log are drawn as running means.
+MANY = 100
 
 LOSSES = ("total", "rpn_objectness", "rpn_box", "head_class", "head_box")
 # Of a validation, drawn in percent; the one that decides comes last.
@@ -91,22 +96,42 @@ def _save(figure: Figure, picture: Path) -> None:
 
 
 def _draw_losses(axes: Axes, train: Lines) -> None:
-    for name in LOSSES:
+    """Of a long training the running means, before the numbers themselves in pale."""
+    highest = 0.0
+    for index, name in enumerate(LOSSES):
         there = [line for line in train if name in line]
         if not there:
             continue
+        iterations = [line["iteration"] for line in there]
+        values = np.array([line[name] for line in there], float)
+        colour = "black" if name == "total" else f"C{index - 1}"
+        curve = values
+        if len(values) >= MANY:
+            axes.plot(iterations, values, color=colour, linewidth=0.5, alpha=0.2)
+            curve = _running_means(values, len(values) // 50)
         axes.plot(
-            [line["iteration"] for line in there],
-            [line[name] for line in there],
+            iterations,
+            curve,
             label=name.replace("_", " "),
             linewidth=2 if name == "total" else 1,
-            color="black" if name == "total" else None,
+            color=colour,
             # One line of the log alone is no curve.
             marker="o" if len(there) == 1 else None,
         )
+        # The first iterations, with numbers that never come again, would press the others flat.
+        usual = np.quantile(values, 0.99 if len(values) >= MANY else 1.0)
+        highest = max(highest, float(usual) if np.isfinite(usual) else 0.0)
     axes.set_ylabel("loss")
-    axes.set_ylim(bottom=0)
+    axes.set_ylim(0, 1.1 * highest if highest > 0 else None)
     _legend(axes)
+
+
+def _running_means(values: NDArray[np.float64], width: int) -> NDArray[np.float64]:
+    """Over ``width`` values up to each one; over fewer at the beginning."""
+    sums = np.concatenate(([0.0], np.cumsum(values)))
+    ends = np.arange(1, len(values) + 1)
+    begins = np.maximum(ends - width, 0)
+    return (sums[ends] - sums[begins]) / (ends - begins)
 
 
 def _draw_rate(axes: Axes, train: Lines) -> None:

@@ -13,7 +13,7 @@ from detection.checkpoint import Checkpoint, ClassifierCheckpoint
 from detection.weights.cache import kept_file
 from detection.weights.download import published_file
 from detection.weights.input_format import InputFormat
-from detection.weights.published import PUBLISHED, Kind, Published, nearest
+from detection.weights.published import PUBLISHED, Kind, Published, check_name
 
 log = logging.getLogger(__name__)
 
@@ -41,11 +41,7 @@ def weights_file(given: Path | str, *, kind: Kind | None = None) -> Path:
             log.info("%s: the file of this name, and not the published weights", path)
         return path
     if row is None:
-        # A path has a folder or a suffix.
-        if not path.exists() and path.name == name and not path.suffix:
-            raise FileNotFoundError(
-                f"{name}: no such file of weights, and no name of published ones: {nearest(name)}"
-            )
+        check_name(name)
         return path
     if kind not in (None, row.kind):
         raise ValueError(f"{name} is a {row.kind}, and not a {kind}: {_TAKEN_BY[row.kind]}")

@@ -8,6 +8,7 @@ from __future__ import annotations
 import difflib
 import re
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Literal
 
 Kind = Literal["detector", "backbone"]
@@ -67,6 +68,18 @@ class Published:
         # resnet50-0676ba61.pth: torch.hub checks what is behind the hyphen as a sha256.
         digest = address.rpartition("-")[2].partition(".")[0]
         return PublishedFile(address, "sha256", digest)
+
+
+def check_name(given: str) -> None:
+    """Raises FileNotFoundError for a word that is neither a name nor a file; a path has a folder
+    or a suffix.
+    """
+    path = Path(given).expanduser()
+    word = path.name == given and not path.suffix and not given.startswith("[")
+    if word and given not in PUBLISHED and not path.exists():
+        raise FileNotFoundError(
+            f"{given}: no such file of weights, and no name of published ones: {nearest(given)}"
+        )
 
 
 def nearest(name: str) -> str:

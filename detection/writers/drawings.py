@@ -10,6 +10,7 @@ import torch
 from detection.structures import Detections
 from detection.visualization.draw import draw_detections
 from detection.visualization.image import Image
+from detection.visualization.style import DEFAULT, DrawingStyle
 from detection.writers.picture_file import writable_name, write_picture
 from detection.writers.writer import Outputs, PictureRecord
 
@@ -21,16 +22,23 @@ class DrawingsWriter:
     """
 
     def __init__(
-        self, *, folder: Path, class_names: Sequence[str], min_score: float, names: Sequence[str]
+        self,
+        *,
+        folder: Path,
+        class_names: Sequence[str],
+        min_score: float,
+        names: Sequence[str],
+        style: DrawingStyle = DEFAULT,
     ) -> None:
         self._folder, self._class_names, self._min_score = folder / "drawn", class_names, min_score
+        self._style = style
         self._targets = _targets(names)
         self.outputs = Outputs(files=[f"drawn/{target}" for target in self._targets.values()])
 
     def add(self, record: PictureRecord, image: Image) -> None:
         """A frame is not drawn here, but into its video."""
         if (target := self._targets.get(record.name)) is not None:
-            drawn = drawn_picture(record, image, self._class_names, self._min_score)
+            drawn = drawn_picture(record, image, self._class_names, self._min_score, self._style)
             write_picture(self._folder / target, drawn)
 
     def finish(self, records: Iterable[PictureRecord]) -> None:
@@ -38,7 +46,11 @@ class DrawingsWriter:
 
 
 def drawn_picture(
-    record: PictureRecord, image: Image, class_names: Sequence[str], min_score: float
+    record: PictureRecord,
+    image: Image,
+    class_names: Sequence[str],
+    min_score: float,
+    style: DrawingStyle,
 ) -> Image:
     """A copy of ``image`` with the record's detections."""
     found = record.detections
@@ -50,7 +62,7 @@ def drawn_picture(
             [class_names.index(entry["class_name"]) + 1 for entry in found], dtype=torch.int64
         ),
     )
-    return draw_detections(image, detections, class_names, min_score=min_score)
+    return draw_detections(image, detections, class_names, min_score=min_score, style=style)
 
 
 def _targets(names: Sequence[str]) -> dict[str, str]:

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import os
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path, PurePosixPath
 
 import cv2
 import numpy as np
 
 from detection.visualization.image import Image
+from detection.visualization.style import DEFAULT, DrawingStyle
 from detection.writers.drawings import drawn_picture
 from detection.writers.writer import PictureRecord
 
@@ -32,12 +34,19 @@ def partial_name(name: str) -> str:
 class VideoWriter:
     """Frames in their order -> an MP4 at ``path``, which is there when it is whole.
 
-    ``fps``: frames a second.  All frames are of the first one's size.
+    ``fps``: frames a second.  All frames are of the first one's size, so none has a legend.
     """
 
     def __init__(
-        self, path: Path, *, fps: float, class_names: Sequence[str], min_score: float
+        self,
+        path: Path,
+        *,
+        fps: float,
+        class_names: Sequence[str],
+        min_score: float,
+        style: DrawingStyle = DEFAULT,
     ) -> None:
+        self._style = replace(style, legend=False)
         self._path, self._fps = path, fps
         self._class_names, self._min_score = class_names, min_score
         self._partial = path.with_name(partial_name(path.name))
@@ -49,7 +58,7 @@ class VideoWriter:
         """Raises ValueError, once, if OpenCV cannot write videos here."""
         if self._is_given_up:
             return
-        drawn = drawn_picture(record, image, self._class_names, self._min_score)
+        drawn = drawn_picture(record, image, self._class_names, self._min_score, self._style)
         if self._sink is None:
             self._size = drawn.shape[1], drawn.shape[0]
             self._path.parent.mkdir(parents=True, exist_ok=True)

@@ -253,3 +253,14 @@ def test_made_up_detections_are_reproducible() -> None:
     sizes = {"images": 2, "classes": 3, "objects_per_image": 2, "detections_per_image": 5}
     assert made_up(**sizes, seed=3) == made_up(**sizes, seed=3)
     assert len(made_up(**sizes, seed=3)[1]) == 10
+
+
+def test_serve(tmp_path: Path) -> None:
+    overrides = [*MODEL, "data.shorter_sides=[48]", "inference.post_processing.score_threshold=0"]
+    report = run(
+        "serve", tmp_path, f"serve.overrides={as_list(overrides)}", "serve.height=48",
+        "serve.width=64", "serve.classes=3", "serve.images=3", "serve.clients=[2]",
+    )  # fmt: skip
+    own, served = report["rows"]
+    assert (own["ratio"], served["name"]) == (None, "served, 2 clients")
+    assert served["ratio"] == pytest.approx(own["median_s"] / served["median_s"])

@@ -66,6 +66,14 @@ def test_options_and_overrides_stand_anywhere() -> None:
     assert parse(DETECT, ["all", "photos"]).paths["checkpoint"] == "all"
 
 
+@pytest.mark.parametrize("place", range(4))
+def test_a_key_as_an_option_stands_anywhere(place: int) -> None:
+    words = ["m.pt", "data", "max_images=5"]
+    given = parse(COMMANDS["test"], [*words[:place], "--open", *words[place:]])
+    assert sorted(given.overrides) == ["max_images=5", "open=true"]
+    assert given.paths == {"checkpoint": "m.pt", "data.root": "data"}
+
+
 @pytest.mark.parametrize(
     ("command", "words", "paths"),
     [
@@ -116,7 +124,10 @@ def test_a_path_behind_a_key_arrives_as_it_is_written(path: str) -> None:
     ("words", "message"),
     [
         (["a", "b"], "'b' is one argument too many; usage: detection train DATA"),
-        (["--lr", "3"], "there is no option --lr: write key=value"),
+        (["--epochs", "5"], "there is no option --epochs: did you mean schedule.recipe.epochs=5?"),
+        (["--weight=r50.pth"], r"no option --weight: did you mean weights=r50\.pth\?"),
+        (["--resumed"], "there is no option --resumed: did you mean resume=true?"),
+        (["--xyz", "3"], "there is no option --xyz: write key=value"),
         (["-m", "seed=1,2"], "there is no option -m: a command does one run"),
         (["--multirun"], "there is no option --multirun: a command does one run"),
         (["--cfg", "job"], "there is no option --cfg: --help all shows every value"),

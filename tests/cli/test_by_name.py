@@ -117,7 +117,11 @@ def test_a_detector_by_name_detects_and_is_exported(
         (("m.pt", "out.pt", "to=safetensors"), r"its name ends in \.safetensors"),
         (("m.pt", "out.safetensors", "to=detectron2"), r"detectron2 reads \.pth files"),
         (("m.pt", "m.pt", "to=torchvision"), "is read, too, and would be"),
-        (("m.pt", "out.pth", "to=torchvision"), "m.pt: no such checkpoint"),
+        (("gone.pt", "out.pth", "to=torchvision"), "gone.pt: no such checkpoint"),
+        (
+            ("there.pt", "there.pth", "to=torchvision"),
+            "there.pth exists: replace it",
+        ),
         (("coco_r50", "out.pth", "to=torchvision"), "did you mean coco_r50_c4"),
         (("m.pt", "out.pth"), "to is needed"),
     ],
@@ -126,6 +130,8 @@ def test_an_export_that_cannot_be_is_one_line(
     arguments: tuple[str, ...], message: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     monkeypatch.chdir(tmp_path)
+    for name in ("m.pt", "there.pt", "there.pth"):
+        Path(name).write_bytes(b"")
     with pytest.raises(SystemExit, match=message):
         run(monkeypatch, "export-weights", *arguments)
 

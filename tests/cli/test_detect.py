@@ -207,9 +207,9 @@ def test_bad_files_are_counted_and_end_no_run(
     assert "1 other file left out: 1 .heic" in caplog.text
     assert "bad.jpg: not a readable image (52 bytes, a HEIC)" in caplog.text
     assert "bad.mp4: not a readable video" in caplog.text
-    assert "2 of 6 images could not be read: see above; all the others are done" in caplog.text
+    assert "1 of 5 images could not be read, 1 of 1 videos could not be read" in caplog.text
     assert len(by_picture(tmp_path / "out")) == 4
-    with pytest.raises(ValueError, match="2 of 6 images could not be read: see above"):
+    with pytest.raises(ValueError, match="1 of 5 images could not be read, 1 of 1 videos"):
         run(photos, tmp_path / "strict", "strict=true")
     assert len(by_picture(tmp_path / "strict")) == 4
     with pytest.raises(ValueError, match="1 of 1 images could not be read: see above"):

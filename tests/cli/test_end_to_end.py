@@ -8,6 +8,7 @@ import shutil
 import subprocess
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import cv2
@@ -16,6 +17,7 @@ import torch
 
 from detection.engine.log import read_log
 from detection.inference.detector import Detector
+from detection.report.content import Report
 from detection.shapes.dataset import generate
 from detection.shapes.outlines import CLASS_NAMES
 
@@ -89,7 +91,8 @@ def test_training_leaves_what_programs_read(trained: Path) -> None:
     assert "train_net.py" in metrics["command"]
     kinds = [(line["iteration"], line["kind"]) for line in read_log(trained / "log.jsonl")]
     assert kinds == [*((i, "train") for i in (1, 2, 3, 4)), (4, "validation")]
-    for name in ("best.pt", "last.pt", "config.yaml", "loss.png", "tensorboard", "worst.jpg"):
+    for name in ("best.pt", "last.pt", "config.yaml", "loss.png", "tensorboard", "worst.jpg",
+                 "report.html"):  # fmt: skip
         assert (trained / name).exists(), name
     back = metrics["look_back"]
     assert back["checkpoint"] == "best.pt"
@@ -120,17 +123,47 @@ def test_a_finished_run_is_not_overwritten(trained: Path, data: Path) -> None:
     assert (trained / "last.pt").stat().st_mtime == before
 
 
-def test_testing_repeats_the_numbers_of_training(trained: Path, data: Path, tmp_path: Path) -> None:
+def test_testing_repeats_the_numbers_of_training(
+    trained: Path, data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    reports = reports_of(monkeypatch)
     run("test_net.py", f"data.root={data}", f"checkpoint={trained / 'last.pt'}",
         f"output_dir={tmp_path / 'a'}", "runtime=exact", "runtime.workers=0")  # fmt: skip
     again = read_json(tmp_path / "a" / "metrics.json")["coco"]["AR100"]
     assert again == pytest.approx(read_json(trained / "metrics.json")["coco"]["AR100"], abs=2e-3)
-    # Both kinds of saved detections give the same numbers once more.
-    for saved in ("detections.json", "comp4"):
+    # Both kinds of saved detections give the same numbers once more, and those of other runs.
+    for saved, further in (
+        ("detections.json", ["report=false"]),
+        ("comp4", ["compare=[a,a/comp4]"]),
+    ):
+        monkeypatch.chdir(tmp_path)
         run("test_net.py", f"data.root={data}", f"detections={tmp_path / 'a' / saved}",
-            f"output_dir={tmp_path / saved}")  # fmt: skip
+            f"output_dir={tmp_path / saved}", *further)  # fmt: skip
         numbers = read_json(tmp_path / saved / "metrics.json")["coco"]
         assert numbers["AR100"] == pytest.approx(again, abs=1e-6)
+    tested, saved_ones = reports  # the other one has none
+    assert tested.title == "whole/last.pt on data, val"
+    assert saved_ones.title == "a/comp4 on data, val"
+    assert tested.numbers["AR100"].value == again
+    assert tested.training is not None  # its log lies beside the checkpoint
+    assert tested.next_steps[0].startswith("In pictures of your own: `python")
+    # Saved detections are shown where the pictures are.
+    assert len(tested.pictures) == len(saved_ones.pictures) == 4
+    assert [one.name for one in saved_ones.comparisons] == ["a", "comp4"]
+    assert not (tmp_path / "detections.json" / "report.html").exists()
+    # What cannot be compared with is said before anything is detected.
+    wrong = run("test_net.py", f"data.root={data}", f"checkpoint={trained / 'last.pt'}",
+                "output_dir=b", f"compare={data}", fails=True)  # fmt: skip
+    assert "no run to compare with" in wrong
+    assert not (tmp_path / "b").exists()
+
+
+def reports_of(monkeypatch: pytest.MonkeyPatch) -> list[Report]:
+    """The reports that are written from here on, in place of their pages."""
+    reports: list[Report] = []
+    page = SimpleNamespace(write_report=lambda path, report: reports.append(report))
+    monkeypatch.setitem(sys.modules, "detection.report.page", page)
+    return reports
 
 
 def test_saved_detections_are_measured(data: Path, tmp_path: Path) -> None:

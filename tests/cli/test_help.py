@@ -8,7 +8,8 @@ import pytest
 
 from detection.cli.arguments import parse
 from detection.cli.choices import groups_of
-from detection.cli.commands import COMMANDS, Command
+from detection.cli.command import Command
+from detection.cli.commands import COMMANDS
 from detection.cli.compose import CONFIGS, compose_config
 from detection.cli.config_comments import chosen_files, comments, read
 from detection.cli.launch import launch
@@ -103,6 +104,10 @@ def test_a_file_of_another_command_is_no_choice() -> None:
     assert not [name for name in ours["experiment"] if name.startswith("classification/")]
     assert theirs["data"] == ["cifar10", "imagenet"]
     assert all(name.startswith("classification/") for name in theirs["experiment"])
+    of_localizers = groups_of("localizer")["experiment"]
+    assert of_localizers
+    assert all(name.startswith("localization/") for name in of_localizers)
+    assert not {*of_localizers} & {*ours["experiment"], *theirs["experiment"]}
     assert "short" in ours["schedule"]
     assert "short" in theirs["schedule"]
 

@@ -19,7 +19,8 @@ from detection.build import build
 from detection.checkpoint import ClassifierCheckpoint
 from detection.classification.classifier import Classifier
 from detection.cli.choices import all_groups_of, groups_of
-from detection.cli.commands import COMMANDS, Command
+from detection.cli.command import Command
+from detection.cli.commands import COMMANDS
 from detection.cli.compose import CONFIGS, check_values, compose_config
 from detection.cli.launch import launch
 from detection.cli.objects import as_plain

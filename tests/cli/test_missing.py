@@ -10,7 +10,7 @@ import pytest
 
 import detection
 from detection.cli import missing
-from detection.cli.commands import Command
+from detection.cli.command import Command
 from detection.cli.launch import launch
 
 

@@ -395,6 +395,68 @@ CLASSIFIERS: dict[str, Values] = {
     "table3_resnet34_b": IMAGENET | {"model.backbone.depth": 34, "model.backbone.shortcut": "B"},
     "table3_resnet34_c": IMAGENET | {"model.backbone.depth": 34, "model.backbone.shortcut": "C"},
 }  # fmt: skip
+LOCALIZER = {
+    **{key: value for key, value in IMAGENET.items() if key.startswith("model.pixels.")},
+    **{
+        key: value
+        for key, value in IMAGENET.items()
+        if key.startswith(("data.crop.", "data.views."))
+    },
+    **{key: value for key, value in IMAGENET.items() if key.startswith("schedule.optimizer.")},
+    **RULES,
+    **RATE,
+    "model._target_": "detection.localization.localizer.Localizer",
+    "model.num_classes": None,
+    "model.backbone._target_": "detection.model.resnet.ResNet",
+    "model.backbone.depth": 101,  # He 2015, table 13
+    "model.backbone.shortcut": "B",
+    "model.backbone.stride_in_1x1": True,
+    "model.backbone.norm": "frozen",
+    "model.backbone.frozen_stages": [],
+    "model.backbone.bin_step": 1,
+    "model.head._target_": "detection.model.per_class_rpn.PerClassRPN",
+    "model.head._partial_": True,
+    "model.head.hidden_channels": 512,  # Ren 2015, 3.1
+    "model.head.sigma": 3.0,  # py, rpn_loss_bbox
+    "model.head.init_std": 0.01,  # Ren 2015, 3.1.3
+    "model.head.anchors._target_": "detection.model.anchors.Anchors",
+    "model.head.anchors.sizes": [64, 128, 256, 512],
+    "model.head.anchors.aspect_ratios": [0.5, 1.0, 2.0],  # Ren 2015, 3.1.3
+    "model.head.anchors.stride": 32,  # conv5's
+    "model.head.anchors.centre": 16.0,
+    "model.head.anchors.rounded": False,
+    "model.head.sampling._target_": "detection.model.targets.AnchorSampling",
+    "model.head.sampling.per_image": 8,  # He 2015, C
+    "model.head.sampling.positive_fraction": 0.5,  # He 2015, C: 1:1
+    "model.head.sampling.positive_iou": 0.7,  # Ren 2015, 3.1.2
+    "model.head.sampling.negative_iou": 0.3,  # Ren 2015, 3.1.2
+    "model.head.sampling.cross_boundary": True,
+    "model.head.sampling.ignore_coverage": 0.7,
+    "model.head.sampling.divide_by": "sampled",
+    "data.root": "x",
+    "data.train_split": "train",
+    "data.val_split": "val",
+    "data.classes": None,
+    "data.allow_outside": False,
+    "data.invalid_boxes": "repair",
+    "data.train_images": None,
+    "data.val_images": None,
+    "data.min_visible": 0.25,
+    "data.test_batch_size": 64,
+    "schedule.batch_size": 256,  # He 2015, C
+    "schedule.rules.iterations": 60_000,
+    "schedule.rules.log_every": 100,
+    "schedule.rules.evaluate_every": 5_000,
+    "schedule.rules.checkpoint_every": 1_000,
+    "schedule.learning_rate.reference": 0.01,
+    "schedule.learning_rate.reference_batch": 256,
+    "schedule.learning_rate.batch_size": 256,
+    "schedule.learning_rate.warmup_iterations": 500,
+    "schedule.learning_rate.milestones": [40_000],
+    "choice._target_": "detection.localization.choice.BoxChoice",
+    "choice.candidates": 200,  # He 2015, C: the best 200 are what R-CNN gets
+    "choice.voting_iou": None,
+}
 VIEWS: dict[str, Values] = {
     "centre": {"_target_": "CentreCrop", "side": 224, "shorter_side": 256},
     "ten_crop": {"_target_": "TenCrop", "side": 224, "shorter_side": 256},  # He 2015, 3.4
@@ -432,7 +494,7 @@ def flat(node: Mapping[str, Any], path: str = "") -> Iterator[tuple[str, Any]]:
 def values(name: str, *overrides: str) -> Values:
     """Of the parts that make a preset; what a run is asked for beside it is left out."""
     config = as_plain(compose_config(name, ["data.root=x", *overrides]))
-    parts = ("model", "data", "schedule", "inference")
+    parts = ("model", "data", "schedule", "inference", "choice")
     return dict(flat({part: config[part] for part in parts if part in config}))
 
 
@@ -457,6 +519,10 @@ def test_a_detectors_preset(name: str) -> None:
 @pytest.mark.parametrize("name", CLASSIFIERS)
 def test_a_classifiers_preset(name: str) -> None:
     check(values("classifier", f"experiment=classification/{name}"), CLASSIFIERS[name])
+
+
+def test_the_localisers_preset() -> None:
+    check(values("localizer", "experiment=localization/imagenet"), LOCALIZER)
 
 
 def test_the_classifier_is_imagenets_but_for_the_detectors_pixels() -> None:

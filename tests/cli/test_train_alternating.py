@@ -136,6 +136,7 @@ def test_each_step_leaves_what_it_measured(trained: Path) -> None:
 def test_the_result_is_an_ordinary_detector(trained: Path) -> None:
     assert Detector.load(trained / "best.pt").class_names == CLASS_NAMES
     assert "coco" in json.loads((trained / "metrics.json").read_text())
+    assert (trained / "report.html").is_file()
     assert equal(weights(trained / "best.pt", ""), weights(trained / STEPS[3] / "last.pt", ""))
 
 

@@ -14,7 +14,8 @@ import pytest
 from omegaconf import DictConfig, OmegaConf
 
 from detection.cli import compose
-from detection.cli.commands import COMMANDS, Command
+from detection.cli.command import Command
+from detection.cli.commands import COMMANDS
 from detection.cli.launch import launch
 
 BENCHMARK = Command("benchmark", "benchmarks.benchmark", "benchmark", "times")
@@ -189,6 +190,10 @@ OTHERS = [
     ("test m.pt d submission=voc max_images=5", "max_images=5: with submission=voc"),
     ("test d checkpoint=m.pt detections=d.json", "detections='d.json': are measured in place of"),
     ("test data.root=d", "checkpoint=null: there is nothing to measure: give either checkpoint="),
+    ("test m.pt d compare=a report=false", "compare='a': is for the report: leave it out"),
+    ("test m.pt d compare=[a,a]", "compare=['a','a']: must be a list [...], without duplicates"),
+    ("test m.pt d open=true report=false", "open=true: is for the report: leave it out"),
+    ("train d --open report=false", "open=true: opens the report: leave it out, or report=false"),
     ("test m.pt d backend=coco", "backend='coco': must be hotcoco or pycocotools"),
     ("propose d checkpoint=[a.pt,b.pt]", "proposals are of one RPN: give one checkpoint"),
     ("train-alternating d train_only=rpn", "each of the four steps has its own: leave it out"),

@@ -6,6 +6,7 @@ Every case plants one fault in a small COCO, VOC or YOLO data set that has none.
 from __future__ import annotations
 
 import copy
+import io
 import json
 import shutil
 from collections.abc import Callable
@@ -223,6 +224,18 @@ def _(data: DataSet) -> None:
     as_png(data, Image.fromarray(pixels))
 
 
+@case("bands", "train0.jpg", "bands behind red, green and blue")
+def _(data: DataSet) -> None:
+    four = opened(data).convert("RGBA")
+    file = io.BytesIO()
+    four.save(file, "TIFF")
+    tag, alpha = (338).to_bytes(2, "little") + b"\3\0\1\0\0\0", (2).to_bytes(2, "little")
+    assert tag + alpha in file.getvalue()
+    (data.root / "train" / "train0.jpg").write_bytes(
+        file.getvalue().replace(tag + alpha, tag + bytes(2))
+    )
+
+
 @case("alpha", "train0.png", "alpha channel")
 def _(data: DataSet) -> None:
     as_png(data, opened(data).convert("RGBA"))
@@ -411,6 +424,14 @@ def _(data: DataSet) -> None:
         entry["difficult"] = 1
 
 
+@case("mostly-ignored", "boxes (", "most of a class crowd or difficult")
+def _(data: DataSet) -> None:
+    one = data.train["annotations"][0]["category_id"]
+    of_class = [e for e in data.train["annotations"] if e["category_id"] == one]
+    for number, entry in enumerate(of_class[:-1]):
+        entry["difficult" if number % 2 else "iscrowd"] = 1
+
+
 @case("no-boxes", "3 pictures without objects", "split without boxes")
 def _(data: DataSet) -> None:
     data.val["annotations"] = []
@@ -545,7 +566,7 @@ SEVERITY = {
     "refused": "error", "unreadable": "error", "leak": "error", "corners": "error",
     "all-crowd": "error", "all-difficult": "error", "no-boxes": "error",
     "repaired": "note", "other-suffix": "note", "grey": "note", "cmyk": "note",
-    "sixteen-bits": "note", "alpha": "note", "turned": "note", "hidden": "note",
+    "sixteen-bits": "note", "bands": "note", "alpha": "note", "turned": "note", "hidden": "note",
     "not-annotated": "note",
     "two-classes": "note", "half-pixels": "note", "anchors": "note", "imbalance": "note",
 }  # fmt: skip
@@ -652,7 +673,7 @@ def test_no_fault_hides_another(data: DataSet) -> None:
 LEFT = {
     "zeros", "grey-end", "one-colour", "upside-down", "very-large", "near-leak", "one-pixel",
     "whole-picture", "tiny-boxes", "long-boxes", "one-split", "background", "few-boxes",
-    "corners", "all-crowd", "all-difficult", "no-boxes",
+    "corners", "all-crowd", "all-difficult", "mostly-ignored", "no-boxes",
     "same-file",  # with other boxes; with the same ones see below
 }  # fmt: skip
 # Nothing of the split, or none of its boxes, can be read as it was meant.

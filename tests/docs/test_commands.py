@@ -51,7 +51,10 @@ SMALL = {
     "test": ["runtime.workers=0", "runtime.device=cpu"],
     "detect": ["runtime.workers=0", "runtime.device=cpu"],
     "check": ["workers=0"],
+    "show-data": ["runtime.workers=0", "runtime.device=cpu"],
 }
+# It runs until it is stopped; tests/serving/ starts it.
+SERVES = "serve"
 # Files that stand for published weights, which are fetched.
 FETCHED = {"coco_r101_c4": "published.pt", "weights=msra_r50": "weights=r50.pt"}
 
@@ -180,6 +183,8 @@ def known(words: list[str]) -> bool:
         return needed <= {*given.paths} <= taken
     if program == "pre-commit":
         return arguments == ["install"] and (ROOT / ".pre-commit-config.yaml").is_file()
+    if program == "curl":  # of docs/serve.md: tests/serving/test_documented.py asks the server
+        return any(word.startswith("http://127.0.0.1:8000/") for word in arguments)
     if program == "wget":  # an address
         return len(arguments) == 1
     if program == "python" and arguments[0] == "datasets/download.py":
@@ -225,18 +230,18 @@ def test_the_commands_of_the_readme_run(
     monkeypatch.chdir(working_folder)
     done = []
     for program, *words in shell_commands(ROOT / "README.md"):
-        if program != "detection":  # pip, which installs it
+        if program != "detection" or words[0] == SERVES:  # pip, which installs it
             continue
         name, *arguments = (FETCHED.get(word, word) for word in words)
         monkeypatch.setattr(sys, "argv", [program, name, *arguments, *SMALL[name]])
         main()
         done.append(name)
-    assert done == ["detect", "check", "train", "test", "detect"]
+    assert done == ["detect", "check", "train", "test", "detect", "show-data", "show-data"]
     for output in ("out", "outputs/photos"):
         assert (working_folder / output / "detections.json").is_file()
         assert [*(working_folder / output / "drawn").iterdir()]
     # These pages' blocks have tests of their own.
-    pages = [page for page in PAGES if page.name not in ("CONTRIBUTING.md", "api.md")]
+    pages = [page for page in PAGES if page.name not in ("CONTRIBUTING.md", "api.md", "serve.md")]
     python = [block for page in pages for language, block in blocks(page) if language == "python"]
     assert python
     for block in python:

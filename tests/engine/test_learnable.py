@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import logging
+import re
 from collections.abc import Callable
 from pathlib import Path
 
@@ -91,6 +92,28 @@ def test_a_class_and_most_of_a_set_as_crowd_are_said(
         check_objects(images(((100, 100), objects)))
     assert said in caplog.text
     assert bool(said) == bool(caplog.text)
+
+
+@pytest.mark.parametrize(
+    ("flags", "said"),
+    [  # of a dog: (crowd, difficult)
+        ([(False, True)], "all objects of dog are difficult, so .* data.ignore_difficult=false"),
+        ([(True, False), (False, True)], "all objects of dog are crowd or difficult, so the class"),
+        (
+            [(True, False), (False, True), (False, False)],
+            "dog: 2 of 3 objects are crowd or difficult and not learnt: set iscrowd and difficult",
+        ),
+        ([(False, True), (False, False)], None),
+    ],
+)
+def test_classes_of_which_most_is_ignored_are_said(
+    flags: list[tuple[bool, bool]], said: str | None, caplog: pytest.LogCaptureFixture
+) -> None:
+    objects: Objects = [(BOX, 1, False, False), *((BOX, 2, *flag) for flag in flags)]
+    with caplog.at_level(logging.WARNING):
+        check_objects(images(((100, 100), objects)))
+    assert bool(caplog.text) == bool(said)
+    assert re.search(said or "", caplog.text)
 
 
 @pytest.fixture

@@ -65,8 +65,8 @@ def test_a_look_back_counts_draws_and_measures(dataset: DetectionDataset, tmp_pa
     coco = evaluate_coco(truth, found)
     back = look_back(dataset, found, coco, tmp_path, boxes=boxes_per_class(dataset))
     assert back is not None
-    assert back.AP.value == pytest.approx(coco.AP, abs=1e-9)
-    assert 0 <= back.AP.low <= back.AP.high <= 1
+    assert back.intervals.AP.value == pytest.approx(coco.AP, abs=1e-9)
+    assert 0 <= back.intervals.AP.low <= back.intervals.AP.high <= 1
     assert len(back.pictures) == 2
     assert all(path.is_file() for path in (*back.pictures, tmp_path / "worst.jpg"))
     assert sum(boxes_per_class(dataset).values()) == len(truth["annotations"])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import asdict
 from typing import Any
 
 import numpy as np
@@ -161,10 +162,14 @@ def test_the_ap_of_one_set_has_the_interval_of_the_same_draws() -> None:
     truth, first, _ = scene(12, seed=3)
     settings = {"resamples": 40, "confidence": 0.9, "seed": 5}
     counts = np.random.default_rng(5).multinomial(12, np.full(12, 1 / 12), size=40)
-    values = [drawn(truth, first, each)[0] for each in counts]
+    values = np.array([drawn(truth, first, each) for each in counts])
     found = estimate(truth, first, **settings)  # type: ignore[arg-type]
-    ap = evaluate_coco(truth, first).AP
-    assert ap is not None
-    assert found.value == pytest.approx(ap, abs=1e-9)
-    assert (found.low, found.high) == pytest.approx(tuple(np.quantile(values, (0.05, 0.95))))
-    assert str(found).startswith(f"{100 * ap:.1f} (")
+    coco = evaluate_coco(truth, first)
+    assert coco.AP is not None
+    for one, each in zip((found.AP, found.AP50), values.T, strict=True):
+        assert (one.low, one.high) == pytest.approx(tuple(np.quantile(each, (0.05, 0.95))))
+    for name, value in asdict(found).items():
+        assert value["value"] == pytest.approx(getattr(coco, name), abs=1e-9)
+        assert value["low"] <= value["value"] <= value["high"]
+    assert found.AP75.value < found.AP50.value
+    assert str(found.AP).startswith(f"{100 * coco.AP:.1f} (")

@@ -95,6 +95,8 @@ def make_seeds() -> dict[str, Files]:
     seeds = {f"data {name}": files for name, files in data.items()}
     for suffix in (".jpg", ".png", ".tif", ".bmp", ".webp"):
         seeds[f"picture {suffix}"] = {f"a{suffix}": _picture(suffix)}
+    for kind in (np.uint16, np.float32):
+        seeds[f"picture {kind.__name__}.tif"] = {"a.tif": _picture(".tif", kind)}
     weights = {"conv1.weight": torch.ones(2, 3, 3, 3), "fc.bias": torch.zeros(4)}
     seeds["detections json"] = {"a.json": _json(_DETECTIONS)}
     split = {"of": "train", "seed": 0, "train": ["a"], "val": ["b"]}
@@ -116,9 +118,10 @@ def _json(content: object) -> bytes:
     return json.dumps(content).encode()
 
 
-def _picture(suffix: str) -> bytes:
-    image = np.arange(12 * 16 * 3, dtype=np.uint8).reshape(12, 16, 3)
-    done, data = cv2.imencode(suffix, image)
+def _picture(suffix: str, kind: type = np.uint8) -> bytes:
+    image = np.arange(12 * 16 * 3).reshape(12, 16, 3) % 256
+    scale = {np.uint8: 1, np.uint16: 257, np.float32: 1 / 255.0}[kind]
+    done, data = cv2.imencode(suffix, (image * scale).astype(kind))
     assert done
     return data.tobytes()
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pytest
@@ -50,6 +51,46 @@ def test_an_archive_with_a_name_that_is_no_text_is_refused(tmp_path: Path) -> No
     (tmp_path / "a.pt").write_bytes(changed)
     with pytest.raises(ValueError, match=r"a\.pt: damaged"):
         ClassifierCheckpoint.load(tmp_path / "a.pt")
+
+
+FOLDERS = "</object>" * 100_000  # each of them was asked for on the disk, which took 10 minutes
+
+
+@pytest.mark.parametrize(
+    ("kind", "file"), [("VOC", "ImageSets/Main/train.txt"), ("DET", "ImageSets/DET/val.txt")]
+)
+def test_a_name_of_a_megabyte_is_refused_in_a_line(kind: str, file: str, tmp_path: Path) -> None:
+    files = make_seeds()[f"data {kind}"] | {file: FOLDERS.encode()}
+    with pytest.raises(ValueError, match=r"\.txt: '</object>.*'\.\.\. is a file name of 900,000"):
+        read_data(files, tmp_path)
+
+
+@pytest.mark.parametrize("kind", ["COCO", "VIA", "LabelMe", "CVAT", "VOC-loose", "YOLO", "CSV"])
+def test_a_long_name_in_annotations_is_refused_in_a_line(kind: str, tmp_path: Path) -> None:
+    name = ("a/" * 100_000).encode()
+    files = {
+        path: data if path.endswith(".png") else data.replace(b"a.png", name + b"a.png")
+        for path, data in make_seeds()[f"data {kind}"].items()
+    }
+    started = time.monotonic()
+    with pytest.raises((ValueError, OSError)) as refused:
+        read_data(files, tmp_path)
+    assert time.monotonic() - started < 5
+    assert str(refused.value).count("\n") < 4
+
+
+def test_a_csv_with_a_field_of_a_megabyte_is_refused_in_a_line(tmp_path: Path) -> None:
+    files = make_seeds()["data CSV"]
+    table = files["a.csv"] + b'"' + b"a,16,12" * 100_000
+    with pytest.raises(ValueError, match=r"a\.csv: not a readable CSV \(field larger"):
+        read_data(files | {"a.csv": table}, tmp_path)
+
+
+def read_data(files: dict[str, bytes], folder: Path) -> None:
+    for name, data in files.items():
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        (folder / name).write_bytes(data)
+    open_every_split(root=folder, invalid_boxes="clip")
 
 
 _READS = {

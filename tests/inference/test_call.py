@@ -21,6 +21,7 @@ from PIL import Image
 from detection import boxes as box_ops
 from detection.inference.detector import Detector
 from detection.inference.result import Result
+from detection.inference.tiles import TiledDetector
 from detection.model.faster_rcnn import FasterRCNN
 from detection.model.frozen_bn import fold, use_winograd
 from detection.structures import Detections
@@ -158,6 +159,33 @@ def test_a_threshold_is_for_one_call(make: Callable[..., Detector], rgb: np.ndar
     assert len(detector(rgb)) < len(everything)
     assert same(detector(rgb, threshold=0), everything)
     assert detector.inference.post_processing is strict
+
+
+def test_a_threshold_may_be_given_by_class(make: Callable[..., Detector], rgb: np.ndarray) -> None:
+    detector = make()
+    everything = detector(rgb, threshold=0)
+    first, second = detector.class_names[:2]
+    highest = float(everything.named(first).scores[0])
+    found = detector(rgb, threshold={first: highest, second: 0})
+    assert len(found.named(first)) == 1
+    assert same(found.named(second), everything.named(second))
+    own = detector(rgb)
+    for other in detector.class_names[2:]:
+        assert same(found.named(other), own.named(other))
+    with pytest.raises(ValueError, match=r"threshold: 'nobody' is none of the detector's classes"):
+        detector(rgb, threshold={"nobody": 0.5})
+    with pytest.raises(ValueError, match=rf"threshold: {first} must lie in \[0, 1\], got 2"):
+        detector(rgb, threshold={first: 2})
+
+
+def test_a_large_picture_is_seen_in_tiles(make: Callable[..., Detector], noise: MakeImage) -> None:
+    detector, large = make(), noise(150, 200)
+    tiled = TiledDetector(detector, tile=96, overlap=0.5)
+    (expected,) = tiled([large[:, :, ::-1].copy()])
+    assert same(detector(large, tile=96, tile_overlap=0.5), expected)
+    assert not same(detector(large), expected)
+    with pytest.raises(ValueError, match="tile must be a number of pixels, 32 or more, got 8"):
+        detector(large, tile=8)
 
 
 def test_a_step_that_cannot_give_way_is_named(

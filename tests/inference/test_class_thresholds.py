@@ -13,8 +13,14 @@ NAMES = ("person", "car", "traffic light")
 
 
 def test_classes_that_are_not_named_keep_theirs() -> None:
-    assert class_thresholds({"car": 0.3, "person": 1}, NAMES, others=0.05) == (1, 0.3, 0.05)
-    assert class_thresholds({"car": 0.3}, NAMES, others=(0.1, 0.2, 0.4)) == (0.1, 0.3, 0.4)
+    assert class_thresholds(
+        {"car": 0.3, "person": 1}, NAMES, others=0.05, key="score_threshold"
+    ) == (1, 0.3, 0.05)
+    assert class_thresholds({"car": 0.3}, NAMES, others=(0.1, 0.2, 0.4), key="score_threshold") == (
+        0.1,
+        0.3,
+        0.4,
+    )
 
 
 @pytest.mark.parametrize(
@@ -30,7 +36,7 @@ def test_classes_that_are_not_named_keep_theirs() -> None:
 )
 def test_impossible_ones_are_refused(given: dict[str, float], message: str) -> None:
     with pytest.raises(ValueError, match=message):
-        class_thresholds(given, NAMES, others=0.05)
+        class_thresholds(given, NAMES, others=0.05, key="score_threshold")
 
 
 def rule(score_threshold: float | tuple[float, ...]) -> PostProcessing:

@@ -167,7 +167,8 @@ def test_a_notebook_shows_a_picture(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "IPython.display", display)
     result = make_result()
     result.show()
-    assert shown == [result]
+    assert [picture.size[0] for picture in shown] == [160]
+    assert np.array_equal(np.asarray(shown[0]), result.draw())
     assert result._repr_png_().startswith(b"\x89PNG")
 
 

@@ -75,3 +75,20 @@ def test_without_a_validation_there_are_two_panels(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     assert len(panels_of([], tmp_path, monkeypatch)) == 2
+
+
+def test_of_a_long_training_the_losses_are_running_means_that_one_peak_does_not_flatten(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    losses = [500.0, *(1.0 + 0.5 * (-1) ** i for i in range(399))]
+    lines = [
+        {"iteration": i, "kind": "train", "total": loss, "learning_rate": 0.01}
+        for i, loss in enumerate(losses, start=1)
+    ]
+    loss, _ = panels_of(lines, tmp_path, monkeypatch)
+    pale, means = loss.lines
+    assert pale.get_ydata().tolist() == losses
+    assert means.get_label() == "total"
+    assert means.get_ydata()[-1] == pytest.approx(1.0)  # of 8: half of them 0.5, half 1.5
+    assert means.get_ydata()[7] == pytest.approx((500 + 3 * 1.5 + 4 * 0.5) / 8, abs=0.2)
+    assert loss.get_ylim()[1] < 5

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import cache
+
 import numpy as np
 import pytest
 import torch
@@ -12,7 +14,7 @@ from detection.visualization.colours import class_colour
 from detection.visualization.contact_sheet import contact_sheet
 from detection.visualization.draw import draw_boxes, draw_detections, draw_target
 from detection.visualization.image import Image
-from detection.visualization.tags import lay_out_tags
+from detection.visualization.style import DrawingStyle
 
 NAMES = ["circle", "cross", "potted plant"]
 
@@ -48,20 +50,98 @@ def test_the_input_is_not_changed() -> None:
     assert not np.array_equal(image, result)
 
 
-def test_the_frame_lies_on_the_box() -> None:
-    # sqrt(225 * 225) / 225 = 1: lines one pixel wide, and the box covers pixels 50 ... 149.
-    image = grey(225, 225)
-    result = draw_boxes(image, torch.tensor([[50.0, 60, 150, 160]]), labels=[1], captions=[""])
-    colour = class_colour(1)
-    for y, x in ((60, 100), (159, 100), (110, 50), (110, 149)):
-        assert tuple(result[y, x].tolist()) == colour
-    for y, x in ((61, 148), (158, 100), (110, 51), (110, 148)):
-        # The dark line within (128 // 3), then nothing.
-        assert tuple(result[y, x].tolist()) == (42, 42, 42)
-    assert (result[63:157, 53:147] == 128).all()
-    assert tuple(result[110, 49].tolist()) == (42, 42, 42)
-    assert (result[170:] == 128).all()
-    assert (result[:, 160:] == 128).all()
+def draw_one(image: Image, box: tuple[float, float, float, float], caption: str = "") -> Image:
+    names = [caption.partition(" ")[0]]
+    return draw_boxes(image, torch.tensor([box]), labels=[1], names=names, captions=[caption])
+
+
+def test_the_frame_stands_around_the_box() -> None:
+    # sqrt(280 * 280) / 280 = 1: lines one pixel wide around pixels 50 ... 149 of columns.
+    image = grey(280, 280)
+    result = draw_one(image, (50, 60, 150, 160))
+    assert (result[60:160, 50:150] == 128).all()  # the object itself
+    for y, x in ((59, 100), (160, 100), (110, 49), (110, 150)):
+        assert tuple(result[y, x].tolist()) == class_colour(1)
+    for y, x in ((58, 100), (161, 100), (110, 48), (110, 151)):
+        assert tuple(result[y, x].tolist()) == (42, 42, 42)  # the dark line outside: 128 // 3
+    assert changed(image, result) == (48, 58, 152, 162)
+
+
+def test_a_wide_line_has_dark_edges_on_both_sides() -> None:
+    image = grey(1120, 1120)  # 1120 / 280 = 4 pixels, edges of 2
+    result = draw_one(image, (300, 300, 700, 700))
+    across = result[500, 290:302].tolist()
+    colour, dark = list(class_colour(1)), [42] * 3
+    assert across == [[128] * 3] * 2 + [dark] * 2 + [colour] * 4 + [dark] * 2 + [[128] * 3] * 2
+
+
+def test_at_the_end_of_the_picture_the_line_moves_into_a_large_box() -> None:
+    image = grey(560, 560)  # lines of 2 pixels
+    result = draw_one(image, (0, 0, 560, 560))
+    assert tuple(result[280, 0].tolist()) == tuple(result[559, 280].tolist()) == class_colour(1)
+    assert (result[2:558, 2:558] == 128).all()
+    # Beside a small one it is left out: there the end of the picture is the frame.
+    result = draw_one(image, (0, 0, 20, 20))
+    assert (result[:20, :20] == 128).all()
+    assert tuple(result[10, 20].tolist()) == class_colour(1)
+
+
+@pytest.mark.parametrize(("width", "expected"), [(1, 1), (7, 7)])
+def test_the_width_can_be_said(width: int, expected: int) -> None:
+    style = DrawingStyle(width=width)
+    box = torch.tensor([[100.0, 100, 200, 200]])
+    result = draw_boxes(grey(), box, labels=[1], names=[""], captions=[""], style=style)
+    assert int((result[150, :100] == class_colour(1)).all(axis=1).sum()) == expected
+    with pytest.raises(ValueError, match="width must be from 1 to 100 pixels, or None"):
+        DrawingStyle(width=0)
+
+
+@pytest.mark.parametrize(
+    ("labels", "scores", "captions"),
+    [
+        (True, True, ["circle 0.90"]),
+        (True, False, ["circle"]),
+        (False, True, ["0.90"]),
+        (False, False, [""]),
+    ],
+)
+def test_what_the_tags_say(
+    monkeypatch: pytest.MonkeyPatch, labels: bool, scores: bool, captions: list[str]
+) -> None:
+    monkeypatch.setattr(draw, "draw_boxes", lambda *_, captions, **__: captions)
+    style = DrawingStyle(labels=labels, scores=scores)
+    found = detections((20, 40, 200, 180))
+    assert draw.draw_detections(grey(), found, NAMES, min_score=0.5, style=style) == captions  # type: ignore[comparison-overlap]
+
+
+def test_what_finds_no_room_stands_below_the_picture() -> None:
+    image = grey(100, 160)
+    boxes = [(10.0 * x, 10.0 * y, 10.0 * x + 8, 10.0 * y + 8) for y in range(10) for x in range(16)]
+    found = Detections(
+        torch.tensor(boxes),
+        torch.linspace(0.9, 0.5, len(boxes)),
+        torch.arange(len(boxes)) % len(NAMES) + 1,
+    )
+    result = draw_detections(image, found, NAMES, min_score=0)
+    assert result.shape[1] == 160
+    assert 100 < result.shape[0] <= 150
+    for label in (1, 2, 3):
+        assert (result[100:] == class_colour(label)).all(axis=2).any(), label
+    style = DrawingStyle(legend=False)
+    alone = draw_detections(image, found, NAMES, min_score=0, style=style)
+    assert alone.shape == image.shape
+
+
+def test_a_name_without_letters_is_a_number_and_said_once(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(draw, "is_covered", lambda name: name != "\U00013080")
+    monkeypatch.setattr(draw, "_drawable", cache(draw._drawable.__wrapped__))
+    assert [draw._names([2, 2, 1], ["cat", "\U00013080"]) for _ in range(2)] == [
+        ["class 2", "class 2", "cat"]
+    ] * 2
+    (said,) = caplog.messages
+    assert 'is drawn as "class 2": no font here has its letters' in said
 
 
 def test_scores_below_the_minimum_are_left_out() -> None:
@@ -93,16 +173,13 @@ def test_a_class_keeps_its_colour_whatever_else_is_drawn() -> None:
     )
     for found in (alone, others):
         result = draw_detections(grey(), found, NAMES, min_score=0)
-        assert tuple(result[199, 150].tolist()) == class_colour(3)
+        assert tuple(result[200, 150].tolist()) == class_colour(3)
 
 
 def test_no_tag_where_letters_could_not_be_read() -> None:
-    assert lay_out_tags((24, 32), [(2, 2, 20, 20)], ["potted plant 0.98"]) == [None]
     image = grey(24, 32)
-    result = draw_boxes(
-        image, torch.tensor([[2.0, 2, 20, 20]]), labels=[1], captions=["potted plant 0.98"]
-    )
-    assert changed(image, result) == (1, 1, 21, 21)  # the frame and the dark line around it
+    result = draw_one(image, (4, 4, 20, 20), "potted plant 0.98")
+    assert changed(image, result) == (2, 2, 22, 22)  # the frame and the dark line around it
 
 
 def test_ground_truth_is_dashed_and_ignored_objects_are_in_brackets(
@@ -114,7 +191,7 @@ def test_ground_truth_is_dashed_and_ignored_objects_are_in_brackets(
         torch.tensor([False, True]),
     )
     result = draw_target(grey(), target, NAMES)
-    line = (result[199, 50:250] == class_colour(1)).all(axis=1)
+    line = (result[200, 50:250] == class_colour(1)).all(axis=1)
     assert 0.4 < line.mean() < 0.6
 
     monkeypatch.setattr(draw, "draw_boxes", lambda *_, captions, **__: captions)

@@ -116,9 +116,20 @@ class Start(Node):
     seed: Seed
 
 
+class ServeSuite(Node):
+    overrides: Overrides
+    images: Count
+    height: Pixels
+    width: Pixels
+    classes: Classes
+    clients: Counts
+    batch_size: Images
+    seed: Seed
+
+
 class Benchmark(Node):
     suite: Literal[
-        "ops", "inference", "train", "data", "evaluation", "growth", "start", "neighbours"
+        "ops", "inference", "train", "data", "evaluation", "growth", "start", "neighbours", "serve"
     ]
     output_dir: Folder
     device: Device | None
@@ -133,3 +144,4 @@ class Benchmark(Node):
     growth: Growth
     neighbours: Neighbours
     start: Start
+    serve: ServeSuite

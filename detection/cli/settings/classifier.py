@@ -17,6 +17,7 @@ from detection.cli.settings.kinds import (
     File,
     Folder,
     Images,
+    Loggers,
     Packages,
     Seed,
     Text,
@@ -60,6 +61,7 @@ class TrainClassifier(Node):
     overwrite: bool
     output_dir: Folder
     seed: Seed
+    logger: Loggers
 
     def broken(self, given: Set[str]) -> Iterator[Rule]:
         if self.resume_with_changes and not self.resume:

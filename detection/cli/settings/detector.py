@@ -57,6 +57,9 @@ class Test(InPlaceOf):
     proposal_recall: bool
     batch_size: Images
     backend: Backend
+    report: bool
+    compare: Annotated[list[Path], ALONE, NOT_REPEATED]
+    open: bool
     output_dir: Folder
     overwrite: bool
 
@@ -76,6 +79,10 @@ class Test(InPlaceOf):
                 "proposal_recall=true",
             )
 
+        for key in ("compare", "open"):
+            if getattr(self, key) and not self.report:
+                yield Rule(key, "is for the report: leave it out, or report=false")
+
     def needs(self) -> Iterator[Rule]:
         if self.checkpoint is None and self.detections is None:
             yield Rule(
@@ -83,6 +90,13 @@ class Test(InPlaceOf):
                 "there is nothing to measure: give either checkpoint=<.pt> or "
                 "detections=<.json or comp4 folder>",
             )
+
+
+class Drawing(Node):
+    labels: bool
+    scores: bool
+    width: Annotated[Whole, Ge(1), Le(100)] | None
+    legend: bool
 
 
 class Detect(InPlaceOf):
@@ -103,6 +117,7 @@ class Detect(InPlaceOf):
     batch_size: Images
     draw: bool
     draw_score: Fraction
+    drawing: Drawing
     features: bool
 
     def broken(self, given: Set[str]) -> Iterator[Rule]:

@@ -48,6 +48,7 @@ class ImportWeights(Node):
     source: File
     entry: Text | None
     output: File
+    overwrite: bool
     to: Literal["ours", "detectron2"]
     pixels: Literal["msra", "torchvision", "detectron2"] | None
     stride_in_1x1: bool | None
@@ -59,6 +60,7 @@ class ImportWeights(Node):
 class ExportWeights(Node):
     checkpoint: File
     output: File
+    overwrite: bool
     to: Literal["detectron2", "torchvision", "safetensors"]
 
 

@@ -6,7 +6,17 @@ from typing import Annotated, Any, Literal
 from detection.cli.settings.data import DetectionData
 from detection.cli.settings.faster_rcnn import FasterRCNN
 from detection.cli.settings.inference import Inference
-from detection.cli.settings.kinds import Backend, File, Folder, Images, Positive, Seed, Text
+from detection.cli.settings.kinds import (
+    Backend,
+    CountOrZero,
+    File,
+    Folder,
+    Images,
+    Loggers,
+    Positive,
+    Seed,
+    Text,
+)
 from detection.cli.settings.node import Node, OneOf, Rule
 from detection.cli.settings.runtime import Runtime
 from detection.cli.settings.schedule import DetectorSchedule
@@ -15,6 +25,7 @@ from detection.cli.settings.schedule import DetectorSchedule
 class Validation(Node):
     batch_size: Images
     backend: Backend
+    pictures: CountOrZero
 
 
 class Train(Node):
@@ -34,8 +45,11 @@ class Train(Node):
     resume: bool
     resume_with_changes: bool
     overwrite: bool
+    report: bool
+    open: bool
     output_dir: Folder
     seed: Seed
+    logger: Loggers
     validation: Validation
 
     def broken(self, given: Set[str]) -> Iterator[Rule]:
@@ -45,6 +59,8 @@ class Train(Node):
             yield Rule("weights_entry", "chooses a network in the file of weights=: give both")
         if self.resume_with_changes and not self.resume:
             yield Rule("resume_with_changes", "belongs to resume=true: give both, or none")
+        if self.open and not self.report:
+            yield Rule("open", "opens the report: leave it out, or report=false")
 
 
 class TrainNet(Train):

@@ -93,7 +93,7 @@ def audit(
         with suppress(OSError, ValueError):  # the reader said it
             audit_annotation_ids(split, dataset.source, remarks)
     entries = {split: [e.path for e in dataset.examples] for split, dataset in datasets.items()}
-    unions = _unions({split: set(paths) for split, paths in entries.items()})
+    unions = unions_of({split: set(paths) for split, paths in entries.items()})
     entries = {split: paths for split, paths in entries.items() if split not in unions}
     audit_classes({split: datasets[split] for split in entries}, remarks)
     audit_copies(entries, pictures, remarks)
@@ -104,7 +104,7 @@ def audit(
     return Audit(datasets, pictures, remarks, frozenset(unions))
 
 
-def _unions(pictures: Mapping[str, set[Path]]) -> set[str]:
+def unions_of(pictures: Mapping[str, set[Path]]) -> set[str]:
     """Splits that are others put together, as VOC's trainval: they hold all pictures of two."""
     return {
         split

@@ -30,15 +30,34 @@ def audit_boxes(split: str, dataset: DetectionDataset, remarks: Remarks) -> None
     if not total:
         remarks.add("no-boxes", split, f"{len(examples)} pictures without objects")
         return
-    for rule, flags in (
-        ("all-crowd", [e.crowd for e in examples]),
-        ("all-difficult", [e.difficult for e in examples]),
-    ):
-        if all(flag.all() for flag in flags):
+    crowd = np.concatenate([e.crowd for e in examples])
+    difficult = np.concatenate([e.difficult for e in examples])
+    for rule, flags in (("all-crowd", crowd), ("all-difficult", difficult)):
+        if flags.all():
             remarks.add(rule, split, f"{total} boxes")
+    if not (crowd | difficult).all():
+        labels = np.concatenate([e.labels for e in examples])
+        _audit_ignored(split, dataset.class_names, labels, crowd, difficult, remarks)
     for example in examples:
         _audit_one(split, example, dataset.class_names, remarks)
     _audit_all(split, dataset, np.concatenate([e.annotated for e in examples]), remarks)
+
+
+def _audit_ignored(
+    split: str,
+    names: tuple[str, ...],
+    labels: NDArray[np.int64],
+    crowd: NDArray[np.bool_],
+    difficult: NDArray[np.bool_],
+    remarks: Remarks,
+) -> None:
+    """Of the boxes, [G] each: the classes most of whose boxes teach and measure nothing."""
+    for label, name in enumerate(names, start=1):
+        of_class = labels == label
+        total, ignored = int(of_class.sum()), int((crowd | difficult)[of_class].sum())
+        if 2 * ignored > total:
+            both = f"{int(crowd[of_class].sum())} crowd, {int(difficult[of_class].sum())} difficult"
+            remarks.add("mostly-ignored", split, f"{name}, {ignored} of {total} boxes ({both})")
 
 
 def _audit_one(split: str, example: Example, names: tuple[str, ...], remarks: Remarks) -> None:

@@ -18,6 +18,7 @@ from PIL import Image
 from detection.data.image import decode_image
 from detection.data.image_signature import true_format
 from detection.data.near_duplicates import hash_of
+from detection.data.tiff_tags import read_tags
 
 # Pixels on a side, from which on a picture is very large.
 LARGE = 6000
@@ -132,19 +133,20 @@ def _scan_of_standard_tables(data: bytes) -> int | None:
 
 def _of_head(data: bytes, path: Path) -> list[tuple[str, str]]:
     name = path.name
+    tags = read_tags(io.BytesIO(data))
+    remarks = [("bands", name)] if tags is not None and tags.left_out else []
+    if _is_deep_png(data) or (tags is not None and not tags.is_plain):
+        remarks.append(("sixteen-bits", name))
     try:
         with Image.open(io.BytesIO(data)) as image:
             mode, has_alpha = image.mode, "transparency" in image.info
             orientation = image.getexif().get(_ORIENTATION, 1)
     except Exception:  # OpenCV read it; a damaged head may come out as anything
-        return []
-    remarks = []
+        return remarks
     if mode in ("L", "1"):
         remarks.append(("grey", name))
     elif mode == "CMYK":
         remarks.append(("cmyk", name))
-    elif mode.startswith("I") or _is_deep_png(data):
-        remarks.append(("sixteen-bits", name))
     if mode in ("LA", "PA", "RGBA") or has_alpha:
         remarks.append(("alpha", name))
     if orientation in (2, 3, 4):

@@ -38,7 +38,8 @@ RULES: dict[str, Rule] = {
     "other-suffix": Rule("note", "picture of another format than its suffix says"),
     "grey": Rule("note", "grey picture, read as three equal channels"),
     "cmyk": Rule("note", "CMYK picture, read as RGB"),
-    "sixteen-bits": Rule("note", "picture of 16 bits, of which the upper 8 are used"),
+    "sixteen-bits": Rule("note", "picture of 16 bits, of which the upper 8 are used, or of floats"),
+    "bands": Rule("note", "picture with bands behind red, green and blue, which are left out"),
     "alpha": Rule("note", "picture with an alpha channel, which is left out"),
     "turned": Rule("note", "picture that EXIF turns: boxes are taken to be of the upright one"),
     "upside-down": Rule(
@@ -67,6 +68,9 @@ RULES: dict[str, Rule] = {
                       "set iscrowd to 0 for single objects"),
     "all-difficult": Rule("error", "all boxes of a split are difficult: nothing to learn",
                           "set difficult to 0, or data.ignore_difficult=false"),
+    "mostly-ignored": Rule("warning", "class most of whose boxes are crowd or difficult: they "
+                           "teach and measure nothing",
+                           "set iscrowd or difficult to 0 for plain single objects"),
     "same-annotation-id": Rule("warning", "id that two annotations have", "number them anew"),
     "same-box": Rule("warning", "the same box twice", "take one out"),
     "two-classes": Rule("note", "one box with two classes"),

@@ -37,7 +37,6 @@ class Coco:
     """See `detection.data.formats.format.Format`."""
 
     name = "COCO"
-    expects = "annotations/instances_*.json or */_annotations.coco.json"
 
     def splits(self, root: Path) -> list[str]:
         return list_splits(root)

@@ -20,7 +20,6 @@ class CocoAny(FilesOfSplits):
     """See `detection.data.formats.format.Format`."""
 
     name = Coco.name
-    expects = "a JSON with images, annotations and categories"
 
     def parts(self, root: Path) -> dict[str, list[Path]]:
         return by_name(root, json_files(root, "COCO"))

@@ -36,7 +36,6 @@ class CsvBoxes(FilesOfSplits):
     """See `detection.data.formats.format.Format`."""
 
     name = "CSV"
-    expects = "a CSV with columns filename, class, xmin, ymin, xmax, ymax"
 
     def parts(self, root: Path) -> dict[str, list[Path]]:
         return by_name(root, [f for f in candidates(root, ".csv") if _columns_of(f) is not None])
@@ -89,7 +88,10 @@ class CsvBoxes(FilesOfSplits):
 def _columns_of(file: Path) -> Columns | None:
     with file.open("rb") as opened:
         text = decode(opened.read(4000))[0]
-    rows = list(_parse(text))
+    try:
+        rows = _parse(text)
+    except csv.Error:  # as of a file that is no table
+        return None
     return recognise(rows[0]) if rows else None
 
 
@@ -103,7 +105,12 @@ def _parse(text: str) -> list[list[str]]:
 
 def _rows(file: Path, findings: Findings) -> tuple[list[tuple[int, list[str]]], Columns]:
     """The lines with their numbers, each as long as the first."""
-    rows = _parse(read_text(file))
+    try:
+        rows = _parse(read_text(file))
+    except csv.Error as error:
+        raise ValueError(
+            f"{file}: not a readable CSV ({error}); look for a quotation mark that is never closed"
+        ) from None
     columns = recognise(rows[0])
     assert columns is not None, "has_split comes first"
     findings.repaired(

@@ -30,7 +30,6 @@ class CvatImages(FilesOfSplits):
     """See `detection.data.formats.format.Format`."""
 
     name = "CVAT for images"
-    expects = "annotations.xml of CVAT"
 
     def parts(self, root: Path) -> dict[str, list[Path]]:
         files = [file for file in candidates(root, ".xml") if _is_cvat(file)]

@@ -21,7 +21,7 @@ from functools import cached_property
 from pathlib import Path, PurePosixPath
 from urllib.parse import unquote
 
-from detection.data.data_root import leads_out, refuse_outside
+from detection.data.data_root import check_length, leads_out, refuse_outside
 from detection.data.findings import Findings
 from detection.data.picture_files import find_files, is_picture_name
 
@@ -32,7 +32,11 @@ def fold(name: str) -> str:
 
 
 def parts_of(name: str) -> list[str]:
-    """Of a path of any system or a URL, without its drive and without . and .. ."""
+    """Of a path of any system or a URL, without its drive and without . and .. .
+
+    Raises ValueError for a name that is too long for a file.
+    """
+    check_length(name)
     path = name.replace("\\", "/")
     # Label Studio: /data/local-files/?d=images/a.jpg
     path = re.sub(r"^.*[?&]d=", "", path)

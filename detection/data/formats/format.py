@@ -27,10 +27,6 @@ class Format(Protocol):
     def name(self) -> str:
         """The name of the format, for messages: COCO."""
 
-    @property
-    def expects(self) -> str:
-        """The files that the format is recognised by, for messages: ImageSets/Main/*.txt."""
-
     def splits(self, root: Path) -> list[str]:
         """The splits under ``root``, to offer to the user; [] if ``root`` is in another format.
 

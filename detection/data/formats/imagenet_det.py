@@ -24,7 +24,7 @@ import numpy as np
 
 from detection import boxes as box_ops
 from detection.data.box_check import OVER_BORDER, BoxCheck, InvalidBoxes
-from detection.data.data_root import refuse_outside
+from detection.data.data_root import check_length, refuse_outside
 from detection.data.dataset import DetectionDataset
 from detection.data.findings import Findings
 from detection.data.formats.imagenet_det_classes import DET_CLASSES
@@ -39,7 +39,6 @@ class ImageNetDet:
     """See `detection.data.formats.format.Format`."""
 
     name = "ImageNet DET"
-    expects = "ImageSets/DET/*.txt"
 
     def splits(self, root: Path) -> list[str]:
         """The 200 lists of the training set are one split."""
@@ -67,7 +66,7 @@ class ImageNetDet:
             )
         pictures = [root / "Data" / "DET" / folder / f"{name}.JPEG" for name in names]
         if check_images:
-            _check_pictures(pictures)
+            check_pictures(pictures)
         files = [root / "Annotations" / "DET" / folder / f"{name}.xml" for name in names]
         present = [file.is_file() for file in files]
         if not any(present) and folder != "test":
@@ -94,7 +93,7 @@ class ImageNetDet:
             )
             labels = [_label(synset, label_of, file) for synset in annotation.names]
             size = annotation.size or (read_size(picture) if check_images else (1, 1))
-            corners = _corners(annotation)
+            corners = zero_based_corners(annotation)
             examples.append(to_example(number, picture, annotation, size, corners, labels, check))
         findings.finish()
         check.finish()
@@ -142,10 +141,13 @@ def _read_lists(root: Path, split: str) -> list[str]:
         names = list(dict.fromkeys(row[0] for row in rows if row and row[-1] == "1"))
     if not names:
         raise ValueError(f"{path}: the image set is empty")
+    for name in names:
+        check_length(name, source=path)
     return names
 
 
-def _check_pictures(pictures: list[Path]) -> None:
+def check_pictures(pictures: list[Path]) -> None:
+    """Raises FileNotFoundError for what is missing, ValueError for what is outside of the root."""
     for picture in pictures:
         refuse_outside(picture)
     folders = {picture.parent for picture in pictures}
@@ -168,6 +170,7 @@ def _label(synset: str, label_of: dict[str, int], file: Path) -> int:
     return label_of[synset]
 
 
-def _corners(annotation: Annotation) -> np.ndarray:
+def zero_based_corners(annotation: Annotation) -> np.ndarray:
+    """ImageNet's 0-based inclusive boxes -> [G, 4] in the convention of `detection.boxes`."""
     boxes = np.array(annotation.boxes, dtype=np.float32).reshape(-1, 4)
     return box_ops.from_voc(boxes + 1)  # from 0-based to 1-based, as VOC's are

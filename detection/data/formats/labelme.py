@@ -34,7 +34,6 @@ class LabelMe(FilesOfSplits):
     """See `detection.data.formats.format.Format`."""
 
     name = "LabelMe"
-    expects = "a JSON with shapes and imagePath beside each picture"
 
     def parts(self, root: Path) -> dict[str, list[Path]]:
         return by_folder(root, json_files(root, "LabelMe"))

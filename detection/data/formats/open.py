@@ -9,7 +9,7 @@ from pathlib import Path
 import yaml
 
 from detection.data.box_check import InvalidBoxes
-from detection.data.data_root import within
+from detection.data.data_root import check_there, within
 from detection.data.dataset import DetectionDataset
 from detection.data.formats.coco import Coco
 from detection.data.formats.coco_any import CocoAny
@@ -18,6 +18,7 @@ from detection.data.formats.cvat import CvatImages
 from detection.data.formats.describe import describe
 from detection.data.formats.format import Format
 from detection.data.formats.imagenet_det import ImageNetDet
+from detection.data.formats.imagenet_loc import ImageNetLoc
 from detection.data.formats.labelme import LabelMe
 from detection.data.formats.splits import aliases
 from detection.data.formats.via import Via
@@ -29,7 +30,7 @@ from detection.data.picture_files import is_left_out, listed_once
 log = logging.getLogger(__name__)
 
 # The trees of the published data sets: the first of these formats that has the split reads it.
-TREES: tuple[Format, ...] = (Coco(), ImageNetDet(), Voc())
+TREES: tuple[Format, ...] = (Coco(), ImageNetDet(), ImageNetLoc(), Voc())
 # What tools leave, in any folders: where none of the above is, the first that finds something reads
 # all.  A file that describes the whole comes before one for each picture, and both before tables.
 EXPORTS: tuple[Format, ...] = (
@@ -128,9 +129,7 @@ def _splits(root: Path, formats: Sequence[Format]) -> list[str]:
 
 def _there(root: Path) -> Path:
     root = Path(root).expanduser()
-    if not root.exists():
-        kind = "file" if root.suffix else "folder"
-        raise FileNotFoundError(f"{root}: no such {kind}; set data.root to your data set")
+    check_there(root)
     return root
 
 
@@ -181,16 +180,15 @@ def _read(
             raise ValueError(f"{dataset.source}: it has no annotated picture{odd}")
         return dataset
     splits = _splits(root, formats)
-    expected = "; ".join(f"{format.expects} ({format.name})" for format in formats)
-    raise FileNotFoundError(
-        f"{root}: no split {name!r}. "
-        + (
-            f"There are {', '.join(splits)}: set data.train_split and data.val_split"
-            if splits
-            else f"It holds no data set in a known format: {describe(root)} expected files are "
-            f"{expected}; see datasets/README.md for the expected trees"
+    if splits:
+        there = f"There are {', '.join(splits)}: set data.train_split and data.val_split"
+    else:
+        known = ", ".join(dict.fromkeys(format.name for format in formats))
+        there = (
+            f"It holds no data set in a known format: {describe(root)} What is read is {known}; "
+            "datasets/README.md and docs/own-data.md show how each lies in its folder"
         )
-    )
+    raise FileNotFoundError(f"{root}: no split {name!r}. {there}")
 
 
 def _with_split(

@@ -39,7 +39,6 @@ class Via(FilesOfSplits):
     """See `detection.data.formats.format.Format`."""
 
     name = "VIA"
-    expects = "a project or CSV of the VGG Image Annotator"
 
     def parts(self, root: Path) -> dict[str, list[Path]]:
         files = json_files(root, "VIA")

@@ -17,6 +17,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from detection.data.box_check import OVER_BORDER, BoxCheck, InvalidBoxes
+from detection.data.data_root import check_length
 from detection.data.dataset import DetectionDataset
 from detection.data.findings import Findings, collect
 from detection.data.formats.class_names import in_the_case_of
@@ -38,7 +39,6 @@ class Voc:
     """See `detection.data.formats.format.Format`."""
 
     name = "VOC"
-    expects = "ImageSets/Main/*.txt"
 
     def splits(self, root: Path) -> list[str]:
         """A split that several years have is listed as "<year>/<split>"."""
@@ -162,6 +162,8 @@ def _read_image_set(
     lines = read_lines(path)
     if not lines:
         raise ValueError(f"{path}: the image set is empty")
+    for line in lines:
+        check_length(line, source=path)
     names = [_name(line, known) for line in lines]
     times = Counter(names)
     for name, count in times.items():

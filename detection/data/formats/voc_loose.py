@@ -35,7 +35,6 @@ class VocLoose(FilesOfSplits):
     """See `detection.data.formats.format.Format`."""
 
     name = "VOC (XML files)"
-    expects = "an XML file beside each picture"
 
     def parts(self, root: Path) -> dict[str, list[Path]]:
         if not root.is_dir() or Voc().splits(root):

@@ -31,7 +31,6 @@ class Yolo:
     """See `detection.data.formats.format.Format`."""
 
     name = "YOLO"
-    expects = "data.yaml, or images/ and labels/ with classes.txt"
 
     def splits(self, root: Path) -> list[str]:
         tree = find_tree(root)

@@ -37,7 +37,8 @@ def overrides(config: str) -> Iterator[list[str]]:
     groups.pop("experiment", None)
     most = max(map(len, groups.values()), default=0)
     # The others have the same groups.
-    for number in range(most if config in ("train", "classifier", "test_classifier") else 1):
+    all_files = config in ("train", "classifier", "test_classifier", "localizer")
+    for number in range(most if all_files else 1):
         yield [f"{g}={names[number]}" for g, names in groups.items() if number < len(names)]
     if config == "classifier":
         yield ["experiment=classification/cifar_110"]  # its schedule is in no group
