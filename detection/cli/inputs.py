@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Sequence
 from pathlib import Path
 
 from omegaconf import DictConfig, OmegaConf
@@ -16,17 +17,19 @@ _RANDOM = "random"
 _WEIGHTS = {"checkpoint": "checkpoint", "init": "checkpoint", "weights": "file of weights"}
 
 
-def check_inputs(config: DictConfig) -> None:
+def check_inputs(config: DictConfig, *, without: Sequence[str] = ()) -> None:
     """Raises FileNotFoundError for weights and a data set that are not there.
 
-    A run that is gone on with needs no first weights any more.
+    ``without``: keys that the command does not look at.  A run that is gone on with needs no first
+    weights any more.
     """
     for key, what in _WEIGHTS.items():
         if key == "checkpoint" or not config.get("resume"):
             for name in _texts(config, key):
                 _check_weights(name, key, what)
-    for root in _texts(config, "data.root"):
-        check_there(Path(root))
+    if "data.root" not in without:
+        for root in _texts(config, "data.root"):
+            check_there(Path(root))
 
 
 def _check_weights(name: str, key: str, what: str) -> None:

@@ -70,7 +70,7 @@ def launch(command: Command, argv: list[str]) -> None:
             check_values(command.config, composed, arguments.overrides, is_needed=is_needed)
             for key in sorted(OmegaConf.missing_keys(composed)):
                 raise ValueError(_is_needed(command, key))
-            check_inputs(composed)
+            check_inputs(composed, without=command.without)
             if command.computes:
                 choose_threads()
             module = _imported(command)

@@ -20,7 +20,7 @@ from detection.cli.given import leave_alone
 # What to do with an output folder is said of each run anew.
 NOT_TAKEN = ("resume", "resume_with_changes", "overwrite")
 # What a training's file says that another command has no use for.
-LEFT_OUT = {"show_data": ("minutes", "dry_run", "report")}
+LEFT_OUT = {"show_data": ("minutes", "dry_run", "report", "logger")}
 
 
 @contextmanager

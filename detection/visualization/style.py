@@ -16,6 +16,10 @@ class DrawingStyle:
     the drawn picture higher; otherwise those boxes have no tag.
 
     Raises ValueError for another width.
+
+    >>> style = DrawingStyle(scores=False, width=3)  # for Detections.draw, .show and .save
+    >>> style.legend
+    True
     """
 
     labels: bool = True

@@ -21,6 +21,8 @@ def opened(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> list[str]:
         '    sys.happened.append("main")\n'
     )
     monkeypatch.syspath_prepend(tmp_path)
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "x").mkdir()  # a data set
     monkeypatch.setattr(sys, "happened", happened, raising=False)
     monkeypatch.delitem(sys.modules, "telling", raising=False)
     monkeypatch.setattr(launch, "choose_threads", lambda: happened.append("threads"))

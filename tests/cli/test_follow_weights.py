@@ -120,6 +120,8 @@ def test_what_a_file_of_values_says_stays(
     (tmp_path / "keeps_what_it_gets.py").write_text(
         "got = []\n\n\ndef main(config):\n    got.append(config)\n"
     )
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "data").mkdir()
     own = tmp_path / "own.yaml"
     own.write_text("model: {backbone: {depth: 101}, pixels: {order: BGR}}\n")
     command = replace(COMMANDS["train"], module="keeps_what_it_gets", computes=False)

@@ -398,6 +398,7 @@ def test_overrides_that_a_key_holds_are_checked_before_the_work_begins(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)
+    (tmp_path / "d").mkdir()
     for name, words, said in (
         ("demo", ['pretraining.classifier=["a"]'], "pretraining.classifier: 'a' is no override"),
         ("demo", ['detector=["schedule.batch_size=0"]'], "detector: schedule.batch_size=0: must"),
@@ -405,7 +406,7 @@ def test_overrides_that_a_key_holds_are_checked_before_the_work_begins(
     ):
         with pytest.raises(SystemExit, match=said):
             launch(COMMANDS[name], [name, *words])
-    assert [*tmp_path.iterdir()] == []
+    assert [path.name for path in tmp_path.rglob("*")] == ["d"]
 
 
 def test_a_missing_value_is_asked_for(command: Command) -> None:

@@ -162,7 +162,9 @@ def test_a_full_disk_ends_it_and_it_goes_on_from_there(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str],
 ) -> None:  # fmt: skip
     output = tmp_path / "out"
-    given = ["checkpoint=x.pt", f"images={photos}", f"output_dir={output}", "batch_size=1"]
+    checkpoint = tmp_path / "x.pt"
+    checkpoint.touch()  # ``detector`` stands for it
+    given = [f"checkpoint={checkpoint}", f"images={photos}", f"output_dir={output}", "batch_size=1"]
     given += ["runtime.device=cpu", "runtime.workers=1"]
     if "features" in pattern:
         given.append("features=true")

@@ -236,7 +236,9 @@ def test_half_a_detector_stays_one_when_it_is_made_smaller(trained: Path, tmp_pa
     import_weights.main(compose_config("import_weights", arguments))
     assert Checkpoint.load(tmp_path / "slim.pt").training == {"trained": ["rpn"]}
     with pytest.raises(ValueError, match="its Fast R-CNN has not been trained"):
-        import_weights.main(compose_config("import_weights", [*arguments, "to=detectron2"]))
+        import_weights.main(
+            compose_config("import_weights", [*arguments, "to=detectron2", "overwrite=true"])
+        )
 
 
 def test_what_was_trained_before_counts_only_on_layers_that_stay(

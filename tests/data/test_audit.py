@@ -796,8 +796,12 @@ def test_pictures_of_splits_that_are_not_read_are_no_strays(data: DataSet) -> No
     [
         # A bird 0.94 pixels high, 4 cats.
         ("coco20", ["val"], {"one-pixel", "few-boxes"}),
-        # Two trains in 202 pictures, both in val.
-        ("voc2012_sample", ["train", "val", "trainval"], {"few-boxes", "one-split"}),
+        # Two trains in 202 pictures, both in val; of val's nine sofas seven are difficult.
+        (
+            "voc2012_sample",
+            ["train", "val", "trainval"],
+            {"few-boxes", "one-split", "mostly-ignored"},
+        ),
     ],
 )
 def test_real_data_are_not_called_wrong(

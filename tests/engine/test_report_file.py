@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import sys
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -43,8 +41,7 @@ def pages(monkeypatch: pytest.MonkeyPatch) -> list[Report]:
         path.write_text("page")
         reports.append(report)
 
-    page = SimpleNamespace(write_report=write_report)
-    monkeypatch.setitem(sys.modules, "detection.report.page", page)
+    monkeypatch.setattr(report_file, "write_report", write_report)
     return reports
 
 

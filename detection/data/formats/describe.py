@@ -83,14 +83,14 @@ def _about_json(file: Path, name: str) -> str:
 def _nearest(others: Counter[str], pictures: list[Path]) -> str:
     if others[".txt"] and pictures:
         return (
-            "nearest is YOLO: a .txt of the name of each picture in labels/ beside images/, lines "
+            "Nearest is YOLO: a .txt of the name of each picture in labels/ beside images/, lines "
             "'class x y width height' from 0 to 1, and classes.txt"
         )
     if others[".yaml"] or others[".yml"]:
-        return "nearest is YOLO: a data.yaml with names, and train: the folder of the pictures"
+        return "Nearest is YOLO: a data.yaml with names, and train: the folder of the pictures"
     if pictures:
         return (
-            "annotations are missing: a COCO JSON, VOC's XML or YOLO's .txt files beside the "
+            "Annotations are missing: a COCO JSON, VOC's XML or YOLO's .txt files beside the "
             "pictures, or a CSV"
         )
-    return "neither pictures nor annotations are there; look one folder up or down"
+    return "Neither pictures nor annotations are there; look one folder up or down"
