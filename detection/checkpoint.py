@@ -23,7 +23,12 @@ from detection.atomic_write import atomic_write
 from detection.blank_weights import BlankWeights
 from detection.build import build, packages_of
 from detection.damage import check_archive, check_finite, is_archive, seal_archive
-from detection.declared_sizes import check_archive_sizes, check_tensor_sizes
+from detection.declared_sizes import (
+    Allowance,
+    check_archive_sizes,
+    check_storage_sizes,
+    check_tensor_sizes,
+)
 from detection.earlier_versions import current_content
 from detection.version import __version__
 
@@ -93,7 +98,8 @@ class _File:
         ``trust``: other packages that its classes may come from; see :func:`detection.build.build`.
         """
         # What others compute when they are made is not known.
-        with nullcontext() if packages_of(self.model_config) else BlankWeights():
+        allowance = Allowance(self.weights, source="the checkpoint")
+        with nullcontext() if packages_of(self.model_config) else BlankWeights(allowance):
             model = build(self.model_config, trust=trust)
         load_weights(model, self.weights, source="the checkpoint")
         return model.eval()
@@ -188,6 +194,8 @@ def load_plain(path: Path) -> Any:
     if is_archive(path):
         check_archive_sizes(path)
         check_archive(path)
+    else:
+        check_storage_sizes(path)
     try:
         content = torch.load(path, map_location="cpu", weights_only=True)
     except OSError:

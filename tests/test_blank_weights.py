@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 import torch
 from torch import Tensor, nn
+from torch.overrides import TorchFunctionMode
 
 from detection.blank_weights import BlankWeights
 from detection.build import build
@@ -121,3 +122,22 @@ def test_classes_of_other_packages_are_made_as_they_make_themselves(
     assert torch.equal(model.weight, torch.ones(2, 1))
     assert drawn
     assert not torch.equal(torch.get_rng_state(), before)
+
+
+def test_a_configuration_of_more_than_the_weights_is_refused_before_it_is_built(
+    config: dict[str, Any], saved: Checkpoint
+) -> None:
+    wide = config | {"rpn": config["rpn"] | {"hidden_channels": 300_000}}
+    asked = []
+
+    class Watch(TorchFunctionMode):
+        def __torch_function__(
+            self, func: Any, types: Any, args: Any = (), kwargs: Any = None
+        ) -> Any:
+            if func is torch.empty:
+                asked.append(args)
+            return func(*args, **kwargs or {})
+
+    with Watch(), pytest.raises(ValueError, match="the configuration of the checkpoint describes"):
+        checkpoint(wide, saved.weights).build_model()
+    assert not any(300_000 in args[0] for args in asked if args and isinstance(args[0], tuple))

@@ -12,6 +12,7 @@ import pytest
 import torch
 
 from detection.checkpoint import load_plain
+from detection.declared_sizes import Allowance
 from detection.weights.file_content import read_content
 from detection.weights.safe_pickle import load_pickle
 
@@ -67,3 +68,49 @@ def test_a_shape_of_texts_is_refused(tmp_path: Path) -> None:
     path.write_bytes(data[:shape] + text + data[shape + 3 :])
     with pytest.raises(ValueError, match="whose shape is no list of whole numbers"):
         load_pickle(path)
+
+
+def old_format(path: Path, content: Any) -> bytes:
+    torch.save(content, path, _use_new_zipfile_serialization=False)
+    return path.read_bytes()
+
+
+@pytest.mark.parametrize("read", [load_plain, read_content])
+def test_a_storage_of_the_old_format_that_is_longer_than_the_file_is_refused(
+    tmp_path: Path, read: Any
+) -> None:
+    path = tmp_path / "old.pth"
+    data = old_format(path, {"a": torch.zeros(12345)})
+    length = b"M" + (12345).to_bytes(2, "little")  # BININT2, of the storage and of the tensor
+    assert data.count(length) == 2
+    long = b"J" + (2_000_000_000).to_bytes(4, "little")  # BININT
+    path.write_bytes(data.replace(length, long, 1))
+    with pytest.raises(ValueError, match=r"old\.pth: its storages declare 2,000,000,000 numbers"):
+        read(path)
+
+
+@pytest.mark.parametrize("read", [load_plain, read_content])
+@pytest.mark.parametrize("length", [0, 3, 300, 70_000])
+def test_storages_of_the_old_format_are_read(tmp_path: Path, read: Any, length: int) -> None:
+    path = tmp_path / "old.pth"
+    one = torch.arange(length, dtype=torch.float64)
+    views = {str(number): one[number:] for number in range(20)}  # of one storage
+    old_format(path, views | {"big": 10**12, "own": one.clone(), "byte": torch.ones(5).bool()})
+    content = read(path)
+    tree = getattr(content, "tree", content)
+    assert torch.equal(tree["own"], one)
+    assert torch.equal(tree["2"], one[2:])
+
+
+def test_an_allowance_is_for_what_the_weights_are() -> None:
+    allowance = Allowance({"a": torch.zeros(1000)}, source="a.pt")
+    allowance.take((1000, 16_000), 4)
+    with pytest.raises(
+        ValueError, match=r"of a\.pt describes a network of 96,000,000 bytes in 2 .* 4,000 bytes"
+    ):
+        allowance.take((8, 1_000_000), 4)
+    many = Allowance({}, source="a.pt")
+    for _ in range(1000):
+        many.take((1,), 4)
+    with pytest.raises(ValueError, match="1,001 tensors"):
+        many.take((1,), 4)

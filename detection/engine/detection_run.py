@@ -25,8 +25,9 @@ from detection.writers.writer import PictureRecord, Writer
 
 log = logging.getLogger("detect")
 
-# Pictures that wait to be written, at most: each is in memory until then.
-_WAITING, _PIXELS_WAITING = 8, 64_000_000
+# What waits to be written, at most: each picture is in memory until then.  So few pictures, too,
+# because one that was not written is detected in once more when a killed run is gone on with.
+_WAITING, _BYTES_WAITING = 8, 128 << 20
 
 
 @dataclass(frozen=True)
@@ -164,11 +165,11 @@ class DetectionRun:
         self, record: PictureRecord, image: Image, drawn: VideoWriter | None = None
     ) -> None:
         job = self._pool.submit(_write, self._writers, record, image, drawn)
-        self._waiting.append((record, image.shape[0] * image.shape[1], job))
+        self._waiting.append((record, image.nbytes, job))
         del image
         while (
             len(self._waiting) > _WAITING
-            or sum(pixels for _, pixels, _ in self._waiting) > _PIXELS_WAITING
+            or sum(size for _, size, _ in self._waiting) > _BYTES_WAITING
         ):
             self._keep_first()
 

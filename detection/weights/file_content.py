@@ -15,7 +15,11 @@ from safetensors import SafetensorError, safe_open
 
 from detection import safetensors_file
 from detection.damage import BROKEN_ARCHIVE, check_archive, check_safetensors, is_archive
-from detection.declared_sizes import check_archive_sizes, check_tensor_sizes
+from detection.declared_sizes import (
+    check_archive_sizes,
+    check_storage_sizes,
+    check_tensor_sizes,
+)
 from detection.weights.other_files import (
     check_is_no_folder,
     check_kind_of_archive,
@@ -168,6 +172,8 @@ def _read_torch(path: Path, *, glance: bool) -> Any:
                 f"{path}: a TorchScript program, which is code: save the state_dict() of its module"
             )
         check_kind_of_archive(path, names)
+    else:
+        check_storage_sizes(path)
     try:
         # weights_only=False with an unpickler of our own: torch reads the numbers, and imports
         # nothing but through it.
