@@ -24,7 +24,7 @@ _MADE = {torch.empty, torch.zeros, torch.ones, torch.full, torch.rand, torch.ran
 class BlankWeights(TorchFunctionMode):
     """Within it layers are made without random numbers: their weights are whatever memory holds.
 
-    All of them must be loaded afterwards, as :func:`detection.checkpoint.load_weights` makes sure.
+    All of them must be loaded afterwards: :func:`detection.load_weights.load_weights` makes sure.
     What is not random (shapes, layouts, anchors, the buffers of BN) is as ever, which the device
     "meta" does not give; and that takes seconds to set up.  No random numbers are drawn.
     ``allowance``: what the layers may take, or ValueError; None: anything.

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import pickle
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -30,6 +30,7 @@ from detection.declared_sizes import (
     check_tensor_sizes,
 )
 from detection.earlier_versions import current_content
+from detection.load_weights import load_weights
 from detection.version import __version__
 
 Kind = TypeVar("Kind", bound="_File")
@@ -222,37 +223,3 @@ def is_checkpoint(path: Path) -> bool:
         return False
     content = load_plain(path)
     return is_classifier(content) or is_detector(content)
-
-
-def load_weights(model: nn.Module, weights: Mapping[str, Tensor], *, source: str) -> None:
-    """``load_state_dict`` with an error for people: see :func:`check_weights`."""
-    check_weights(model, weights, source=source)
-    model.load_state_dict(weights)
-
-
-def check_weights(
-    model: nn.Module,
-    weights: Mapping[str, Tensor],
-    *,
-    source: str,
-    show: Callable[[str], str] = str,
-) -> None:
-    """Raises ValueError that says what is missing, unknown or misshapen.
-
-    ``show``: what the error calls a parameter.
-    """
-    own = model.state_dict()
-    problems = [f"{show(name)} is missing" for name in own.keys() - weights.keys()]
-    problems += [f"{show(name)} is unknown to the model" for name in weights.keys() - own.keys()]
-    problems += [
-        f"{show(name)} is {list(weights[name].shape)}, the model needs {list(own[name].shape)}"
-        for name in own.keys() & weights.keys()
-        if own[name].shape != weights[name].shape
-    ]
-    if problems:
-        shown = "\n  ".join(sorted(problems)[:5])
-        raise ValueError(
-            f"{source} does not fit the model, it is of another architecture "
-            f"({len(problems)} of {len(own)} tensors differ):\n  {shown}\n"
-            "set model.backbone.depth, or model=, to what the weights were trained with"
-        )

@@ -58,7 +58,7 @@ def foreign(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
         "detection.data.formats.voc.Path",
         "detection.data.loader.DataLoader",
         # A function and not a class.
-        "detection.checkpoint.load_weights",
+        "detection.load_weights.load_weights",
         # Of a version that is not this one.
         "detection.model.resnet.ResNeXt",
         "detection.no_such_module.Model",

@@ -11,7 +11,8 @@ import pytest
 import torch
 
 from detection.build import build
-from detection.checkpoint import Checkpoint, load_weights
+from detection.checkpoint import Checkpoint
+from detection.load_weights import load_weights
 from detection.model.frozen_bn import ConvBN
 
 CONV: dict[str, Any] = {

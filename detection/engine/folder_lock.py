@@ -13,6 +13,8 @@ from typing import Any
 
 from filelock import FileLock, Timeout
 
+from detection.atomic_write import write_text
+
 MARKER = ".detection-run.json"
 LOCK = ".detection-run.lock"
 
@@ -32,6 +34,23 @@ def read_marker(folder: Path) -> dict[str, Any] | None:
     if not isinstance(content, dict):
         raise ValueError(f"{path} is damaged: remove it, or choose another output_dir")
     return content
+
+
+def write_marker(folder: Path, marker: dict[str, Any]) -> None:
+    write_text(folder / MARKER, json.dumps(marker, indent=1) + "\n")
+
+
+def listed(marker: dict[str, Any] | None, key: str) -> set[str]:
+    """The names that a marker lists: all inside its folder, whoever wrote it."""
+    values = (marker or {}).get(key) or []
+    return {
+        value
+        for value in values
+        if isinstance(value, str)
+        and not Path(value).is_absolute()
+        and ".." not in Path(value).parts
+        and "**" not in value
+    }
 
 
 @contextmanager

@@ -7,7 +7,6 @@ earlier version has no marker: it is known by :data:`EARLIER`.
 
 from __future__ import annotations
 
-import json
 import os
 import socket
 from collections.abc import Iterator, Sequence
@@ -16,14 +15,16 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from detection.atomic_write import remove_leftovers, write_text
+from detection.atomic_write import remove_leftovers
 from detection.engine.distributed import Processes
 from detection.engine.folder_lock import (
     LOCK,
     MARKER,
+    listed,
     locked,
     read_marker,
     removed_if_nothing_is_written,
+    write_marker,
 )
 from detection.engine.worst_pictures import PATTERNS
 from detection.version import __version__
@@ -94,13 +95,13 @@ class OutputFolder:
             self.check(resume=resume, overwrite=overwrite)
             if overwrite:
                 self._remove_earlier_runs()
-            for folder in (self.path, *(self.path / name for name in self.runs)):
+            for folder in self._written_folders():
                 remove_leftovers(folder)
             begun = resume and before is not None
             files, patterns, runs = self.files, self.patterns, self.runs
             if begun:
                 files, patterns, runs = (
-                    sorted({*mine, *_strings(before, key)})
+                    sorted({*mine, *listed(before, key)})
                     for mine, key in ((files, "files"), (patterns, "patterns"), (runs, "runs"))
                 )
             marker: dict[str, Any] = {
@@ -108,13 +109,13 @@ class OutputFolder:
                 "host": socket.gethostname(), "process": os.getpid(), "settings": self.settings,
                 "files": [*files], "patterns": [*patterns], "runs": [*runs],
             }  # fmt: skip
-            _write_marker(self.path, marker)
+            write_marker(self.path, marker)
             try:
                 yield begun
             except BaseException:
-                _write_marker(self.path, marker | {"state": "interrupted"})
+                write_marker(self.path, marker | {"state": "interrupted"})
                 raise
-            _write_marker(self.path, marker | {"state": "finished"})
+            write_marker(self.path, marker | {"state": "finished"})
 
     def check(self, *, resume: bool, overwrite: bool) -> None:
         """Raises ValueError if the run may not have the folder; changes nothing."""
@@ -189,9 +190,9 @@ class OutputFolder:
         marker = read_marker(self.path)
         names, patterns, runs = {*EARLIER}, set[str](), {*self.runs}
         if marker is not None:
-            names |= _strings(marker, "files")
-            patterns |= _strings(marker, "patterns")
-            runs |= _strings(marker, "runs")
+            names |= listed(marker, "files")
+            patterns |= listed(marker, "patterns")
+            runs |= listed(marker, "runs")
         inside: list[Path] = []
         for name in sorted(runs):
             inner = training_folder(self.path / name, command="", reads=())
@@ -204,10 +205,17 @@ class OutputFolder:
         found += [path for pattern in sorted(patterns) for path in sorted(self.path.glob(pattern))]
         return [path for path in dict.fromkeys([*found, *inside]) if path.is_file()]
 
+    def _written_folders(self) -> set[Path]:
+        """The folders that the run, and the ``runs`` in it, write files to."""
+        written = {(self.path / name).parent for name in (*self.files, *self.patterns)}
+        for name in self.runs:
+            written |= training_folder(self.path / name, command="", reads=())._written_folders()
+        return written | {self.path}
+
     def _remove_earlier_runs(self) -> None:
         with ExitStack() as stack:
             marker = read_marker(self.path) or {}
-            for name in sorted({*self.runs} | _strings(marker, "runs")):
+            for name in sorted({*self.runs} | listed(marker, "runs")):
                 if (self.path / name / MARKER).is_file():
                     stack.enter_context(locked(self.path / name))  # nobody is writing there
             # The marker goes last, with what it says: a killed removal can be repeated.
@@ -225,23 +233,6 @@ def training_folder(path: Path, *, command: str, reads: Sequence[Path]) -> Outpu
         patterns=(_TENSORBOARD, *PATTERNS),
         reads=reads,
     )
-
-
-def _write_marker(folder: Path, marker: dict[str, Any]) -> None:
-    write_text(folder / MARKER, json.dumps(marker, indent=1) + "\n")
-
-
-def _strings(marker: dict[str, Any] | None, key: str) -> set[str]:
-    """The names that a marker lists: all inside its folder, whoever wrote it."""
-    values = (marker or {}).get(key) or []
-    return {
-        value
-        for value in values
-        if isinstance(value, str)
-        and not Path(value).is_absolute()
-        and ".." not in Path(value).parts
-        and "**" not in value
-    }
 
 
 def _remove_empty(folder: Path, *, above: Path) -> None:

@@ -19,7 +19,7 @@ import torch
 from torch import nn
 
 from detection.atomic_write import write_text
-from detection.checkpoint import Checkpoint, ClassifierCheckpoint, load_weights
+from detection.checkpoint import Checkpoint, ClassifierCheckpoint
 from detection.engine.averaged_weights import averaged_weights
 from detection.engine.checkpoints import (
     BEST,
@@ -40,6 +40,7 @@ from detection.engine.schedules import Schedule
 from detection.engine.stop import Stopped, StopRequest
 from detection.engine.train import MiniBatch, TrainingRules, train
 from detection.engine.validation import Validation
+from detection.load_weights import load_weights
 from detection.structures import Metrics
 
 log = logging.getLogger("train")

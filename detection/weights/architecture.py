@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from detection.build import build
-from detection.checkpoint import check_weights
+from detection.load_weights import check_weights
 from detection.model.resnet import BLOCKS
 from detection.weights.parameter_names import parameter_name
 from detection.weights.source import Source

@@ -9,7 +9,8 @@ from pathlib import Path
 
 from torch import nn
 
-from detection.checkpoint import Checkpoint, load_weights
+from detection.checkpoint import Checkpoint
+from detection.load_weights import load_weights
 from detection.model.faster_rcnn import FasterRCNN
 from detection.model.frozen_bn import FrozenBN
 from detection.weights.architecture import resnet_depth

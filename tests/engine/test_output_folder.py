@@ -8,6 +8,7 @@ import os
 import socket
 import time
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -156,6 +157,17 @@ def test_leftovers_of_killed_runs_are_removed_and_files_like_them_are_not(tmp_pa
         (tmp_path / name).write_text("half")
     with detect(tmp_path).taken(resume=True):
         assert content(tmp_path).keys() == {"detections.json", "thesis.partial", ".notes.partial"}
+
+
+@pytest.mark.parametrize("run", ["", "1_rpn"])
+def test_leftovers_of_the_worst_pictures_are_removed_too(tmp_path: Path, run: str) -> None:
+    path = tmp_path / run / "worst" / ".1_a.jpg.0123456789abcdef.partial"
+    folder = replace(training_folder(tmp_path, command="t", reads=()), runs=("1_rpn",))
+    fill(folder)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text("half")
+    with folder.taken(resume=True):
+        assert not path.exists()
 
 
 def hold(folder: Path, ready: object) -> None:

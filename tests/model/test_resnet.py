@@ -10,7 +10,7 @@ import torchvision
 from torch import Tensor, nn
 from torch.utils.flop_counter import FlopCounterMode
 
-from detection.checkpoint import load_weights
+from detection.load_weights import load_weights
 from detection.model.frozen_bn import ConvBN, fold
 from detection.model.resnet import ResNet, Shortcut
 from detection.weights.torchvision import from_torchvision

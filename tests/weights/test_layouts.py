@@ -22,7 +22,7 @@ import torchvision
 from safetensors.torch import save_file
 from torch import Tensor
 
-from detection.checkpoint import check_weights
+from detection.load_weights import check_weights
 from detection.model.resnet import ResNet
 from detection.weights.backbone_file import read_backbone
 from detection.weights.file_content import read_content
