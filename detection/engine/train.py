@@ -145,6 +145,8 @@ def train(
         return done >= rules.iterations or _due(done, rules.evaluate_every)
 
     network.train()
+    if start:  # what is saved again, before any step, is as it was
+        set_rate(optimizer, learning_rate(start - 1))
     if not_validated and validation_is_due(start):
         validate_and_save(start)
     if ends_early():

@@ -328,6 +328,8 @@ def test_a_run_that_was_killed_while_it_was_measured_is_measured_when_it_goes_on
     run = fresh(detector)
     run.go(batches, start=start, evaluate_every=2, not_validated=unmeasured)
     assert [done for done, metrics in run.saved if metrics] == expected
+    # The optimizer is saved as the run in peace leaves it: with the rate of its last step.
+    assert run.optimizer.param_groups[0]["lr"] == pytest.approx(0.0002)
 
 
 def test_a_resumed_log_has_no_line_twice(tmp_path: Path) -> None:

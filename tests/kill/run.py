@@ -238,8 +238,6 @@ def differences(whole: Path, folder: Path) -> list[str]:
                     found.append(f"{name}: other weights")
                 if not same(one["training"].get("optimizer"), two["training"].get("optimizer")):
                     found.append(f"{name}: the optimizer remembers something else")
-                    shutil.copytree(whole, "/tmp/kept/whole", dirs_exist_ok=True)
-                    shutil.copytree(folder, "/tmp/kept/run", dirs_exist_ok=True)
             elif path.name == "log.jsonl":
                 rows = [[_timeless(line) for line in p.open()] for p in (path, other)]
                 if rows[0] != rows[1]:
