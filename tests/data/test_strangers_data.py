@@ -277,7 +277,7 @@ def test_it_is_read(case: str, tmp_path: Path, write_picture: WritePicture) -> N
 # name: files, what the message must name
 REFUSED: dict[str, tuple[dict[str, Any], tuple[str, ...]]] = {
     "nothing": ({}, ("the folder is empty",)),
-    "pictures alone": (JPEGS, ("2 pictures", "annotations are missing")),
+    "pictures alone": (JPEGS, ("2 pictures", "Annotations are missing")),
     "an archive": ({"data.zip": b"PK"}, ("data.zip: unpack it",)),
     "COCO without categories": (
         {"x.json": {"images": [], "annotations": []}}, ("x.json", "lacks", "categories"),

@@ -284,7 +284,18 @@ class talk:  # noqa: N801 - it reads as a verb
         self._socket = socket.create_connection((server.host, server.port), timeout=30)
 
     def __enter__(self) -> tuple[Callable[[bytes], None], Callable[[], bytes]]:
-        return self._socket.sendall, lambda: self._socket.recv(65_536)
+        return self._socket.sendall, self._answer
+
+    def _answer(self) -> bytes:
+        """All of it, however many pieces it comes in; what there is where the connection ends."""
+        said = b""
+        while piece := self._socket.recv(65_536):
+            said += piece
+            head, end, body = said.partition(b"\r\n\r\n")
+            length = re.search(rb"(?i)\r\ncontent-length: (\d+)", head)
+            if end and len(body) >= (int(length[1]) if length else 0):
+                break
+        return said
 
     def __exit__(self, *error: object) -> None:
         self._socket.close()
