@@ -8,6 +8,7 @@ import struct
 import time
 import zlib
 from collections.abc import Callable, Iterator
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
@@ -170,6 +171,29 @@ def test_a_body_that_never_ends(start: Callable[..., Any], png: Any) -> None:
         assert reply.startswith(b"HTTP/1.1 408")
         assert b"0.5 seconds" in reply
         assert running.detect(png(0)).status == 200
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("waiting", [64, 16])
+def test_slow_uploads_give_way_to_others(
+    start: Callable[..., Any], png: Any, monkeypatch: pytest.MonkeyPatch, waiting: int
+) -> None:
+    """``waiting``: 16 slow ones take all places of uploads, or of requests as well."""
+    monkeypatch.setattr("detection.serving.uploads.UPLOAD_PATIENCE", 0.5)
+    with start(upload_seconds=30, waiting=waiting) as running, ExitStack() as stack:
+        slow = [stack.enter_context(talk(running)) for _ in range(16)]
+        for number, (send, _) in enumerate(slow):
+            # The first is the slowest one.
+            send(head(running, b"Content-Length: 9000") + png(0)[: 100 + 20 * number])
+        while running.ask("GET", "/health").json["in_work"] < 16:
+            time.sleep(0.02)
+        time.sleep(0.6)
+        assert running.detect(png(0), timeout=10).status == 200
+        reply = slow[0][1]()
+        assert reply.startswith(b"HTTP/1.1 408")
+        assert b"others were waiting" in reply
+        # Nobody waits any more: the others have their time.
+        assert running.ask("GET", "/health").json["in_work"] == 15
 
 
 @pytest.mark.slow
