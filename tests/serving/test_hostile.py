@@ -308,10 +308,23 @@ class talk:  # noqa: N801 - it reads as a verb
         self._socket = socket.create_connection((server.host, server.port), timeout=30)
 
     def __enter__(self) -> tuple[Callable[[bytes], None], Callable[[], bytes]]:
-        return self._socket.sendall, lambda: self._socket.recv(65_536)
+        return self._socket.sendall, self._answer
 
     def __exit__(self, *error: object) -> None:
         self._socket.close()
+
+    def _answer(self) -> bytes:
+        """A whole one, head and body, which may come apart; empty where the server hangs up."""
+        said = b""
+        while not is_whole(said) and (more := self._socket.recv(65_536)):
+            said += more
+        return said
+
+
+def is_whole(said: bytes) -> bool:
+    head, end, body = said.partition(b"\r\n\r\n")
+    length = re.search(rb"content-length: (\d+)", head, re.IGNORECASE)
+    return bool(end) and len(body) >= (int(length[1]) if length else 0)
 
 
 def memory() -> int:
