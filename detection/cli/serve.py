@@ -9,6 +9,7 @@ from __future__ import annotations
 import logging
 import webbrowser
 from collections.abc import Mapping
+from contextlib import suppress
 from pathlib import Path
 from types import ModuleType
 
@@ -27,14 +28,14 @@ log = logging.getLogger("serve")
 
 
 def main(config: DictConfig) -> None:
-    """Ends by a signal, with the exit code of :class:`Stopped`."""
+    """Ends by a signal, as it is meant to: the exit code is 0."""
     serving = _server()
     from detection.serving.app import Served
     from detection.serving.limits import Limits
     from detection.serving.steps import Steps
 
     bound = serving.bind(config.host, config.port)
-    with bound, StopRequest() as stop:
+    with suppress(Stopped), bound, StopRequest() as stop:
         with stop.nothing_to_lose():
             runtime = set_up_runtime(**config.runtime)
             detector = make_detector(config, runtime)
@@ -68,7 +69,6 @@ def main(config: DictConfig) -> None:
         )
         if stop.is_made:
             log.info("stopped; all that was in work is answered")
-            raise Stopped
 
 
 def _server() -> ModuleType:

@@ -29,6 +29,7 @@ from detection.evaluation.coco_arrays import (
     detection_arrays,
     object_arrays,
 )
+from detection.evaluation.interval import Interval
 
 RECALL_LEVELS = np.linspace(0, 1, 101)  # as COCO's
 # Numbers in one array of (resampled data sets x detections): 32 MB.
@@ -39,16 +40,6 @@ class BootstrapSettings(TypedDict):  # arguments of `compare` and `estimate`
     resamples: int
     confidence: float
     seed: int
-
-
-@dataclass(frozen=True)
-class Interval:
-    """``difference``: on the data set itself.  ``low``, ``high``: the percentiles between which
-    the resampled differences lie with the confidence asked for.  All in [-1, 1]."""
-
-    difference: float
-    low: float
-    high: float
 
 
 @dataclass(frozen=True)
@@ -121,8 +112,8 @@ def compare(
     ]
     differences = numbers[1] - numbers[0]  # [1 + resamples, 10]
     return Comparison(
-        AP=_interval(differences.mean(axis=1), confidence),
-        AP50=_interval(differences[:, IOU50], confidence),
+        AP=Interval.of(differences.mean(axis=1), confidence),
+        AP50=Interval.of(differences[:, IOU50], confidence),
     )
 
 
@@ -138,7 +129,7 @@ def estimate(
     weights = _weights(ground_truth, resamples=resamples, confidence=confidence, seed=seed)
     numbers = _average_precisions(list(_matches(ground_truth, detections)), weights)
     found = [
-        _interval(each, confidence)
+        Interval.of(each, confidence)
         for each in (numbers.mean(axis=1), numbers[:, IOU50], numbers[:, IOU75])
     ]
     return Estimates(*(Estimate(one.difference, one.low, one.high) for one in found))
@@ -161,14 +152,6 @@ def _weights(
     )
     # The data set itself comes first: a weight of one for each image.
     return np.concatenate((np.ones((1, num_images), dtype=draws.dtype), draws))
-
-
-def _interval(differences: NDArray[np.float64], confidence: float) -> Interval:
-    measured, resampled = differences[0], differences[1:]
-    # A data set drawn without any object has no AP, and says nothing.
-    tail = (1 - confidence) / 2
-    low, high = np.nanquantile(resampled, (tail, 1 - tail))
-    return Interval(difference=float(measured), low=float(low), high=float(high))
 
 
 def _matches(ground_truth: GroundTruth, detections: Sequence[Detection]) -> Iterator[_ClassMatches]:

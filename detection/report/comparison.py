@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from detection.evaluation.bootstrap import Interval, compare
+from detection.evaluation.bootstrap import compare
 from detection.evaluation.coco_ap import CocoAP, evaluate_coco
 from detection.evaluation.coco_arrays import Detection, GroundTruth
+from detection.evaluation.interval import Interval
 from detection.report.content import Comparison, Difference, Estimate
 
 

@@ -483,7 +483,7 @@ function gallery(
         {},
         ...toggles(),
         labels,
-        element("span", { class: "count keys" }, `← → pictures · 1 to ${layers.length} layers · L labels · Esc closes`),
+        element("span", { class: "count keys" }, `← → pictures · ${layers.map((_, i) => i + 1).join(" ")} layers · L labels · Esc closes`),
       ),
     );
     dialog.addEventListener("keydown", (event) => {

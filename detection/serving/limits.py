@@ -8,6 +8,8 @@ from detection.data.picture_head import most_pixels
 
 # Uploads that are read or decoded at a time: each may hold ``max_bytes``.
 UPLOADS_AT_ONCE = 16
+# Where others wait for a place, an upload may be made to give way after so many seconds.
+UPLOAD_PATIENCE = 5.0
 # What multipart/form-data adds to a file.
 FORM_BYTES = 16_384
 

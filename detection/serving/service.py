@@ -12,11 +12,12 @@ from dataclasses import dataclass
 
 from starlette.requests import Request
 
-from detection.serving.limits import UPLOADS_AT_ONCE, Limits
+from detection.serving.limits import Limits
 from detection.serving.picture import prepare
 from detection.serving.refusal import ClientGone, Refusal
 from detection.serving.steps import Steps
 from detection.serving.upload import read_upload
+from detection.serving.uploads import Uploads
 from detection.serving.worker import Worker
 from detection.structures import Detections
 
@@ -42,7 +43,7 @@ class Service:
         self.in_work = 0
         self.is_stopping = False
         self._worker = worker
-        self._uploads = asyncio.Semaphore(UPLOADS_AT_ONCE)
+        self._uploads = Uploads()
         self._readers = ThreadPoolExecutor(max(readers, 1), thread_name_prefix="reader")
         self._seconds_each = 1.0  # for a picture, of late: a guess until there is one
 
@@ -84,7 +85,8 @@ class Service:
             raise Refusal(503, "the server is being stopped", retry_after=10)
         if not self._worker.is_alive:
             raise Refusal(503, "the detector has ended; the server must be started again")
-        if self.in_work >= self.limits.waiting:
+        # One that gives way for this one is still counted for a moment.
+        if self.in_work >= self.limits.waiting and not self._uploads.make_room():
             raise Refusal(
                 503,
                 f"{self.in_work} pictures are waiting already: try again later",
@@ -107,8 +109,8 @@ class Service:
             variant = self.steps.variant(steps, threshold)
         except ValueError as error:
             raise Refusal(422, str(error)) from None
-        async with self._uploads:
-            data = await read_upload(request, self.limits)
+        async with self._uploads.place() as upload:
+            data = await read_upload(request, upload, self.limits)
             preparation, most = variant.detector.preparation, self.limits.most_pixels
             prepared = await asyncio.wrap_future(
                 self._readers.submit(prepare, data, preparation, max_pixels=most)

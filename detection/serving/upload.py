@@ -15,6 +15,7 @@ from starlette.requests import ClientDisconnect, Request
 
 from detection.serving.limits import FORM_BYTES, Limits
 from detection.serving.refusal import ClientGone, Refusal
+from detection.serving.uploads import Upload
 
 HOW = "send the bytes of a picture as image/jpeg, or as the file of a multipart/form-data form"
 _FORM = "multipart/form-data"
@@ -26,8 +27,11 @@ class _InMemory(MultiPartParser):
     spool_max_size = 1 << 40
 
 
-async def read_upload(request: Request, limits: Limits) -> bytes:
-    """Raises :class:`Refusal` for what is no file, too large or too slow; :class:`ClientGone`."""
+async def read_upload(request: Request, upload: Upload, limits: Limits) -> bytes:
+    """``upload``: its place, which learns how far it is.
+
+    Raises :class:`Refusal` for what is no file, too large or too slow; :class:`ClientGone`.
+    """
     kind = request.headers.get("content-type", "").partition(";")[0].strip().lower()
     is_form = kind == _FORM
     if not (is_form or kind in ("", "application/octet-stream") or kind.startswith("image/")):
@@ -37,16 +41,15 @@ async def read_upload(request: Request, limits: Limits) -> bytes:
     if declared.isdecimal() and int(declared) > most:
         raise _too_large(limits)
     try:
-        async with asyncio.timeout(limits.upload_seconds):
-            body = _limited(request, most, limits)
+        async with asyncio.timeout(limits.upload_seconds) as upload.reading:
+            body = _limited(request, upload, most, limits)
             data = await (_file(request, body) if is_form else _all(body))
     except TimeoutError:
-        raise Refusal(
-            408,
-            f"the picture did not arrive within {limits.upload_seconds:g} seconds: send it again",
-        ) from None
+        raise _too_slow(upload, limits) from None
     except ClientDisconnect:
         raise ClientGone from None
+    finally:
+        upload.reading = None
     if len(data) > limits.max_bytes:
         raise _too_large(limits)
     if not data:
@@ -54,12 +57,13 @@ async def read_upload(request: Request, limits: Limits) -> bytes:
     return data
 
 
-async def _limited(request: Request, most: int, limits: Limits) -> AsyncGenerator[bytes, None]:
+async def _limited(
+    request: Request, upload: Upload, most: int, limits: Limits
+) -> AsyncGenerator[bytes, None]:
     """The body as it comes, whatever its length was said to be."""
-    size = 0
     async for chunk in request.stream():
-        size += len(chunk)
-        if size > most:
+        upload.size += len(chunk)
+        if upload.size > most:
             raise _too_large(limits)
         yield chunk
 
@@ -85,6 +89,16 @@ async def _file(request: Request, body: AsyncGenerator[bytes, None]) -> bytes:
     finally:
         await form.close()
     raise Refusal(400, f"the form has no file: {HOW}")
+
+
+def _too_slow(upload: Upload, limits: Limits) -> Refusal:
+    if upload.gave_way:
+        return Refusal(
+            408, "the picture came slowly, and others were waiting: send it again", retry_after=10
+        )
+    return Refusal(
+        408, f"the picture did not arrive within {limits.upload_seconds:g} seconds: send it again"
+    )
 
 
 def _too_large(limits: Limits) -> Refusal:

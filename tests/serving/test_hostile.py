@@ -8,6 +8,7 @@ import struct
 import time
 import zlib
 from collections.abc import Callable, Iterator
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
@@ -173,6 +174,29 @@ def test_a_body_that_never_ends(start: Callable[..., Any], png: Any) -> None:
 
 
 @pytest.mark.slow
+@pytest.mark.parametrize("waiting", [64, 16])
+def test_slow_uploads_give_way_to_others(
+    start: Callable[..., Any], png: Any, monkeypatch: pytest.MonkeyPatch, waiting: int
+) -> None:
+    """``waiting``: 16 slow ones take all places of uploads, or of requests as well."""
+    monkeypatch.setattr("detection.serving.uploads.UPLOAD_PATIENCE", 0.5)
+    with start(upload_seconds=30, waiting=waiting) as running, ExitStack() as stack:
+        slow = [stack.enter_context(talk(running)) for _ in range(16)]
+        for number, (send, _) in enumerate(slow):
+            # The first is the slowest one.
+            send(head(running, b"Content-Length: 9000") + png(0)[: 100 + 20 * number])
+        while running.ask("GET", "/health").json["in_work"] < 16:
+            time.sleep(0.02)
+        time.sleep(0.6)
+        assert running.detect(png(0), timeout=10).status == 200
+        reply = slow[0][1]()
+        assert reply.startswith(b"HTTP/1.1 408")
+        assert b"others were waiting" in reply
+        # Nobody waits any more: the others have their time.
+        assert running.ask("GET", "/health").json["in_work"] == 15
+
+
+@pytest.mark.slow
 def test_a_head_that_never_ends(server: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("detection.serving.server._HEAD_SECONDS", 0.3)
     with talk(server) as (send, answer):
@@ -286,19 +310,21 @@ class talk:  # noqa: N801 - it reads as a verb
     def __enter__(self) -> tuple[Callable[[bytes], None], Callable[[], bytes]]:
         return self._socket.sendall, self._answer
 
-    def _answer(self) -> bytes:
-        """All of it, however many pieces it comes in; what there is where the connection ends."""
-        said = b""
-        while piece := self._socket.recv(65_536):
-            said += piece
-            head, end, body = said.partition(b"\r\n\r\n")
-            length = re.search(rb"(?i)\r\ncontent-length: (\d+)", head)
-            if end and len(body) >= (int(length[1]) if length else 0):
-                break
-        return said
-
     def __exit__(self, *error: object) -> None:
         self._socket.close()
+
+    def _answer(self) -> bytes:
+        """A whole one, head and body, which may come apart; empty where the server hangs up."""
+        said = b""
+        while not is_whole(said) and (more := self._socket.recv(65_536)):
+            said += more
+        return said
+
+
+def is_whole(said: bytes) -> bool:
+    head, end, body = said.partition(b"\r\n\r\n")
+    length = re.search(rb"content-length: (\d+)", head, re.IGNORECASE)
+    return bool(end) and len(body) >= (int(length[1]) if length else 0)
 
 
 def memory() -> int:

@@ -152,6 +152,18 @@ def test_tags_hide_neither_one_another_nor_objects(
     assert numbered or not numbers
 
 
+def test_with_room_around_it_a_box_has_its_tag_on_its_upper_left_corner() -> None:
+    """Whatever is elsewhere: from frame to frame of a video it stays there."""
+    own: Corners = (200, 200, 280, 280)
+    (alone,) = lay_out((480, 640), [own], ["dog 0.98"])
+    assert alone is not None
+    frame = lay_out_frames((480, 640), [own], width=None)[0].around
+    assert (alone.box[0], alone.box[3]) == (frame[0], frame[1])
+    elsewhere: list[Corners] = [(20, 20, 90, 90), (400, 100, 460, 220), (120, 380, 300, 460)]
+    tags = lay_out((480, 640), [*elsewhere, own], ["cat 0.99"] * 3 + ["dog 0.98"])
+    assert tags[-1] == alone
+
+
 def test_two_objects_in_one_place_have_both_their_tags() -> None:
     corners = [(50, 50, 250, 200)] * 2
     first, second = lay_out((240, 320), corners, ["circle 0.9", "ring 0.8"])

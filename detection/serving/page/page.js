@@ -291,7 +291,7 @@ async function untilTaken(picture, steps) {
       signal: picture.stop.signal,
     });
     const wait = Number(answer.headers.get("Retry-After"));
-    if (!wait || attempt >= 20 || ![429, 503].includes(answer.status)) return answer;
+    if (!wait || attempt >= 20 || ![408, 429, 503].includes(answer.status)) return answer;
     picture.busy = "the server has much to do; waiting";
     show(picture);
     await new Promise((resolve) => setTimeout(resolve, 1000 * wait));

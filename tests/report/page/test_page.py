@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from detection.report.content import Report
+from detection.report.content import Estimate, Report
 from detection.report.page import hundredths, report_page, signed, with_code, write_report
 
 BuildReport = Callable[..., Report]
@@ -245,6 +245,15 @@ def test_what_is_missing_has_no_section(report: Report) -> None:
     # The largest confusions are known without a matrix.
     assert 'id="confusion"' in page
     assert 'id="matrix"' not in page
+
+
+def test_a_run_against_itself_is_the_same(report: Report) -> None:
+    (comparison,) = report.comparisons
+    none = Estimate(value=0.0, low=0.0, high=0.0)
+    same = [replace(one, difference=none, significant=False) for one in comparison.differences]
+    page = report_page(replace(report, comparisons=[replace(comparison, differences=same)]))
+    assert page.count("the same</span>") == len(same)
+    assert "may be chance</span>" not in page
 
 
 def test_over_a_hundred_classes_there_is_no_matrix(example_report: BuildReport) -> None:
