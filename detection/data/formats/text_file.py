@@ -28,6 +28,8 @@ _MARKS = (
     (codecs.BOM_UTF16_BE, "utf-16"),
 )
 _DEEPEST = 100
+# Letters.  PyYAML takes a second for each 100,000; the names of 1,203 classes are 20,000.
+_LONGEST_YAML = 500_000
 _DECLARATION = re.compile(r"^<\?xml[^>]*?\?>")
 _ENCODING = re.compile(rb"^\s*<\?xml[^>]*?encoding\s*=\s*[\"']([\w.:-]+)[\"']")
 
@@ -106,6 +108,11 @@ def read_json(path: Path) -> Any:
 def read_yaml(path: Path) -> Any:
     """Plain values.  Raises FileNotFoundError, and ValueError, which names the file."""
     text = read_text(path)
+    if len(text) > _LONGEST_YAML:
+        raise ValueError(
+            f"{path}: not valid YAML of a data set: {len(text):,} letters, over "
+            f"{_LONGEST_YAML:,}; it needs names and folders alone"
+        )
     depth = 0
     for bracket in re.findall(r"[\[\]{}]", text):  # PyYAML's time grows with the square of it
         depth += 1 if bracket in "[{" else -1

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from detection.data.formats.text_file import decode, read_json, read_lines, read_xml
+from detection.data.formats.text_file import decode, read_json, read_lines, read_xml, read_yaml
 
 
 @pytest.mark.parametrize(
@@ -56,3 +56,15 @@ def test_names_of_xml_elements_are_plain(tmp_path: Path) -> None:
     path = tmp_path / "x.xml"
     path.write_text('\n\n<?xml version="1.0"?><A xmlns="u:v"><Size><WIDTH>3</WIDTH></Size></A>')
     assert read_xml(path).findtext("size/width") == "3"
+
+
+def test_a_yaml_file_that_would_take_long_is_refused_at_once(tmp_path: Path) -> None:
+    path = tmp_path / "x.yaml"
+    path.write_text("names: [" + "<object>" * 100_000 + "]")
+    with pytest.raises(ValueError, match=r"x\.yaml: .* 800,009 letters, over 500,000"):
+        read_yaml(path)
+    path.write_text("[" * 1000)
+    with pytest.raises(ValueError, match=r"x\.yaml: .* over 100 brackets are open"):
+        read_yaml(path)
+    path.write_text("names: [a, b]")
+    assert read_yaml(path) == {"names": ["a", "b"]}
