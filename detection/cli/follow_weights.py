@@ -23,6 +23,7 @@ if TYPE_CHECKING:  # both import torch
 log = logging.getLogger("configuration")
 
 _RESNET = "detection.model.resnet.ResNet"
+_BOTTLENECKS = 50  # layers from which a ResNet has blocks of three convolutions (table 1)
 
 
 def following_overrides(composed: DictConfig, given: Collection[str]) -> list[str]:
@@ -34,10 +35,11 @@ def following_overrides(composed: DictConfig, given: Collection[str]) -> list[st
     row = _published(OmegaConf.select(composed, "weights", throw_on_missing=False))
     if row is None or OmegaConf.select(composed, "model.backbone._target_") != _RESNET:
         return []
-    found = _words(_of_depth(composed.model, given, row.depth))
+    depth = _of_depth(composed.model, given, row.depth)
+    found = _words(depth)
     if _pixels_differ(composed.model.pixels, row) and not _says_pixels(given):
         found.append(f"model/pixels={row.pixels}")
-    found += _words(_of_stride(composed.model, given, row.stride_in_1x1))
+    found += _words(_of_stride(composed.model, given, row.stride_in_1x1, depth))
     if found:
         log.info("weights=%s sets %s", row.name, " ".join(found))
     return found
@@ -81,7 +83,7 @@ def _of_file(model: DictConfig, file: BackboneFile, given: Collection[str]) -> d
         return found
     if not _says_pixels(given) and "std" in model.pixels and _other_input(model.pixels, needed):
         found |= {f"pixels.{name}": getattr(needed, name) for name in ("order", "mean", "std")}
-    return found | _of_stride(model, given, needed.stride_in_1x1)
+    return found | _of_stride(model, given, needed.stride_in_1x1, found)
 
 
 def _of_depth(model: DictConfig, given: Collection[str], depth: int | None) -> dict[str, Any]:
@@ -90,9 +92,13 @@ def _of_depth(model: DictConfig, given: Collection[str], depth: int | None) -> d
     return {} if fits else {"backbone.depth": depth}
 
 
-def _of_stride(model: DictConfig, given: Collection[str], in_1x1: bool | None) -> dict[str, Any]:
-    """As :func:`_of_depth`, of stride_in_1x1."""
+def _of_stride(
+    model: DictConfig, given: Collection[str], in_1x1: bool | None, found: Mapping[str, Any]
+) -> dict[str, Any]:
+    """As :func:`_of_depth`, of stride_in_1x1; ``found``: what the weights need besides."""
     said = {"model.backbone.stride_in_1x1", "model.backbone.bin_step"} & {*given}
+    if found.get("backbone.depth", model.backbone.depth) < _BOTTLENECKS:
+        in_1x1 = False  # its blocks have no 1x1 convolution but the shortcut's
     if said or in_1x1 in (None, model.backbone.stride_in_1x1):
         return {}
     pools = "roi_head" in model  # what pools no regions needs all that conv5 reads

@@ -11,10 +11,13 @@ import torch
 import torchvision
 from omegaconf import DictConfig
 
+from detection.build import build
+from detection.checkpoint import ClassifierCheckpoint
 from detection.cli.commands import COMMANDS
 from detection.cli.compose import compose_config
 from detection.cli.follow_weights import follow_file
 from detection.cli.launch import launch
+from detection.cli.objects import as_plain
 from detection.weights import backbone_file, file_content
 
 
@@ -47,6 +50,24 @@ def test_depth_pixels_and_stride_are_those_of_the_file(
     (line,) = [line for line in caplog.messages if "sets" in line]
     assert "model.backbone.depth=50" in line
     assert "model.backbone.bin_step=1" in line
+
+
+@pytest.mark.parametrize("given", [[], ["experiment=demo"]])
+@pytest.mark.parametrize("in_1x1", [True, False])
+def test_a_network_of_two_convolutions_a_block_strides_in_none_of_1x1(
+    in_1x1: bool, given: list[str], tmp_path: Path
+) -> None:
+    # The classifier's own configuration says either, which changes nothing in it.
+    path = tmp_path / "classifier.pt"
+    config = compose_config("classifier", ["data.root=d", "model.backbone.depth=18"])
+    model_config = as_plain(config.model) | {"num_classes": 2}
+    model_config["backbone"]["stride_in_1x1"] = in_1x1
+    ClassifierCheckpoint(
+        weights=build(model_config).state_dict(), model_config=model_config,
+        views=as_plain(config.data.views), class_names=["a", "b"],
+    ).save(path)  # fmt: skip
+    backbone = following(path, *given).backbone
+    assert (backbone.depth, backbone.bin_step, backbone.stride_in_1x1) == (18, 1, False)
 
 
 def test_what_is_given_stays(published: Path) -> None:
