@@ -108,6 +108,9 @@ def categories_of(
         Category(key_of(c["id"]), str(c["name"]).strip(), str(c.get("supercategory") or ""))
         for c in entries
     ]
+    for name in dict.fromkeys(str(c["name"]) for c in entries):
+        if name != name.strip():
+            findings.repaired("class name with blanks around it", f"{name!r} in {path}")
     kept = list({(c.key, c.name): c for c in reversed(all_)}.values())[::-1]
     if len(kept) < len(all_):
         repeated = Counter((c.key, c.name) for c in all_).most_common(1)[0]
