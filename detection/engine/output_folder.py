@@ -1,8 +1,8 @@
 """The folder that a command writes its results to: who may write there, and what may be removed.
 
 One rule for all commands: a folder that holds results is refused, gone on with, or replaced.  Only
-files that the project wrote are ever removed: those that the folder's marker lists.  Without a marker
-a folder is none of ours: other programs call their files best.pt, too.
+files that the project wrote are ever removed: those that the folder's marker lists.  Without a
+marker a folder is none of ours: other programs call their files best.pt, too.
 """
 
 from __future__ import annotations
