@@ -23,3 +23,17 @@ def choose_threads() -> None:
     os.environ.update(plan.variables)
     if os.environ.get("RANK", "0") == "0":
         log.info("%s", plan)
+
+
+def speak_utf8() -> None:
+    """Starts the program again in Python's UTF-8 mode, in a locale that is another (cron, Docker).
+
+    Names of files would come as other texts than those of annotations, and be written as such.
+    Python chooses it by itself for the locale C, unless PYTHONUTF8 or LC_ALL says otherwise.
+    """
+    if os.name != "posix" or sys.getfilesystemencoding() == "utf-8":
+        return
+    if sys.argv[0] in ("", "-"):  # typed, or piped in: it is read once
+        return
+    sys.stdout.flush()
+    os.execv(sys.executable, [sys.executable, "-X", "utf8", *sys.orig_argv[1:]])

@@ -1,8 +1,8 @@
 """The folder that a command writes its results to: who may write there, and what may be removed.
 
 One rule for all commands: a folder that holds results is refused, gone on with, or replaced.  Only
-files that the project wrote are ever removed: those that the folder's marker lists.  A folder of an
-earlier version has no marker: it is known by :data:`EARLIER`.
+files that the project wrote are ever removed: those that the folder's marker lists.  Without a
+marker a folder is none of ours: other programs call their files best.pt, too.
 """
 
 from __future__ import annotations
@@ -29,11 +29,7 @@ from detection.engine.folder_lock import (
 from detection.engine.worst_pictures import PATTERNS
 from detection.version import __version__
 
-# What tells a folder of an earlier version from one that the project knows nothing of.
-EARLIER = ("best.pt", "last.pt", "log.jsonl", "metrics.json", "detections.json", "classifier.pt",
-           "table.json", "summary.html")  # fmt: skip
-
-# Of a training, besides what EARLIER has.
+# Of a training, besides its checkpoints, its log and its metrics.
 _OF_TRAINING = ("config.yaml", "split.json", "loss.png", "report.html")
 _TENSORBOARD = "tensorboard/events.out.tfevents.*"
 
@@ -181,29 +177,26 @@ class OutputFolder:
         for path in places:
             if path not in known and path.is_file():
                 raise ValueError(
-                    f"{self.path} holds {path.relative_to(self.path)}, which no run of ours wrote: "
-                    "move it away, or choose another output_dir"
+                    f"{self.path} holds {path.relative_to(self.path)}, which no run of ours wrote "
+                    f"(by its {MARKER}): move it away, or choose another output_dir"
                 )
 
     def _earlier_files(self) -> list[Path]:
         """The files that earlier runs wrote here, those of ``runs`` included."""
         marker = read_marker(self.path)
-        names, patterns, runs = {*EARLIER}, set[str](), {*self.runs}
-        if marker is not None:
-            names |= listed(marker, "files")
-            patterns |= listed(marker, "patterns")
-            runs |= listed(marker, "runs")
         inside: list[Path] = []
-        for name in sorted(runs):
+        for name in sorted(self._all_runs()):
             inner = training_folder(self.path / name, command="", reads=())
             inside += inner._earlier_files()
             inside += [path for file in (MARKER, LOCK) if (path := inner.path / file).is_file()]
-        if marker is None and (inside or any((self.path / name).is_file() for name in EARLIER)):
-            names |= {*self.files}
-            patterns |= {*self.patterns}
-        found = [self.path / name for name in sorted(names)]
-        found += [path for pattern in sorted(patterns) for path in sorted(self.path.glob(pattern))]
+        found = [self.path / name for name in sorted(listed(marker, "files"))]
+        for pattern in sorted(listed(marker, "patterns")):
+            found += sorted(self.path.glob(pattern))
         return [path for path in dict.fromkeys([*found, *inside]) if path.is_file()]
+
+    def _all_runs(self) -> set[str]:
+        """The folders in it that this run, or the one before, has for the runs of others."""
+        return {*self.runs} | listed(read_marker(self.path), "runs")
 
     def _written_folders(self) -> set[Path]:
         """The folders that the run, and the ``runs`` in it, write files to."""
@@ -214,8 +207,7 @@ class OutputFolder:
 
     def _remove_earlier_runs(self) -> None:
         with ExitStack() as stack:
-            marker = read_marker(self.path) or {}
-            for name in sorted({*self.runs} | listed(marker, "runs")):
+            for name in sorted(self._all_runs()):
                 if (self.path / name / MARKER).is_file():
                     stack.enter_context(locked(self.path / name))  # nobody is writing there
             # The marker goes last, with what it says: a killed removal can be repeated.

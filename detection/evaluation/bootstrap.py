@@ -22,7 +22,7 @@ import hotcoco
 import numpy as np
 from numpy.typing import NDArray
 
-from detection.evaluation.coco_ap import ALL, IOU50, IOU75, coco_datasets
+from detection.evaluation.coco_ap import ALL, IOU50, IOU75, coco_datasets, counted_by_coco
 from detection.evaluation.coco_arrays import (
     Detection,
     GroundTruth,
@@ -157,7 +157,7 @@ def _weights(
 def _matches(ground_truth: GroundTruth, detections: Sequence[Detection]) -> Iterator[_ClassMatches]:
     """COCO's matching of every image, class by class; classes without objects are left out."""
     objects = object_arrays(ground_truth)
-    wanted, found = coco_datasets(objects, detection_arrays(detections, objects))
+    wanted, found = coco_datasets(objects, counted_by_coco(detection_arrays(detections, objects)))
     evaluation = hotcoco.COCOeval(hotcoco.COCO(wanted), hotcoco.COCO(found), "bbox")
     params = evaluation.params
     params.area_rng, params.area_rng_lbl = [params.area_rng[ALL]], [params.area_rng_lbl[ALL]]

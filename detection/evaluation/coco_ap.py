@@ -31,6 +31,7 @@ from detection.evaluation.coco_arrays import (
 # Positions on the last two axes of the libraries' arrays.
 ALL, SMALL, MEDIUM, LARGE = range(4)  # areas: any, < 32², 32² ... 96², > 96² square pixels
 TOP1, TOP10, TOP100 = range(3)  # detections kept in each image and class
+MOST_COUNTED = 100
 # Positions on the first axis: the IoU thresholds are 0.50, 0.55, ..., 0.95.
 IOU50, IOU75 = 0, 5
 
@@ -104,7 +105,7 @@ def evaluate_coco(
     that are not as described.
     """
     objects = object_arrays(ground_truth)
-    arrays = detection_arrays(detections, objects)
+    arrays = counted_by_coco(detection_arrays(detections, objects))
     if backend == "hotcoco":
         curves = _run_hotcoco(objects, arrays)
     elif backend == "pycocotools":
@@ -198,6 +199,26 @@ def coco_datasets(
         score=detections.scores,
     )
     return {**shared, "annotations": wanted}, {**shared, "annotations": found}
+
+
+def counted_by_coco(detections: DetectionArrays) -> DetectionArrays:
+    """The 100 with the highest scores of each image and class, in their order; the first of ties.
+
+    Both libraries leave out the others themselves, hotcoco only when it has their overlaps with all
+    objects in memory.
+    """
+    order = np.lexsort((-detections.scores, detections.classes, detections.images))  # is stable
+    groups = np.stack([detections.images[order], detections.classes[order]])
+    begins = np.append(True, (groups[:, 1:] != groups[:, :-1]).any(axis=0))[: len(order)]
+    places = np.arange(len(order))
+    rank = places - np.maximum.accumulate(np.where(begins, places, 0))
+    kept = np.sort(order[rank < MOST_COUNTED])
+    return DetectionArrays(
+        images=detections.images[kept],
+        classes=detections.classes[kept],
+        boxes=detections.boxes[kept],
+        scores=detections.scores[kept],
+    )
 
 
 def _annotations(rows: Objects | DetectionArrays, **columns: NDArray[Any]) -> list[dict[str, Any]]:

@@ -20,6 +20,9 @@ from detection.evaluation.coco_arrays import DetectionArrays, Objects
 
 FOUND_IOU = 0.5
 TOUCHED_IOU = 0.1
+# Pairs of a detection and an object that are in memory at once, at about 40 bytes each: dense
+# pictures have thousands of both.
+PAIRS_AT_ONCE = 1_000_000
 
 DetectionVerdict = Literal[
     "right", "duplicate", "confused", "misplaced", "both", "background", "uncounted"
@@ -71,13 +74,23 @@ class PictureMatches:
         self.object_boxes = objects.boxes[of_objects]
         crowd = objects.crowd[of_objects]
         self.ignored = crowd | objects.difficult[of_objects]
-        overlaps = _overlaps(self.boxes, self.object_boxes, crowd)  # [D, G]
-        same = self.labels[:, None] == self.wanted[None]
-        on_same = np.where(same & ~self.ignored, overlaps, 0.0)
-        on_other = np.where(~same & ~self.ignored, overlaps, 0.0)
-        finds = _greedy(on_same)
-        on_ignored = (same & self.ignored & (overlaps >= FOUND_IOU)).any(axis=1)
-        is_same, is_other = on_same.max(axis=1, initial=0.0), on_other.max(axis=1, initial=0.0)
+        count, objects_here = len(self.scores), len(self.wanted)
+        finds, same_at, other_at = np.full((3, count), -1)
+        is_same, is_other = np.zeros((2, count))
+        on_ignored = np.zeros(count, dtype=bool)
+        free = np.ones(objects_here)
+        rows = max(1, PAIRS_AT_ONCE // max(1, objects_here))
+        for part in (slice(first, first + rows) for first in range(0, count, rows)):
+            overlaps = _overlaps(self.boxes[part], self.object_boxes, crowd)  # [D, G]
+            same = self.labels[part, None] == self.wanted[None]
+            on_same = np.where(same & ~self.ignored, overlaps, 0.0)
+            on_other = np.where(~same & ~self.ignored, overlaps, 0.0)
+            finds[part] = _greedy(on_same, free)
+            on_ignored[part] = (same & self.ignored & (overlaps >= FOUND_IOU)).any(axis=1)
+            is_same[part] = on_same.max(axis=1, initial=0.0)
+            is_other[part] = on_other.max(axis=1, initial=0.0)
+            if objects_here:
+                same_at[part], other_at[part] = on_same.argmax(axis=1), on_other.argmax(axis=1)
         kinds: dict[str, NDArray[np.bool_]] = {
             "right": finds >= 0,
             "uncounted": on_ignored,
@@ -92,8 +105,8 @@ class PictureMatches:
         if len(self.wanted):
             of_same = np.isin(self.verdicts, ("duplicate", "misplaced"))
             of_other = np.isin(self.verdicts, ("confused", "both"))
-            self.about = np.where(of_same, on_same.argmax(axis=1), finds)
-            self.about = np.where(of_other, on_other.argmax(axis=1), self.about)
+            self.about = np.where(of_same, same_at, finds)
+            self.about = np.where(of_other, other_at, self.about)
 
     def objects_at(self, score: float) -> Iterator[tuple[ObjectVerdict, int | None]]:
         """How each object ends with the detections from ``score`` on, and what it is taken for."""
@@ -169,10 +182,12 @@ def best_f1(
     )
 
 
-def _greedy(overlaps: NDArray[np.float64]) -> NDArray[np.int64]:
-    """[D]: the object that each detection finds, the surest first; -1: none.  [D, G] overlaps."""
+def _greedy(overlaps: NDArray[np.float64], free: NDArray[np.float64]) -> NDArray[np.int64]:
+    """[D]: the object that each detection finds, the surest first; -1: none.  [D, G] overlaps.
+
+    ``free``: [G], 1.0 for each object that nothing has found yet; those that are found become 0.0.
+    """
     finds = np.full(len(overlaps), -1)
-    free = np.ones(overlaps.shape[1])
     for number in np.flatnonzero((overlaps >= FOUND_IOU).any(axis=1)).tolist():
         fitting = overlaps[number] * free
         best = fitting.argmax()

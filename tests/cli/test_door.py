@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+import json
+import os
+import subprocess
 import sys
 from dataclasses import replace
 from pathlib import Path
 
+import cv2
+import numpy as np
 import pytest
 
 from detection.cli import door, launch
@@ -81,3 +86,30 @@ def test_the_first_process_alone_says_it(
             assert door.os.environ["OMP_WAIT_POLICY"] == "passive"
     assert len(caplog.messages) == 1
     assert "2 threads compute" in caplog.text
+
+
+@pytest.mark.slow
+def test_names_of_files_are_utf8_in_every_locale(tmp_path: Path) -> None:
+    """A list of VOC, and its pictures, with letters that ASCII does not have."""
+    name = "写真 ё"
+    xml = (
+        f"<annotation><filename>{name}.png</filename><object><name>mug</name><bndbox><xmin>11"
+        "</xmin><ymin>11</ymin><xmax>34</xmax><ymax>30</ymax></bndbox></object></annotation>"
+    )
+    for folder in ("JPEGImages", "Annotations", "ImageSets/Main"):
+        (tmp_path / folder).mkdir(parents=True)
+    (tmp_path / "ImageSets/Main/train.txt").write_text(f"{name}\n", encoding="utf-8")
+    (tmp_path / f"Annotations/{name}.xml").write_text(xml, encoding="utf-8")
+    cells = np.random.default_rng(0).integers(0, 256, (6, 8, 3), dtype=np.uint8)
+    picture = cv2.imencode(".png", cv2.resize(cells, (64, 48)))[1].tobytes()
+    (tmp_path / f"JPEGImages/{name}.png").write_bytes(picture)
+    root = Path(__file__).resolve().parents[2]
+    ascii_alone = {"LC_ALL": "C", "PYTHONCOERCECLOCALE": "0", "PYTHONUTF8": "0"}
+    for program in (["-m", "detection", "check"], [str(root / "tools" / "check_dataset.py")]):
+        done = subprocess.run(
+            [sys.executable, *program, str(tmp_path), "--json"],
+            capture_output=True,
+            env=os.environ | ascii_alone | {"PYTHONPATH": str(root)},
+        )
+        said = json.loads(done.stdout)
+        assert (said["refused"], said["splits"]["train"]["images"]) == ([], 1)

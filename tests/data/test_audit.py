@@ -324,6 +324,17 @@ def _(data: DataSet) -> None:
     resave(data, opened(data), "val0.jpg", quality=70)
 
 
+@case("near-leak", "train0.jpg and val0.jpg", "the same picture with more light")
+def _(data: DataSet) -> None:
+    light = opened(data).point(lambda level: min(255, round(level * 0.9) + 25))
+    resave(data, light, "val0.jpg", quality=70)
+
+
+@case("near-leak", "train0.jpg and val0.jpg, mirrored", "the same picture, mirrored")
+def _(data: DataSet) -> None:
+    resave(data, opened(data).transpose(Image.Transpose.FLIP_LEFT_RIGHT), "val0.jpg", quality=70)
+
+
 # Boxes.
 
 
@@ -335,6 +346,20 @@ def _(data: DataSet) -> None:
 @case("same-box", "train0.jpg, mug at (4, 5)", "the same box twice")
 def _(data: DataSet) -> None:
     data.train["annotations"].append(data.train["annotations"][0] | {"id": 99})
+
+
+@case("like-box", "train0.jpg, mug at (4.2, 5)", "nearly the same box twice")
+def _(data: DataSet) -> None:
+    x, *others = data.train["annotations"][0]["bbox"]
+    data.train["annotations"].append(
+        data.train["annotations"][0] | {"id": 99, "bbox": [x + 0.2, *others]}
+    )
+
+
+@case("other-areas", "12 of 12, the first is 0.11", "areas as parts of the picture")
+def _(data: DataSet) -> None:
+    for entry in data.train["annotations"]:
+        entry["area"] /= WIDTH * HEIGHT
 
 
 @case("two-classes", "jug at (4, 5)", "one box with two classes")
@@ -405,6 +430,19 @@ def _(data: DataSet) -> None:
             entry["bbox"] = [0, 0, WIDTH, HEIGHT]
 
 
+@case("corners", "lead over the border", "corners anywhere in the picture")
+def _(data: DataSet) -> None:
+    random = np.random.default_rng(0)
+    for entry in data.train["annotations"]:
+        low = random.integers(1, [WIDTH // 2, HEIGHT // 2])
+        entry["bbox"] = [*low.tolist(), *random.integers(low + 6, [WIDTH, HEIGHT]).tolist()]
+
+
+@case("mended", "class name with blanks around it: 'mug ' in", "class name with a blank")
+def _(data: DataSet) -> None:
+    data.val["categories"][0]["name"] = "mug "
+
+
 @case("corners", "the first is [1, 2, 5, 8]", "corners for width and height")
 def _(data: DataSet) -> None:
     for n, entry in enumerate(data.train["annotations"]):
@@ -461,6 +499,7 @@ def _(data: DataSet) -> None:
 def _(data: DataSet) -> None:
     for entry in data.train["annotations"]:
         entry["bbox"][2:] = [2.4 + entry["id"] / 100, 4.8 + entry["id"] / 50]
+        entry["area"] = 11.5
 
 
 # Classes and ids.
@@ -568,7 +607,8 @@ SEVERITY = {
     "repaired": "note", "other-suffix": "note", "grey": "note", "cmyk": "note",
     "sixteen-bits": "note", "bands": "note", "alpha": "note", "turned": "note", "hidden": "note",
     "not-annotated": "note",
-    "two-classes": "note", "half-pixels": "note", "anchors": "note", "imbalance": "note",
+    "like-box": "note", "two-classes": "note", "half-pixels": "note", "anchors": "note",
+    "imbalance": "note",
 }  # fmt: skip
 
 
@@ -648,6 +688,33 @@ def test_plain_areas_that_own_tables_code_by_zeros_are_no_damage(data: DataSet) 
     assert "zeros" not in {one.rule for one in checked(data.root).remarks}
 
 
+def test_large_objects_in_pictures_of_many_sizes_are_no_corners(data: DataSet) -> None:
+    """One in the middle of each: the larger the picture, the larger x and width."""
+    for number, (image, split) in enumerate((i, s) for s in data.both for i in s["images"]):
+        width, height = WIDTH + 16 * number, HEIGHT + 12 * number
+        name = image["file_name"]
+        resave(data, opened(data, name).resize((width, height)), name)
+        image |= {"width": width, "height": height}
+        for entry in split["annotations"]:
+            if entry["image_id"] == image["id"]:
+                shift = entry["category_id"]
+                x, y = 0.1 * width + shift, 0.12 * height - shift
+                entry["bbox"] = [x, y, 0.75 * width - shift, 0.7 * height]
+                entry["area"] = entry["bbox"][2] * entry["bbox"][3]
+    data.write()
+    assert "corners" not in {one.rule for one in checked(data.root).remarks}
+
+
+def test_pictures_that_are_alike_by_chance_are_no_copies(data: DataSet) -> None:
+    """Skies: one brightness from left to right, and hardly another in the next."""
+    for name, levels in (("train0.jpg", (90, 120)), ("val0.jpg", (150, 185))):
+        row = np.linspace(*levels, WIDTH)[None, :, None]
+        sky = np.broadcast_to(row, (HEIGHT, WIDTH, 3)).astype(np.uint8)
+        resave(data, Image.fromarray(sky), name, quality=95)
+    data.write()
+    assert "near-leak" not in {one.rule for one in checked(data.root).remarks}
+
+
 def test_no_fault_hides_another(data: DataSet) -> None:
     planted = (
         "cut JPEG", "the same box twice", "area NaN", "class that is in no list",
@@ -673,7 +740,7 @@ def test_no_fault_hides_another(data: DataSet) -> None:
 LEFT = {
     "zeros", "grey-end", "one-colour", "upside-down", "very-large", "near-leak", "one-pixel",
     "whole-picture", "tiny-boxes", "long-boxes", "one-split", "background", "few-boxes",
-    "corners", "all-crowd", "all-difficult", "mostly-ignored", "no-boxes",
+    "corners", "all-crowd", "all-difficult", "mostly-ignored", "no-boxes", "other-areas",
     "same-file",  # with other boxes; with the same ones see below
 }  # fmt: skip
 # Nothing of the split, or none of its boxes, can be read as it was meant.

@@ -74,15 +74,29 @@ def test_a_file_of_the_users_is_not_overwritten(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("name", ["last.pt", "best.pt", "metrics.json", "log.jsonl"])
-def test_a_folder_of_an_earlier_version_is_known_by_any_of_its_files(
-    tmp_path: Path, name: str
+@pytest.mark.parametrize("how", [{}, {"overwrite": True}, {"resume": True}])
+def test_a_folder_without_a_marker_is_another_programs(
+    tmp_path: Path, name: str, how: dict[str, bool]
 ) -> None:
-    for file in (name, "config.yaml", "wedding.jpg"):
+    for file in (name, "wedding.jpg"):
         (tmp_path / file).write_text("before")
-    with pytest.raises(ValueError, match="holds the results of a run"):
-        fill(training_folder(tmp_path, command="train", reads=()))
-    with training_folder(tmp_path, command="train", reads=()).taken(overwrite=True):
-        assert content(tmp_path) == {"wedding.jpg": b"before"}
+    with pytest.raises(ValueError, match=rf"holds {name}, which no run of ours wrote"):
+        fill(training_folder(tmp_path, command="train", reads=()), **how)
+    before = {name: b"before", "wedding.jpg": b"before"}
+    assert content(tmp_path) == before
+    with detect(tmp_path).taken(overwrite=how == {"overwrite": True}):  # whose files are others
+        assert content(tmp_path) == before
+
+
+def test_runs_inside_without_a_marker_are_another_programs(tmp_path: Path) -> None:
+    outer = OutputFolder(path=tmp_path, command="demo", files=("summary.html",), runs=("detector",))
+    fill(outer)
+    (tmp_path / "detector").mkdir()
+    (tmp_path / "detector" / "best.pt").write_text("mine")
+    with outer.taken(overwrite=True):
+        assert content(tmp_path) == {"detector/best.pt": b"mine"}
+        with pytest.raises(ValueError, match=r"holds best\.pt, which no run of ours"):
+            fill(training_folder(tmp_path / "detector", command="train", reads=()), overwrite=True)
 
 
 def test_what_a_run_reads_is_neither_overwritten_nor_removed(tmp_path: Path) -> None:

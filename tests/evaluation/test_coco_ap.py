@@ -6,9 +6,13 @@ import copy
 import json
 from typing import Any, Literal
 
+import numpy as np
 import pytest
+from pycocotools.coco import COCO
+from pycocotools.cocoeval import COCOeval
 
-from detection.evaluation.coco_ap import evaluate_coco
+from detection.evaluation.coco_ap import counted_by_coco, evaluate_coco
+from detection.evaluation.coco_arrays import detection_arrays, object_arrays
 
 Backend = Literal["hotcoco", "pycocotools"]
 
@@ -157,3 +161,37 @@ def test_inputs_stay_as_they_are_and_nothing_is_printed(
 def test_unknown_backend():
     with pytest.raises(ValueError, match="backend 'coco' is unknown; choose hotcoco"):
         evaluate_coco(scene(), [], backend="coco")  # type: ignore[arg-type]
+
+
+def test_what_coco_does_not_count_is_left_out_before(backend: Backend) -> None:
+    """Of 260 detections the 100 best of each class, of equal ones the first, as COCO has it."""
+    random = np.random.default_rng(0)
+    boxes = [[20.0 * (n % 15), 20.0 * (n // 15), 15.0, 15.0] for n in range(260)]
+    order = random.permutation(260)
+    truth = scene(
+        *({"bbox": box, "category_id": 5 + 5 * (n % 2)} for n, box in enumerate(boxes)), classes=2
+    )
+    detections = [
+        found(float(random.integers(1, 4)) / 4, boxes[n], category_id=5 + 5 * int(n % 2))
+        for n in order
+    ]
+    objects = object_arrays(truth)
+    assert len(counted_by_coco(detection_arrays(detections, objects)).scores) == 200
+    wanted, given = COCO(), COCO()
+    area = {"area": 225.0, "iscrowd": 0}
+    annotations, results = (
+        [one | area | {"id": n} for n, one in enumerate(entries, start=1)]
+        for entries in (truth["annotations"], detections)
+    )
+    wanted.dataset = truth | {"annotations": annotations}
+    given.dataset = truth | {"annotations": results}
+    wanted.createIndex()
+    given.createIndex()
+    own = COCOeval(wanted, given, "bbox")
+    own.evaluate()
+    own.accumulate()
+    own.summarize()
+    measured = evaluate_coco(truth, detections, backend=backend)
+    ours = [measured.AP, measured.AR1, measured.AR10, measured.AR100]
+    assert ours == pytest.approx([own.stats[0], *own.stats[6:9]], abs=1e-12)
+    assert 0 < own.stats[0] < own.stats[8] < 1

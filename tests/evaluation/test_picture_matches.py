@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import tracemalloc
 from typing import Any
 
+import numpy as np
 import pytest
 
+from detection.evaluation import picture_matches
 from detection.evaluation.coco_arrays import detection_arrays, object_arrays
 from detection.evaluation.picture_matches import (
     BestF1,
@@ -86,3 +89,38 @@ def test_the_best_score_of_all_and_of_a_class() -> None:
     assert best_f1(counted, 2, label=1) == BestF1(0.2, 0.5, 0.5)
     # All: at 0.7 2 / 3 of 5 -> 4 / 8, at 0.5 3 / 6 -> 6 / 11, at 0.2 4 / 7 -> 8 / 12.
     assert best_f1(counted, 5) == BestF1(0.2, pytest.approx(4 / 7), 0.8)
+
+
+def dense(number: int) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
+    """So many objects of two classes in one picture, in rows, and as many detections near them."""
+    random = np.random.default_rng(0)
+    objects, found = [], []
+    for n in range(number):
+        place = [6.0 * (n % 20), 8.0 * (n // 20), 10.0, 10.0]
+        name = NAMES[n % 2]
+        objects.append(box(name, 0, difficult=int(n % 7 == 0)) | {"bbox": place})
+        moved = [place[0] + random.uniform(-5, 5), place[1] + random.uniform(-5, 5), 10.0, 10.0]
+        found.append(box(NAMES[n % 3 % 2], 0, score=random.uniform()) | {"bbox": moved})
+    return objects, found
+
+
+@pytest.mark.parametrize("at_once", [1, 700, 4001])
+def test_blocks_of_detections_change_nothing(at_once: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    objects, found = dense(200)
+    whole = matched(objects, found)
+    assert len(set(whole.verdicts.tolist())) > 4
+    monkeypatch.setattr(picture_matches, "PAIRS_AT_ONCE", at_once)
+    blocks = matched(objects, found)
+    assert blocks.verdicts.tolist() == whole.verdicts.tolist()
+    assert blocks.about.tolist() == whole.about.tolist()
+
+
+def test_memory_does_not_grow_with_the_pairs(monkeypatch: pytest.MonkeyPatch) -> None:
+    objects, found = dense(800)
+    monkeypatch.setattr(picture_matches, "PAIRS_AT_ONCE", 10_000)
+    tracemalloc.start()
+    matched(objects, found)
+    _, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    # 640,000 pairs of 34 bytes would be 22 MB; 10,000 are 0.3 MB.
+    assert peak < 5e6

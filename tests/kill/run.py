@@ -89,17 +89,21 @@ class Report:
 
 
 class Kill:
-    """SIGKILL to this process at call ``number`` of those that write, in one of three ways."""
+    """SIGKILL to this process at call ``number`` of those that write, in one of three ways.
 
-    def __init__(self, number: int, way: str, delay: float, note: Path) -> None:
-        self._left, self._way, self._delay, self._note = number, way, delay, note
+    ``number``: 0 for never.  ``note``: where it came, or how many such calls there were.
+    """
+
+    def __init__(self, number: int, note: Path, way: str = "", delay: float = 0) -> None:
+        self._number, self._way, self._delay, self._note = number, way, delay, note
+        self._calls = 0
         for module, name in _WRITES:
             setattr(module, name, self._counted(getattr(module, name), name))
 
     def _counted(self, call: Callable[..., Any], name: str) -> Callable[..., Any]:
         def counted(*arguments: Any, **settings: Any) -> Any:
-            self._left -= 1
-            if self._left:
+            self._calls += 1
+            if self._calls != self._number:
                 return call(*arguments, **settings)
             self._note.write_text(f"{self._way} {name}")
             if self._way == "before":
@@ -112,6 +116,9 @@ class Kill:
             return result
 
         return counted
+
+    def tell(self) -> None:
+        self._note.write_text(str(self._calls))
 
 
 def _kill() -> None:
@@ -129,11 +136,12 @@ def start(command: str, words: list[str], said: Path, **at: Any) -> int:
         os.dup2(out, 1)
         os.dup2(out, 2)
         torch.manual_seed(time.time_ns() % 1000)  # as a new process: nothing is left of the last
-        if at:
-            Kill(**at)
+        kill = Kill(**at) if at else None
         try:
             launch(COMMANDS[command], [command, *words])
             status = 0
+            if kill is not None:
+                kill.tell()
         except SystemExit as end:
             sys.stderr.write(f"{end.code}\n")
         except BaseException:
@@ -159,16 +167,16 @@ def examine(name: str, kills: int, rng: random.Random, work: Path, data: Path) -
     whole = work / "whole"
     words = [*overrides, f"data.root={data}"]
     began = time.monotonic()
-    if ended(start(command, [*words, f"output_dir={whole}"], work / "whole.txt")):
-        raise RuntimeError((work / "whole.txt").read_text()[-2000:])
+    said, note = work / "whole.txt", work / "note"
+    if ended(start(command, [*words, f"output_dir={whole}"], said, number=0, note=note)):
+        raise RuntimeError(said.read_text()[-2000:])
     seconds = time.monotonic() - began
-    writes = _count_of_writes(command, words, work)
+    writes = int(note.read_text())
     while report.kills < kills:
         report.trainings += 1
         folder, said = work / f"run{report.trainings}", work / f"run{report.trainings}.txt"
         arguments = [*words, f"output_dir={folder}"]
         for _ in range(min(rng.randint(1, _MOST_KILLS), kills - report.kills)):
-            note = work / "note"
             note.unlink(missing_ok=True)
             more = resumes(folder)
             if rng.random() < 1 / 3:
@@ -200,28 +208,6 @@ def examine(name: str, kills: int, rng: random.Random, work: Path, data: Path) -
         if not report.wrong:
             shutil.rmtree(folder)
     return report
-
-
-def _count_of_writes(command: str, words: list[str], work: Path) -> int:
-    """How many calls that write a run in peace makes: the first number that no call has."""
-    counted = work / "counted"
-    process = os.fork()
-    if not process:
-        count = [0]
-        for module, name in _WRITES:
-            call = getattr(module, name)
-
-            def counting(*arguments: Any, _call: Any = call, **settings: Any) -> Any:
-                count[0] += 1
-                return _call(*arguments, **settings)
-
-            setattr(module, name, counting)
-        sys.stderr = (work / "counted.txt").open("w")
-        launch(COMMANDS[command], [command, *words, f"output_dir={work / 'again'}"])
-        counted.write_text(str(count[0]))
-        os._exit(0)
-    ended(process)
-    return int(counted.read_text())
 
 
 def differences(whole: Path, folder: Path) -> list[str]:
@@ -282,8 +268,8 @@ def make_data(kind: str, root: Path) -> Path:
 def run(name: str, kills: int, seed: int) -> Report:
     """One of the TRAININGS, killed ``kills`` times."""
     # Once, before anything is forked: what a run imports takes longer than it trains.
-    modules = ("matplotlib.pyplot", "torch.utils.tensorboard", COMMANDS[TRAININGS[name][0]].module)
-    for module in modules:
+    modules = ("matplotlib.pyplot", "torch.utils.tensorboard", "torch._inductor", "simplejpeg")
+    for module in (*modules, COMMANDS[TRAININGS[name][0]].module):
         with contextlib.suppress(ImportError):
             importlib.import_module(module)
     torch.set_num_threads(1)  # threads do not outlive a fork

@@ -35,9 +35,11 @@ _TRAINING = [
 Samples = list[tuple[int, float]]  # (how much is done, MB)
 
 
-def watch(command: list[str], progress: Path) -> tuple[Samples, float]:
+def watch(
+    command: list[str], progress: Path, *, module: tuple[str, ...] = ("-m", "detection")
+) -> tuple[Samples, float]:
     """Runs a command of the package; its memory at each line of ``progress``, and its peak, MB."""
-    program = [sys.executable, "-m", "detection", *command]
+    program = [sys.executable, *module, *command]
     environment = os.environ | {"PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"}
     process = subprocess.Popen(
         program, cwd=ROOT, env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -12,7 +11,6 @@ from tqdm import tqdm
 
 from detection.data.audit.boxes import audit_boxes
 from detection.data.audit.classes import audit_classes
-from detection.data.audit.coco_ids import audit_annotation_ids
 from detection.data.audit.copies import audit_copies
 from detection.data.audit.folder import audit_folder
 from detection.data.audit.pictures import Picture, look_at
@@ -20,6 +18,7 @@ from detection.data.audit.remarks import Remarks
 from detection.data.box_check import OVER_BORDER
 from detection.data.dataset import DetectionDataset
 from detection.data.findings import collected
+from detection.data.formats.coco_entries import REPEATED_ID
 from detection.data.picture_files import listed_once
 
 # What a reader says of the pictures that no split names.
@@ -90,8 +89,6 @@ def audit(
         _audit_reading(split, dataset, remarks)
         _audit_pictures(split, pictures[split], remarks)
         audit_boxes(split, dataset, remarks)
-        with suppress(OSError, ValueError):  # the reader said it
-            audit_annotation_ids(split, dataset.source, remarks)
     entries = {split: [e.path for e in dataset.examples] for split, dataset in datasets.items()}
     unions = unions_of({split: set(paths) for split, paths in entries.items()})
     entries = {split: paths for split, paths in entries.items() if split not in unions}
@@ -132,6 +129,9 @@ def _look_at_all(
 
 def _audit_reading(split: str, dataset: DetectionDataset, remarks: Remarks) -> None:
     for oddity in dataset.oddities:
+        if oddity.kind == REPEATED_ID:
+            remarks.add("same-annotation-id", split, oddity.example, *oddity.others)
+            continue
         rule = "mended" if oddity.kind in _LOOK_AT else "repaired"
         remarks.add(rule, split, str(oddity))
 

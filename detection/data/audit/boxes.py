@@ -5,8 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
 
+from detection import boxes as box_ops
 from detection.data.audit.remarks import Remarks
 from detection.data.dataset import DetectionDataset, Example
 
@@ -16,9 +18,17 @@ MANY = 10
 _MOST, _FEW = 0.9, 5
 # A box that covers so much of its picture is the label of a whole picture.
 _WHOLE = 0.95
-# The correlation of a box's place with its size from which on the "size" is another corner: of
-# true sizes it is below 0, as what begins further right has less room.
+# The correlation of a box's place with its size, as parts of the picture, from which on the "size"
+# is another corner: of true sizes it is below 0, as what begins further right has less room.
 _CORRELATED = 0.6
+# Places of all boxes that differ by less than this part of the picture say nothing of them.
+_FIXED = 1e-3
+# The part of the boxes over the border from which on the "size" is another corner, within it.
+_OVER = 0.2
+# Of areas: how much of its box an object may fill (masks' borders count whole pixels), and must.
+_MOST_FILLED, _LEAST_FILLED = 1.2, 0.001
+# The IoU from which on two boxes of one class are one object, most likely.
+_ALIKE = 0.95
 
 
 def audit_boxes(split: str, dataset: DetectionDataset, remarks: Remarks) -> None:
@@ -67,6 +77,8 @@ def _audit_one(split: str, example: Example, names: tuple[str, ...], remarks: Re
     for index in np.flatnonzero(~(example.areas > 0) & (sides > 0).all(axis=1)).tolist():
         place = _place(example, index, names)
         remarks.add("no-area", split, f"{place}, area {example.areas[index]:g}")
+    for index in _nearly_repeated(example):
+        remarks.add("like-box", split, _place(example, index, names))
     for index, is_same_class in repeated(example):
         rule = "same-box" if is_same_class else "two-classes"
         remarks.add(rule, split, _place(example, index, names))
@@ -82,6 +94,25 @@ def repeated(example: Example) -> Iterator[tuple[int, bool]]:
         if labels:
             yield index, label in labels
         labels.add(label)
+
+
+def _nearly_repeated(example: Example) -> list[int]:
+    """Indices of the boxes that overlap an earlier one of their class nearly wholly."""
+    order = np.argsort(example.boxes[:, 0], kind="stable")
+    boxes, labels = example.boxes[order].astype(np.float64), example.labels[order]
+    widths = boxes[:, 2] - boxes[:, 0]
+    found: set[int] = set()
+    # So alike are only boxes whose left edges are closer than that part of a width.
+    last = np.searchsorted(boxes[:, 0], boxes[:, 0] + (1 - _ALIKE) * widths, side="right")
+    for place in np.flatnonzero(last > np.arange(len(boxes)) + 1).tolist():
+        rest = slice(place + 1, int(last[place]))
+        near = box_ops.iou(
+            torch.from_numpy(boxes[place : place + 1]), torch.from_numpy(boxes[rest])
+        )
+        same = (boxes[rest] == boxes[place]).all(axis=1)  # which is another rule's
+        alike = (near.numpy()[0] >= _ALIKE) & (labels[rest] == labels[place]) & ~same
+        found |= {max(int(order[place]), int(i)) for i in order[rest][alike]}
+    return sorted(found)
 
 
 def _place(example: Example, index: int, names: tuple[str, ...]) -> str:
@@ -105,17 +136,19 @@ def _audit_all(
         remarks.add("whole-picture", split, f"in {whole} of {len(shares)} pictures with objects")
     if len(boxes) < MANY:
         return
+    _audit_areas(split, dataset, boxes, remarks)
     corners = np.concatenate([boxes[:, :2], boxes[:, :2] + boxes[:, 2:]], axis=1)
     if dataset.format.startswith("VOC"):
         corners[:, :2] += 1  # as its files have them, whose first pixel is 1
     if (np.mod(corners, 1) == 0.5).all():
         remarks.add("half-pixels", split, f"all {len(boxes)} boxes")
-    if _are_corners(boxes):
+    if _are_corners(boxes, _room(dataset)):
         x, y, width, height = (f"{side:g}" for side in boxes[0])
         remarks.add(
             "corners",
             split,
-            f"in all {len(boxes)} boxes width and height grow with x and y and are above them, "
+            f"in all {len(boxes)} boxes width and height are above x and y, and grow with them or "
+            "lead over the border, "
             f"the first is [{x}, {y}, {width}, {height}]",
         )
 
@@ -126,13 +159,43 @@ def are_meant_otherwise(dataset: DetectionDataset) -> bool:
     if not len(boxes):
         return False
     are_parts = bool(boxes.max() <= 1 and (boxes != np.round(boxes)).any())
-    return are_parts or (len(boxes) >= MANY and _are_corners(boxes))
+    return are_parts or (len(boxes) >= MANY and _are_corners(boxes, _room(dataset)))
 
 
-def _are_corners(boxes: NDArray[np.float64]) -> bool:
+def _room(dataset: DetectionDataset) -> NDArray[np.float64]:
+    """[G, 2], width and height of each box's picture."""
+    sizes = [np.tile(e.size[::-1], (len(e.labels), 1)) for e in dataset.examples]
+    return np.concatenate([np.zeros((0, 2)), *sizes])
+
+
+def _audit_areas(
+    split: str, dataset: DetectionDataset, boxes: NDArray[np.float64], remarks: Remarks
+) -> None:
+    """Whether most areas are none of their boxes: of another unit, or of another size."""
+    areas, own = np.concatenate([e.areas for e in dataset.examples]), boxes[:, 2:].prod(axis=1)
+    known = (areas > 0) & (own > 0)
+    filled = areas[known] / own[known]
+    wrong = (filled > _MOST_FILLED) | (filled < _LEAST_FILLED)
+    if 2 * wrong.sum() > len(boxes):
+        first = int(np.flatnonzero(known)[wrong.argmax()])
+        remarks.add(
+            "other-areas",
+            split,
+            f"{wrong.sum()} of {len(boxes)}, the first is {areas[first]:g} in a box of "
+            f"{boxes[first, 2]:g} x {boxes[first, 3]:g}",
+        )
+
+
+def _are_corners(boxes: NDArray[np.float64], room: NDArray[np.float64]) -> bool:
     """Whether what is read as width and height is the second corner, by all boxes together."""
     start, size = boxes[:, :2], boxes[:, 2:]
-    if not (size > start).all() or (start.std(axis=0) == 0).any() or (size.std(axis=0) == 0).any():
+    if not (size > start).all():
+        return False
+    over = (start + size > room + 1).any(axis=1)
+    if (size <= room + 1).all() and over.mean() >= _OVER:
+        return True
+    start, size = start / room, size / room
+    if (start.std(axis=0) < _FIXED).any() or (size.std(axis=0) < _FIXED).any():
         return False
     correlations = [np.corrcoef(start[:, axis], size[:, axis])[0, 1] for axis in (0, 1)]
     return min(correlations) > _CORRELATED

@@ -8,13 +8,17 @@ from itertools import combinations
 from pathlib import Path
 
 import numpy as np
+from numpy.typing import NDArray
 
 from detection.data.audit.pictures import Picture
 from detection.data.audit.remarks import Remarks
-from detection.data.near_duplicates import COPY_BITS, MOST_PICTURES, distance
+from detection.data.near_duplicates import COPY_BITS, MOST_PICTURES, distance, hash_of
 
 # Mean difference of two thumbnails, of 255 levels: hashes of plain pictures agree by chance.
 _LEVELS = 6.0
+# The correlation of two thumbnails from which on one is the other with more light or contrast; and
+# how much, in levels, a picture must differ within itself for that to say something.
+_CORRELATED, _CONTRAST = 0.98, 20.0
 
 # Split -> path -> what was found.
 Looked = Mapping[str, Mapping[Path, Picture]]
@@ -56,16 +60,31 @@ def _between(first: str, second: str, looked: Looked, remarks: Remarks) -> None:
     if not others:
         return
     hashes = np.array([picture.hash for picture in others], dtype=np.uint64)
-    thumbnails = np.stack([p.thumbnail for p in others if p.thumbnail is not None]).astype(np.int16)
     for picture in ones:
-        near = np.flatnonzero(
-            distance(np.array([picture.hash], dtype=np.uint64), hashes) <= COPY_BITS
-        )
         assert picture.thumbnail is not None
-        for index in near:
-            if np.abs(thumbnails[index] - picture.thumbnail).mean() <= _LEVELS:
-                place = f"{picture.path.name} and {others[index].path.name}"
-                remarks.add("near-leak", both, place)
+        seen = (picture.hash, picture.thumbnail, ""), _mirrored(picture.thumbnail)
+        for own, thumbnail, how in seen:
+            near = distance(np.array([own], dtype=np.uint64), hashes) <= COPY_BITS
+            for index in np.flatnonzero(near):
+                if _are_alike(others[index].thumbnail, thumbnail):
+                    place = f"{picture.path.name} and {others[index].path.name}{how}"
+                    remarks.add("near-leak", both, place)
+
+
+def _mirrored(thumbnail: NDArray[np.uint8]) -> tuple[int, NDArray[np.uint8], str]:
+    turned = np.ascontiguousarray(thumbnail[:, ::-1])
+    return hash_of(turned), turned, ", mirrored"
+
+
+def _are_alike(one: NDArray[np.uint8] | None, other: NDArray[np.uint8]) -> bool:
+    """Of two thumbnails: the same picture, or the same with other light."""
+    assert one is not None
+    first, second = one.astype(np.float64).ravel(), other.astype(np.float64).ravel()
+    if np.abs(first - second).mean() <= _LEVELS:
+        return True
+    if min(first.std(), second.std()) < _CONTRAST:
+        return False
+    return bool(np.corrcoef(first, second)[0, 1] >= _CORRELATED)
 
 
 def _comparable(

@@ -73,9 +73,13 @@ RULES: dict[str, Rule] = {
                            "set iscrowd or difficult to 0 for plain single objects"),
     "same-annotation-id": Rule("warning", "id that two annotations have", "number them anew"),
     "same-box": Rule("warning", "the same box twice", "take one out"),
+    "like-box": Rule("note", "two boxes of one class that overlap by 95 % or more",
+                     "one object that was labelled twice?"),
     "two-classes": Rule("note", "one box with two classes"),
     "no-area": Rule("warning", "area of 0 or less: measured as a small object",
                     "take area out of the annotation, or correct it"),
+    "other-areas": Rule("warning", "areas that most boxes cannot have: measured as objects of "
+                        "another size", "give area in pixels, or take it out of the annotation"),
     "one-pixel": Rule("warning", "box of a pixel or less on a side", "a slip of the mouse?"),
     "whole-picture": Rule("warning", "nearly all boxes are as large as their pictures",
                           "a detector learns nothing of places from labels of whole pictures"),

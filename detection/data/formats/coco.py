@@ -24,6 +24,7 @@ from detection.data.formats.coco_entries import (
     key_of,
     number_of,
     require,
+    say_repeated_ids,
     size_of,
 )
 from detection.data.formats.coco_images import find_images
@@ -83,6 +84,7 @@ def read_coco(
     require(
         content["annotations"], "annotations", ("image_id", "category_id"), annotations, findings
     )
+    say_repeated_ids(content["annotations"], findings)
     objects = group_by_image(content["annotations"], keys, labels, annotations, findings)
     sizes = {
         key: size_of(image, index, annotations, findings, needed=images is None)

@@ -24,6 +24,7 @@ Entry = dict[str, Any]
 
 # Entries that lack something are named one by one up to this number, then counted.
 _NAMED = 3
+REPEATED_ID = "id that several annotations have, which is no matter here"
 
 
 @dataclass(frozen=True)
@@ -108,6 +109,9 @@ def categories_of(
         Category(key_of(c["id"]), str(c["name"]).strip(), str(c.get("supercategory") or ""))
         for c in entries
     ]
+    for name in dict.fromkeys(str(c["name"]) for c in entries):
+        if name != name.strip():
+            findings.repaired("class name with blanks around it", f"{name!r} in {path}")
     kept = list({(c.key, c.name): c for c in reversed(all_)}.values())[::-1]
     if len(kept) < len(all_):
         repeated = Counter((c.key, c.name) for c in all_).most_common(1)[0]
@@ -195,6 +199,15 @@ def _box_of_mask(mask: Any, size: Size | None) -> list[float] | None:
         return None
     low, high = points.min(axis=0), points.max(axis=0)
     return [*low.tolist(), *(high - low).tolist()]
+
+
+def say_repeated_ids(annotations: list[Entry], findings: Findings) -> None:
+    """COCO's own evaluation keeps one of two annotations with the same id, without a word."""
+    ids = [key_of(entry["id"]) for entry in annotations if "id" in entry]
+    if len(set(ids)) < len(ids):
+        for key, times in Counter(ids).items():
+            if times > 1:
+                findings.repaired(REPEATED_ID, f"{key!r}, {times} times")
 
 
 def group_by_image(
