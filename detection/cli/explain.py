@@ -25,6 +25,7 @@ def check_choices(config: str, overrides: list[str]) -> None:
     if not overrides:
         return
     groups = groups_of(config)
+    problems = []
     for override in overrides:
         key, _, value = override.partition("=")
         if re.match(r"[+~]*hydra([./@]|$)", key):
@@ -34,11 +35,13 @@ def check_choices(config: str, overrides: list[str]) -> None:
         known = (*groups.get(key, []), "null")
         name = value.strip("'\"")
         if key in groups and name not in known and not name.startswith(("{", "$")):
-            raise ValueError(f"{override}: {_no_such(key, value, groups)}")
+            problems.append(f"{override}: {_no_such(key, value, groups)}")
+    if problems:
+        raise ValueError(together(problems))
 
 
 def check_keys(config: str, overrides: list[str], known: DictConfig) -> None:
-    """Raises ValueError for a key that does not exist, before the configuration is composed.
+    """Raises ValueError for all keys that do not exist, before the configuration is composed.
 
     That takes half of the time until an answer.  Where an override adds or deletes, or a value
     brings keys of its own, Hydra is left to find out.  ``known``: as in ``explain``.
@@ -46,6 +49,7 @@ def check_keys(config: str, overrides: list[str], known: DictConfig) -> None:
     groups = groups_of(config)
     if not all(re.match(r"[\w.-]+=(?!\s*\{)|[\w/]+=", override) for override in overrides):
         return
+    problems = []
     for override in overrides:
         key, _, _ = override.partition("=")
         parent, _, last = key.rpartition(".")
@@ -53,7 +57,17 @@ def check_keys(config: str, overrides: list[str], known: DictConfig) -> None:
         if isinstance(node, DictConfig) and last not in node.keys() | groups.keys():
             problem = _problem(override, key, groups, known)
             if problem is not None:
-                raise ValueError(f"{override}: {problem}")
+                problems.append(f"{override}: {problem}")
+    if problems:
+        raise ValueError(together(problems))
+
+
+def together(problems: list[str]) -> str:
+    """All of them, one a line."""
+    if len(problems) == 1:
+        return problems[0]
+    lines = "".join(f"\n  {problem}" for problem in problems)
+    return f"{len(problems)} values of the configuration are wrong:{lines}"
 
 
 def explain(error: Exception, config: str, overrides: list[str], known: DictConfig) -> str:

@@ -18,4 +18,11 @@ def find_device(name: torch.device | str) -> torch.device:
     found = torch.cuda.device_count()
     if device.type == "cuda" and (device.index or 0) >= found:
         raise ValueError(f"device {name}: torch sees {found} CUDA devices here; use cpu, or auto")
+    if device.type not in ("cpu", "cuda"):
+        try:
+            torch.empty(0, device=device)
+        except (RuntimeError, AssertionError, ImportError):  # as its part of torch has it
+            raise ValueError(
+                f"device {name}: this torch has none; use auto, cpu, cuda or cuda:N"
+            ) from None
     return device

@@ -20,6 +20,8 @@ _STARTS: tuple[tuple[bytes, str], ...] = (
         b"version https://git-lfs",
         "a pointer of Git LFS in the place of the file: git lfs pull fetches the file itself",
     ),
+    (b"\xff\xd8\xff", f"a JPEG picture; {_TAKEN}"),
+    (b"\x89PNG\r\n", f"a PNG picture; {_TAKEN}"),
     (b"\x89HDF\r\n", f"an HDF5 file (Keras, TensorFlow); {_CONVERT}"),
     (b"\x93NUMPY", f"one array of numpy; {_TAKEN}"),
     (b"GGUF", f"a GGUF file (llama.cpp); {_TAKEN}"),

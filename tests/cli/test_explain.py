@@ -48,6 +48,12 @@ def test_the_value_is_that_of_the_chosen_files() -> None:
     assert "'schedule.batch_size', now 16?" in said("train", "experiment=modern_c4", "batch=2")
 
 
+def test_all_unknown_keys_are_said_at_once() -> None:
+    first, *others = said("train", "lr=0.1", "seed=3", "imgsz=640", "epohcs=3").splitlines()
+    assert first == "3 values of the configuration are wrong:"
+    assert [other.split(":")[0].strip() for other in others] == ["lr=0.1", "imgsz=640", "epohcs=3"]
+
+
 def test_an_unknown_key_lists_the_nearest_five() -> None:
     message = said("train", "schedule.batch_sise=3")
     assert "did you mean 'schedule.batch_size'? Near it are " in message

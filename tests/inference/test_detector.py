@@ -12,6 +12,7 @@ import torch
 
 from detection.data.transforms import Resize
 from detection.inference.detector import Detector
+from detection.inference.device import find_device
 from detection.inference.post_processing import PostProcessing
 from detection.model.faster_rcnn import FasterRCNN
 from detection.model.frozen_bn import fold
@@ -200,3 +201,11 @@ def test_a_box_that_was_cut_to_nothing_is_no_detection(make: Callable[..., Detec
     kept = detector.finish(RegionPredictions(probabilities, boxes[:, None]), (50, 50), (100, 100))
     assert kept.boxes.tolist() == [[0, 0, 20, 20]]
     assert kept.labels.tolist() == [1]
+
+
+@pytest.mark.parametrize("name", ["mps", "xpu", "hpu", "meta"])
+def test_a_device_that_this_torch_has_not_is_refused(name: str) -> None:
+    if name == "mps" and torch.backends.mps.is_available():
+        pytest.skip("it is there")
+    with pytest.raises(ValueError, match=f"device {name}"):
+        find_device(name)

@@ -33,6 +33,8 @@ TENSORFLOW_INDEX = b"\x00" * 40 + bytes.fromhex("57fb808b247547db")
         ("r50.caffemodel", b"\x0a\x09ResNet-50", "a Caffe file"),
         ("a.msgpack", b"\x83\xa6params", "a Flax file"),
         ("a.gguf", b"GGUF\x03\x00", "a GGUF file"),
+        ("a.jpg", b"\xff\xd8\xff\xe0\x00\x10JFIF", "a JPEG picture"),
+        ("a.png", b"\x89PNG\r\n\x1a\n", "a PNG picture"),
         ("a.npy", b"\x93NUMPY\x01\x00", "one array of numpy"),
         ("a.xml", b'<?xml version="1.0"?>', "XML, as OpenVINO"),
         ("r50.pth", b"<!DOCTYPE html><html>", "a web page in the place of the file"),

@@ -11,6 +11,7 @@ from omegaconf import DictConfig, ListConfig, OmegaConf
 from omegaconf.errors import MissingMandatoryValue, OmegaConfBaseException
 from pydantic import TypeAdapter, ValidationError
 
+from detection.cli.explain import together
 from detection.cli.settings.fields import Kind, kind_at, walk
 from detection.cli.settings.node import Node
 from detection.cli.settings.table import settings_of
@@ -56,17 +57,10 @@ def check(
         own = [text for key, text in found if not _is_taken(composed, key)]
         if not found:
             return
-        raise ValueError(_report(own or [text for _, text in found])) from None
+        raise ValueError(together(own or [text for _, text in found])) from None
     for remark in _remarks(settings, given):
         log.warning("%s", remark)
     _write_whole_numbers(composed, plain, settings)
-
-
-def _report(problems: list[str]) -> str:
-    if len(problems) == 1:
-        return problems[0]
-    lines = "".join(f"\n  {problem}" for problem in problems)
-    return f"{len(problems)} values of the configuration are wrong:{lines}"
 
 
 def _problems(
