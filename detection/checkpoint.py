@@ -72,7 +72,10 @@ class _File:
         path = Path(path)
         if not path.is_file():
             inside = path / "best.pt"
-            what = f" is a folder: take {inside}" if inside.is_file() else ": no such checkpoint"
+            what = ": no such checkpoint"
+            if path.is_dir():
+                take = f"take {inside}" if inside.is_file() else "a checkpoint is a file"
+                what = f" is a folder: {take}"
             raise FileNotFoundError(f"{path}{what}")
         content = load_plain(path)
         needed = cls.__dataclass_fields__.keys()

@@ -108,7 +108,7 @@ class Detector(Pipeline):
         *,
         threshold: Threshold | None = None,
         tile: int | None = None,
-        tile_overlap: float = 0.25,
+        tile_overlap: float | None = None,
         bgr: bool = False,
         batch_size: int = 1,
         errors: Literal["raise", "warn"] = "raise",
@@ -120,7 +120,7 @@ class Detector(Pipeline):
         *,
         threshold: Threshold | None = None,
         tile: int | None = None,
-        tile_overlap: float = 0.25,
+        tile_overlap: float | None = None,
         bgr: bool = False,
         batch_size: int = 1,
         errors: Literal["raise", "warn"] = "raise",
@@ -131,7 +131,7 @@ class Detector(Pipeline):
         *,
         threshold: Threshold | None = None,
         tile: int | None = None,
-        tile_overlap: float = 0.25,
+        tile_overlap: float | None = None,
         bgr: bool = False,
         batch_size: int = 1,
         errors: Literal["raise", "warn"] = "raise",
@@ -143,7 +143,7 @@ class Detector(Pipeline):
         ``threshold``: the lowest score, in [0, 1], of all or of classes by their names
         ({"person": 0.7}); by default that of the post-processing.
         ``tile``, ``tile_overlap``: see pictures larger than so many pixels in overlapping tiles,
-        too (:mod:`detection.inference.tiles`).
+        too (:mod:`detection.inference.tiles`), by a quarter if it is not said.
         ``bgr``: whether arrays and tensors have OpenCV's order of channels, and not RGB.
         ``batch_size``: photos that go through the network together, in an iterator.
         ``errors``: in an iterator, "warn" logs a photo that cannot be read and leaves it out.
@@ -170,7 +170,7 @@ class Detector(Pipeline):
         *,
         threshold: Threshold | None = None,
         tile: int | None = None,
-        tile_overlap: float = 0.25,
+        tile_overlap: float | None = None,
         bgr: bool = False,
         batch_size: int = 1,
         errors: Literal["raise", "warn"] = "raise",
@@ -182,9 +182,12 @@ class Detector(Pipeline):
         detector.inference = replace(self.inference, post_processing=wanted.step)
         detect = detector.detect_arrays
         if tile is not None:
+            overlap = 0.25 if tile_overlap is None else tile_overlap
             detect = TiledDetector(
-                detector, tile=tile, overlap=tile_overlap, batch_size=batch_size
+                detector, tile=tile, overlap=overlap, batch_size=batch_size
             ).__call__
+        elif tile_overlap is not None:
+            raise ValueError(f"tile_overlap={tile_overlap} is of tile=: give both, or none")
         return (
             Result(
                 # Out of inference mode, whose tensors may not be changed in place.

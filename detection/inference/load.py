@@ -11,6 +11,7 @@ from detection.checkpoint import Checkpoint
 from detection.model.faster_rcnn import FasterRCNN
 from detection.model.frozen_bn import fold, use_winograd
 from detection.weights.by_name import weights_file
+from detection.weights.other_files import check_is_no_picture
 
 
 def load_checkpoints(
@@ -42,6 +43,8 @@ def load_checkpoints(
     files = [weights_file(name, kind="detector") for name in names]
     if not files:
         raise ValueError("no checkpoint given: name one, or several for an ensemble")
+    for file in files:
+        check_is_no_picture(file)
     checkpoints = [Checkpoint.load(file) for file in files]
     _check_class_names(files, checkpoints)
     for file, checkpoint in zip(files, checkpoints, strict=True):

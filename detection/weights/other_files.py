@@ -20,8 +20,6 @@ _STARTS: tuple[tuple[bytes, str], ...] = (
         b"version https://git-lfs",
         "a pointer of Git LFS in the place of the file: git lfs pull fetches the file itself",
     ),
-    (b"\xff\xd8\xff", f"a JPEG picture; {_TAKEN}"),
-    (b"\x89PNG\r\n", f"a PNG picture; {_TAKEN}"),
     (b"\x89HDF\r\n", f"an HDF5 file (Keras, TensorFlow); {_CONVERT}"),
     (b"\x93NUMPY", f"one array of numpy; {_TAKEN}"),
     (b"GGUF", f"a GGUF file (llama.cpp); {_TAKEN}"),
@@ -31,6 +29,7 @@ _STARTS: tuple[tuple[bytes, str], ...] = (
     (b"7z\xbc\xaf", "a 7z archive: unpack it first"),
     (b"Rar!", "a RAR archive: unpack it first"),
 )
+_PICTURES = {b"\xff\xd8\xff": "JPEG", b"\x89PNG\r\n": "PNG", b"RIFF": "WebP"}
 # What is pickled or packed also stands under these: they say it only where the contents do not.
 _SUFFIXES = {
     ".onnx": f"an ONNX file, a graph to be run; {_CONVERT}",
@@ -76,6 +75,19 @@ def check_kind_of_file(path: Path) -> None:
         raise ValueError(f"{path}: {what}")
 
 
+def check_is_no_picture(path: Path) -> None:
+    """Raises ValueError for a picture in the place of a detector."""
+    if path.is_file():
+        with path.open("rb") as file:
+            kind = _kind_of_picture(file.read(_START))
+        if kind:
+            raise ValueError(f"{path}: a {kind} picture, and no detector, which is named first")
+
+
+def _kind_of_picture(start: bytes) -> str | None:
+    return next((kind for mark, kind in _PICTURES.items() if start.startswith(mark)), None)
+
+
 def check_kind_of_archive(path: Path, names: Sequence[str]) -> None:
     """``names``: what a zip archive holds.  Raises ValueError for one that torch did not write."""
     if any(name.endswith("data.pkl") for name in names):
@@ -118,6 +130,8 @@ def _what_it_is(path: Path, start: bytes, end: bytes) -> str | None:
         return f"XML, as OpenVINO describes networks; {_CONVERT}"
     if text.startswith(b"{"):
         return _json(path)
+    if kind := _kind_of_picture(start):
+        return f"a {kind} picture; {_TAKEN}"
     by_start = next((what for mark, what in _STARTS if start.startswith(mark)), None)
     if by_start:
         return by_start

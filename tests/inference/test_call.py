@@ -186,6 +186,8 @@ def test_a_large_picture_is_seen_in_tiles(make: Callable[..., Detector], noise: 
     assert not same(detector(large), expected)
     with pytest.raises(ValueError, match="tile must be a number of pixels, 32 or more, got 8"):
         detector(large, tile=8)
+    with pytest.raises(ValueError, match=r"tile_overlap=0\.5 is of tile=: give both, or none"):
+        detector(large, tile_overlap=0.5)
 
 
 def test_a_step_that_cannot_give_way_is_named(

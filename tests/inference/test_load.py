@@ -8,6 +8,8 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import cv2
+import numpy as np
 import pytest
 
 from detection.checkpoint import Checkpoint
@@ -138,6 +140,16 @@ def test_one_network_is_not_taken_for_a_whole_detector(
     with pytest.raises(ValueError, match=rf"one\.pt: .*{missing} not been trained"):
         Detector.load(path)
     assert len(Detector.load(path, networks=[trained]).models) == 1
+
+
+def test_pictures_in_the_place_of_a_checkpoint_are_named(tmp_path: Path) -> None:
+    for suffix, kind in ((".jpg", "JPEG"), (".png", "PNG"), (".webp", "WebP")):
+        photo = tmp_path / f"photo{suffix}"
+        cv2.imwrite(str(photo), np.zeros((8, 8, 3), np.uint8))
+        with pytest.raises(ValueError, match=f"photo{suffix}: a {kind} picture, and no detector"):
+            Detector.load(photo)
+    with pytest.raises(FileNotFoundError, match=r" is a folder: a checkpoint is a file$"):
+        Detector.load(tmp_path)
 
 
 def test_no_checkpoint_at_all_is_refused() -> None:
