@@ -67,8 +67,8 @@ def test_a_taken_folder_is_refused_before_steps_are_timed(
     example_files: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("detection.cli.fit_recipe.measure_steps", lambda _: pytest.fail("timed"))
-    (tmp_path / "best.pt").write_bytes(b"of an earlier run")
-    with pytest.raises(ValueError, match=r"holds the results of a run \(best\.pt\)"):
+    (tmp_path / "best.pt").write_bytes(b"of another program")
+    with pytest.raises(ValueError, match=r"holds best\.pt, which no run of ours wrote"):
         fitted(example_files / "data", tmp_path, "weights=random")
 
 

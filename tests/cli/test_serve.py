@@ -19,6 +19,7 @@ import pytest
 
 pytest.importorskip("fastapi")
 
+import detection
 from detection.cli import serve
 from detection.cli.compose import compose_config
 from detection.cli.settings.serve import Preset
@@ -122,6 +123,7 @@ def test_who_can_reach_it(host: str, open_to_the_network: bool, address: str) ->
 
 @pytest.mark.parametrize("name", ["fastapi", "uvicorn", "python_multipart"])
 def test_what_is_not_installed_is_named(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(detection, "serving", detection.serving)  # the package as it is now
     for module in [m for m in sys.modules if m.startswith("detection.serving")]:
         monkeypatch.delitem(sys.modules, module)
     monkeypatch.setitem(sys.modules, name, None)
