@@ -30,6 +30,7 @@ _TRAINING = [
     "experiment=demo", "data.shorter_sides=[64]", "model.roi_head.sampling.per_image=4",
     "inference=single", "model.rpn.sampling.cross_boundary=true", "schedule.batch_size=2",
     "schedule.learning_rate.warmup_iterations=0", "runtime.device=cpu", "runtime.workers=2",
+    "model.rpn.training_proposals.before_nms=200", "model.rpn.training_proposals.after_nms=50",
 ]  # fmt: skip
 
 Samples = list[tuple[int, float]]  # (how much is done, MB)
@@ -49,13 +50,15 @@ def watch(
     samples: Samples = []
     peak, said = 0.0, b""
     while process.poll() is None:
+        began = time.monotonic()
         now = sum(map(_resident, [process.pid, *_children(process.pid)]))
         peak = max(peak, now)
         done = progress.read_bytes().count(b"\n") if progress.is_file() else 0
         if done and (not samples or done > samples[-1][0]):
             samples.append((done, now))
         said = (said + (process.stderr.read() or b""))[-2000:]
-        time.sleep(0.2)
+        # To count the pages of a large process stops it for a while.
+        time.sleep(max(0.2, 10 * (time.monotonic() - began)))
     if process.returncode:
         raise RuntimeError((said + (process.stderr.read() or b"")).decode())
     return samples, peak
