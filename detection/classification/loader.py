@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from typing import Protocol, TypeVar
 
 import numpy as np
 import torch
@@ -13,7 +14,9 @@ from torch.utils.data import DataLoader, Dataset
 from detection.classification.crops import Image, RandomCrop, Views
 from detection.classification.images import LabelledImages
 from detection.data.loader import BatchPlan, Key
-from detection.data.workers import Loader, shared, single_threaded, that_fit, timeout
+from detection.data.workers import Loader, in_order, shared, single_threaded, that_fit, timeout
+
+B = TypeVar("B", covariant=True)
 
 
 @dataclass(frozen=True)
@@ -39,6 +42,24 @@ class LabelledBatch:
 
     def pin_memory(self) -> LabelledBatch:
         return LabelledBatch(self.images.pin_memory(), self.targets.pin_memory())
+
+
+class Square(Protocol):
+    """A crop, ``side`` pixels wide and high."""
+
+    @property
+    def side(self) -> int: ...
+
+
+class CropSource(Protocol[B]):
+    """Makes whole mini-batches of crops."""
+
+    @property
+    def crop(self) -> Square: ...
+
+    def __len__(self) -> int: ...
+
+    def __getitems__(self, keys: list[Key]) -> B: ...
 
 
 class TrainingCrops(Dataset[LabelledBatch]):
@@ -67,8 +88,8 @@ class TrainingCrops(Dataset[LabelledBatch]):
 
 
 def crop_loader(
-    crops: TrainingCrops, plan: BatchPlan, *, workers: int, pin_memory: bool
-) -> Loader[LabelledBatch]:
+    crops: CropSource[B], plan: BatchPlan, *, workers: int, pin_memory: bool
+) -> Loader[B]:
     """Mini-batches in the order of ``plan``, read by ``workers`` processes (0: by this one).
 
     Fewer where the shared memory has no room: see :func:`detection.data.workers.that_fit`.
@@ -77,7 +98,7 @@ def crop_loader(
     fitting, ahead = that_fit(workers, batch_bytes=size)
     return Loader(
         DataLoader(
-            crops,
+            crops,  # type: ignore[arg-type]
             batch_sampler=plan,
             num_workers=fitting,
             collate_fn=_unchanged,
@@ -106,16 +127,7 @@ def view_loader(
     dataset: LabelledImages, views: Views, *, batch_size: int, workers: int
 ) -> Loader[list[list[Image]]]:
     """The views of ``batch_size`` images at a time, in order."""
-    return Loader(
-        DataLoader(
-            _TestViews(dataset, views),  # type: ignore[arg-type]
-            batch_size=batch_size,
-            num_workers=workers,
-            collate_fn=_unchanged,
-            worker_init_fn=single_threaded,
-            timeout=timeout(workers),
-        )
-    )
+    return in_order(_TestViews(dataset, views), batch_size=batch_size, workers=workers)
 
 
 @dataclass(frozen=True)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
@@ -15,17 +14,15 @@ from detection.checkpoint import ClassifierCheckpoint
 from detection.classification.classifier import Classifier
 from detection.classification.images import LabelledImages, open_labelled
 from detection.classification.loader import (
-    LabelledBatch,
     TrainingCrops,
     ViewBatches,
-    crop_loader,
     view_loader,
 )
 from detection.classification.validation import ErrorValidation
+from detection.cli.crop_batches import crop_batches
 from detection.cli.objects import as_plain, make
 from detection.cli.resumed_settings import check_settings
 from detection.cli.training_log import training_log
-from detection.data.loader import BatchPlan
 from detection.engine.distributed import Processes
 from detection.engine.runtime import Runtime
 from detection.engine.training_run import TrainingRun
@@ -51,19 +48,6 @@ def classifier_run(config: DictConfig, runtime: Runtime, processes: Processes) -
 
     crops = TrainingCrops(train_set, crop=make(data.crop), seed=config.seed)
 
-    def batches(start: int) -> Iterable[LabelledBatch]:
-        plan = BatchPlan(
-            landscape=[True] * len(train_set),
-            batch_size=config.schedule.batch_size,
-            iterations=config.schedule.rules.iterations,
-            seed=config.seed,
-            start=start,
-            rank=processes.rank,
-            world_size=processes.world_size,
-        )
-        pin_memory = runtime.device.type == "cuda"
-        return crop_loader(crops, plan, workers=runtime.workers, pin_memory=pin_memory)
-
     return TrainingRun(
         folder=Path(config.output_dir),
         resume=config.resume,
@@ -79,7 +63,7 @@ def classifier_run(config: DictConfig, runtime: Runtime, processes: Processes) -
         optimizer=instantiate(config.schedule.optimizer, _convert_="all"),
         learning_rate=make(config.schedule.learning_rate),
         rules=make(config.schedule.rules),
-        batches=batches,
+        batches=crop_batches(crops, config, runtime, processes),
         validation=ErrorValidation(model, val_set, make(data.views), data.test_batch_size, runtime),
         runtime=runtime,
         processes=processes,

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
@@ -12,15 +11,15 @@ from hydra.utils import instantiate
 from omegaconf import DictConfig, OmegaConf
 
 from detection.checkpoint import is_classifier, load_plain
+from detection.cli.crop_batches import crop_batches
 from detection.cli.located_data import located_training_data
 from detection.cli.objects import as_plain, make
 from detection.cli.resumed_settings import check_settings
-from detection.data.loader import Batch, BatchPlan
 from detection.engine.distributed import Processes
 from detection.engine.runtime import Runtime
 from detection.engine.training_run import TrainingRun
 from detection.localization.checkpoint import LocalizerCheckpoint
-from detection.localization.crops import LocatedCrops, located_crop_loader
+from detection.localization.crops import LocatedCrops
 from detection.localization.localizer import Localizer
 from detection.localization.validation import LocalizationValidation
 from detection.model.pixels import PerPixelMean
@@ -68,19 +67,6 @@ def localizer_run(config: DictConfig, runtime: Runtime, processes: Processes) ->
         train_set, crop=make(data.crop), min_visible=data.min_visible, seed=config.seed
     )
 
-    def batches(start: int) -> Iterable[Batch]:
-        plan = BatchPlan(
-            landscape=[True] * len(train_set),
-            batch_size=config.schedule.batch_size,
-            iterations=config.schedule.rules.iterations,
-            seed=config.seed,
-            start=start,
-            rank=processes.rank,
-            world_size=processes.world_size,
-        )
-        pin_memory = runtime.device.type == "cuda"
-        return located_crop_loader(crops, plan, workers=runtime.workers, pin_memory=pin_memory)
-
     return TrainingRun(
         folder=Path(config.output_dir),
         resume=config.resume,
@@ -97,7 +83,7 @@ def localizer_run(config: DictConfig, runtime: Runtime, processes: Processes) ->
         optimizer=instantiate(config.schedule.optimizer, _convert_="all"),
         learning_rate=make(config.schedule.learning_rate),
         rules=make(config.schedule.rules),
-        batches=batches,
+        batches=crop_batches(crops, config, runtime, processes),
         validation=LocalizationValidation(
             model, val_set, make(data.views), make(config.choice), data.test_batch_size, runtime
         ),

@@ -10,7 +10,7 @@ from typing import Any, Literal, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
-from torch.utils.data import DataLoader, Dataset
+from torch.utils.data import Dataset
 from tqdm import tqdm
 
 from detection.data.dataset import DetectionDataset, Example
@@ -18,7 +18,7 @@ from detection.data.formats.open import FORMATS, open_dataset
 from detection.data.image import read_image
 from detection.data.loader import check_size
 from detection.data.proposals_file import ProposalsFile
-from detection.data.workers import Loader, single_threaded, timeout
+from detection.data.workers import in_order
 from detection.evaluation.coco_ap import CocoAP, evaluate_coco
 from detection.evaluation.coco_arrays import Detection, GroundTruth
 from detection.evaluation.no_ap import explain
@@ -131,17 +131,7 @@ def image_batches(
     """The images of ``dataset``, each out of ``prepare``, under a progress bar called ``what``."""
     # Images of similar shapes form a mini-batch, so that little padding is needed.
     examples = sorted(dataset.examples, key=lambda example: example.size[0] / example.size[1])
-    # Arrays of numpy come through pipes, and take no shared memory.
-    loader: Loader[list[Prepared]] = Loader(
-        DataLoader(
-            _TestImages(examples, prepare),  # type: ignore[arg-type]
-            batch_size=batch_size,
-            num_workers=workers,
-            collate_fn=list,
-            worker_init_fn=single_threaded,
-            timeout=timeout(workers),
-        )
-    )
+    loader = in_order(_TestImages(examples, prepare), batch_size=batch_size, workers=workers)
     remaining = iter(examples)
     # In a file a line of the bar is seldom.
     seconds = 0.1 if sys.stderr.isatty() else 30.0

@@ -8,12 +8,12 @@ from typing import Protocol
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from torch.utils.data import DataLoader, Dataset
+from torch.utils.data import Dataset
 
 from detection.classification.crops import Image
 from detection.classification.place import Place
-from detection.data.loader import Batch, BatchPlan, Key, seed_of_draws
-from detection.data.workers import Loader, shared, single_threaded, that_fit, timeout
+from detection.data.loader import Batch, Key, seed_of_draws
+from detection.data.workers import shared
 from detection.localization.located_images import Boxes, LocatedImages
 from detection.structures import ImageBatch, Target
 
@@ -78,31 +78,3 @@ def cut(boxes: Boxes, side: int) -> tuple[Boxes, NDArray[np.float32]]:
 
 def _area(boxes: Boxes) -> NDArray[np.float32]:
     return (boxes[:, 2] - boxes[:, 0]) * (boxes[:, 3] - boxes[:, 1])
-
-
-def located_crop_loader(
-    crops: LocatedCrops, plan: BatchPlan, *, workers: int, pin_memory: bool
-) -> Loader[Batch]:
-    """Mini-batches in the order of ``plan``, read by ``workers`` processes (0: by this one).
-
-    Fewer where the shared memory has no room: see :func:`detection.data.workers.that_fit`.
-    """
-    size = 3 * crops.crop.side**2 * plan.batch_size // plan.world_size
-    fitting, ahead = that_fit(workers, batch_bytes=size)
-    return Loader(
-        DataLoader(
-            crops,
-            batch_sampler=plan,
-            num_workers=fitting,
-            collate_fn=_unchanged,
-            pin_memory=pin_memory,
-            worker_init_fn=single_threaded,
-            prefetch_factor=ahead or None,
-            persistent_workers=fitting > 0,
-            timeout=timeout(fitting),
-        )
-    )
-
-
-def _unchanged(batch: object) -> object:
-    return batch

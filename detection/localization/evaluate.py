@@ -9,12 +9,12 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
-from torch.utils.data import DataLoader, Dataset
+from torch.utils.data import Dataset
 from tqdm import tqdm
 
 from detection.classification.crops import Image, Views
 from detection.classification.place import Place
-from detection.data.workers import Loader, single_threaded, timeout
+from detection.data.workers import in_order
 from detection.evaluation.localization import Boxes, Truth
 from detection.localization.choice import BoxChoice
 from detection.localization.localizer import Localizer
@@ -71,16 +71,7 @@ def localize(
         localizer.eval()
     boxes = np.empty((*classes.shape, 4), dtype=np.float32)
     scores = np.empty(classes.shape, dtype=np.float32)
-    loader: Loader[list[Viewed]] = Loader(
-        DataLoader(
-            _LocatedViews(dataset, views),  # type: ignore[arg-type]
-            batch_size=batch_size,
-            num_workers=workers,
-            collate_fn=_unchanged,
-            worker_init_fn=single_threaded,
-            timeout=timeout(workers),
-        )
-    )
+    loader = in_order(_LocatedViews(dataset, views), batch_size=batch_size, workers=workers)
     done = 0
     with tqdm(total=len(dataset), unit="img", desc="localising", leave=False) as bar:
         for images in loader:
@@ -141,7 +132,3 @@ def _by_shape(images: Sequence[Viewed]) -> Iterator[tuple[Tensor, list[tuple[int
             where += [(number, next(remaining)) for _ in view]
     for arrays, where in groups.values():
         yield torch.from_numpy(np.concatenate(arrays)), where
-
-
-def _unchanged(batch: object) -> object:
-    return batch
