@@ -6,24 +6,17 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from detection.atomic_write import atomic_write
 from detection.report.data_content import DataPage
 from detection.report.page import number
-from detection.report.self_contained import self_contained
+from detection.report.self_contained import self_contained, write_page
 
 STYLES = ("base.css", "gallery.css", "report.css", "data.css")
 SCRIPTS = ("elements.js", "sortable_table.js", "charts.js", "parts.js", "gallery.js", "data.js")
 
 
 def write_data_page(path: Path, page: DataPage) -> None:
-    """Writes ``page`` as one HTML file that needs no other; it is there whole or not at all.
-
-    Raises OSError where it cannot be written.
-    """
-    text = data_page(page)
-    with atomic_write(path) as partial:
-        # A file name may hold bytes that no letter has.
-        partial.write_bytes(text.encode("utf-8", "replace"))
+    """Writes ``page`` as one HTML file that needs no other; see :func:`write_page`."""
+    write_page(path, data_page(page))
 
 
 def data_page(page: DataPage) -> str:

@@ -11,7 +11,6 @@ from typing import Any
 
 from markupsafe import Markup, escape
 
-from detection.atomic_write import atomic_write
 from detection.report.content import (
     ClassReport,
     Comparison,
@@ -20,7 +19,7 @@ from detection.report.content import (
     Histogram,
     Report,
 )
-from detection.report.self_contained import self_contained
+from detection.report.self_contained import self_contained, write_page
 
 STYLES = ("base.css", "gallery.css", "report.css")
 SCRIPTS = (
@@ -60,14 +59,8 @@ NONE = "\N{EN DASH}"
 
 
 def write_report(path: Path, report: Report) -> None:
-    """Writes ``report`` as one HTML file that needs no other; it is there whole or not at all.
-
-    Raises OSError where it cannot be written.
-    """
-    page = report_page(report)
-    with atomic_write(path) as partial:
-        # A file name may hold bytes that no letter has.
-        partial.write_bytes(page.encode("utf-8", "replace"))
+    """Writes ``report`` as one HTML file that needs no other; see :func:`write_page`."""
+    write_page(path, report_page(report))
 
 
 def report_page(report: Report) -> str:

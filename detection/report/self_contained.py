@@ -19,6 +19,8 @@ from typing import Any
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
+from detection.atomic_write import atomic_write
+
 FOLDER = Path(__file__).parent
 # In JSON they mean the same escaped; in a page something would end or begin at them.  All that is
 # not ASCII, U+2028 among it, is escaped by json itself.
@@ -42,6 +44,16 @@ def self_contained(
         policy=Markup(_policy(code)),
         data=Markup(embedded_json(data)),
     )
+
+
+def write_page(path: Path, page: str) -> None:
+    """Writes the HTML ``page``; it is there whole or not at all.
+
+    Raises OSError where it cannot be written.
+    """
+    with atomic_write(path) as partial:
+        # A file name may hold bytes that no letter has.
+        partial.write_bytes(page.encode("utf-8", "replace"))
 
 
 def embedded_json(data: Any) -> str:
@@ -76,6 +88,10 @@ def _content(name: str) -> Markup:
 
 def _policy(scripts: Sequence[str]) -> str:
     """Of what the browser may do: run these scripts, and load nothing."""
-    digests = (hashlib.sha256(code.encode()).digest() for code in scripts)
-    known = " ".join(f"'sha256-{base64.b64encode(digest).decode()}'" for digest in digests)
+    known = " ".join(map(source_of, scripts))
     return f"default-src 'none'; img-src data:; style-src 'unsafe-inline'; script-src {known}"
+
+
+def source_of(text: str) -> str:
+    """How a Content-Security-Policy names an inlined script or style."""
+    return f"'sha256-{base64.b64encode(hashlib.sha256(text.encode()).digest()).decode()}'"

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import base64
-import hashlib
 from dataclasses import dataclass
 
 from jinja2 import Environment, PackageLoader
+
+from detection.report.self_contained import source_of
 
 
 @dataclass(frozen=True)
@@ -30,7 +30,7 @@ class Page:
             title=title, script=script, style=style
         )
         policy = (
-            f"default-src 'none'; script-src '{_hash(script)}'; style-src '{_hash(style)}'; "
+            f"default-src 'none'; script-src {source_of(script)}; style-src {source_of(style)}; "
             "img-src 'self' blob: data:; connect-src 'self'; base-uri 'none'; "
             "form-action 'none'; frame-ancestors 'none'"
         )
@@ -44,8 +44,3 @@ class Page:
                 "Cache-Control": "no-store",
             },
         )
-
-
-def _hash(text: str) -> str:
-    """As a Content-Security-Policy names an inlined script."""
-    return f"sha256-{base64.b64encode(hashlib.sha256(text.encode()).digest()).decode()}"

@@ -22,6 +22,8 @@ import re
 import shutil
 import tempfile
 import xml.etree.ElementTree as ET
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -80,18 +82,28 @@ def generate(
     if holds(root, record):
         logger.info("%s holds these shapes already: nothing to generate", root)
         return root
+    with written_whole(root, record) as data:
+        for split, count in splits.items():
+            _write_split(data, split, count, recipe)
+    logger.info("generated %d images of shapes in %s", sum(splits.values()), root)
+    return root
+
+
+@contextmanager
+def written_whole(root: Path, record: dict[str, Any]) -> Iterator[Path]:
+    """Yields a folder that becomes ``root``, with ``record`` in it, when it is complete.
+
+    An interrupted run leaves nothing.  ``root``: see :func:`holds`.
+    """
     root.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=root.parent, prefix=f".{root.name}-") as staging:
         # In a folder inside, because only its owner can read the temporary folder itself.
         data = Path(staging) / "data"
-        for split, count in splits.items():
-            _write_split(data, split, count, recipe)
+        yield data
         (data / "shapes.json").write_text(json.dumps(record, indent=2) + "\n", encoding="utf-8")
         if root.exists():
             root.rmdir()
         data.rename(root)
-    logger.info("generated %d images of shapes in %s", sum(splits.values()), root)
-    return root
 
 
 def check_splits(splits: dict[str, int]) -> None:

@@ -15,8 +15,6 @@ A classifier learns from Data/CLS-LOC/train.  The synsets are no synsets of Word
 
 from __future__ import annotations
 
-import json
-import tempfile
 import xml.etree.ElementTree as ET
 import zlib
 from dataclasses import asdict, replace
@@ -25,7 +23,14 @@ from pathlib import Path
 import numpy as np
 from tqdm import tqdm
 
-from detection.shapes.dataset import VERSION, add_texts, check_splits, holds, write_jpeg
+from detection.shapes.dataset import (
+    VERSION,
+    add_texts,
+    check_splits,
+    holds,
+    write_jpeg,
+    written_whole,
+)
 from detection.shapes.outlines import CLASS_NAMES
 from detection.shapes.scenes import DrawnObject, Recipe, Scene, draw_scene
 
@@ -49,18 +54,11 @@ def generate_localization(*, root: Path, train: int, val: int, seed: int, image_
     record = {"version": VERSION, "task": "CLS-LOC", "splits": splits, **asdict(recipe)}
     if holds(root, record):
         return root
-    root.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(dir=root.parent, prefix=f".{root.name}-") as staging:
-        # In a folder inside, because only its owner can read the temporary folder itself.
-        data = Path(staging) / "data"
+    with written_whole(root, record) as data:
         for split, count in splits.items():
             _write_split(data, split, count, recipe)
         mapping = "".join(f"{synset} {name}\n" for name, synset in SYNSETS.items())
         (data / "LOC_synset_mapping.txt").write_text(mapping, encoding="utf-8")
-        (data / "shapes.json").write_text(json.dumps(record, indent=2) + "\n", encoding="utf-8")
-        if root.exists():
-            root.rmdir()
-        data.rename(root)
     return root
 
 
