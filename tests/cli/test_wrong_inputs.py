@@ -204,6 +204,7 @@ OTHERS = [
         "data=folder: this data is another command's; choose from cifar10, imag",
     ),
     ("train-classifier d experiment=demo", "experiment=demo: this experiment is another command's"),
+    ("train-classifier d resume=true overwrite=true", "replaces a run, and resume=true goes on"),
     ("train-classifier d network=cifar model.backbone.depth=21", "depth=21: must be 6n + 2"),
     ("train-classifier d data.crop.side=300", "data.crop.shorter_sides=[256,480]: must be"),
     ("train-classifier d schedule=short schedule.precise_bn=5", "schedule.precise_bn=5: a clas"),

@@ -1,6 +1,5 @@
 """The keys of classifier.yaml and test_classifier.yaml: a classifier is trained, and tested."""
 
-from collections.abc import Iterator, Set
 from typing import Annotated, Any, ClassVar
 
 from detection.cli.settings.backbone import VGG16, VGG19, CifarResNet, ResNet
@@ -19,13 +18,13 @@ from detection.cli.settings.kinds import (
     Images,
     Loggers,
     Packages,
-    Seed,
     Text,
     TextOrTexts,
     Texts,
 )
-from detection.cli.settings.node import Built, Node, OneOf, Rule
+from detection.cli.settings.node import Built, Node, OneOf
 from detection.cli.settings.pixels import PerPixelMean, PixelFormat
+from detection.cli.settings.run import TrainingRun
 from detection.cli.settings.runtime import Runtime
 from detection.cli.settings.schedule import ClassifierSchedule
 
@@ -51,21 +50,11 @@ class ClassifierData(Node):
     test_batch_size: Images
 
 
-class TrainClassifier(Node):
+class TrainClassifier(TrainingRun):
     model: Annotated[Any, OneOf(Classifier)]
     data: ClassifierData
     schedule: ClassifierSchedule
-    runtime: Runtime
-    resume: bool
-    resume_with_changes: bool
-    overwrite: bool
-    output_dir: Folder
-    seed: Seed
     logger: Loggers
-
-    def broken(self, given: Set[str]) -> Iterator[Rule]:
-        if self.resume_with_changes and not self.resume:
-            yield Rule("resume_with_changes", "belongs to resume=true: give both, or none")
 
 
 class TestData(Node):

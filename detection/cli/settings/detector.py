@@ -28,6 +28,7 @@ from detection.cli.settings.kinds import (
     WrittenFormat,
 )
 from detection.cli.settings.node import Node, OneOf, Rule
+from detection.cli.settings.run import Run
 from detection.cli.settings.runtime import Runtime
 
 
@@ -99,7 +100,7 @@ class Drawing(Node):
     legend: bool
 
 
-class Detect(InPlaceOf):
+class Detect(Run, InPlaceOf):
     score_threshold: Thresholds | None
     strict: bool
     formats: Annotated[list[WrittenFormat], ALONE, NOT_REPEATED]
@@ -107,13 +108,9 @@ class Detect(InPlaceOf):
     max_frames: Count | None
     tile: Annotated[Whole, Ge(32), Le(20_000)] | None
     tile_overlap: Annotated[Number, Ge(0), Le(0.5)]
-    runtime: Runtime
     checkpoint: TextOrTexts
     trust: Packages
     images: TextOrTexts
-    output_dir: Folder
-    resume: bool
-    overwrite: bool
     batch_size: Images
     draw: bool
     draw_score: Fraction
@@ -121,12 +118,11 @@ class Detect(InPlaceOf):
     features: bool
 
     def broken(self, given: Set[str]) -> Iterator[Rule]:
+        yield from super().broken(given)
         if self.features and isinstance(self.checkpoint, list) and len(self.checkpoint) > 1:
             yield Rule("features", "each model of an ensemble has others: give one checkpoint")
         if self.features and self.tile is not None:
             yield Rule("features", "are of the whole picture: leave out tile=, or features=true")
-        if self.resume and self.overwrite:
-            yield Rule("overwrite", "replaces a run, and resume=true goes on with it: give one")
 
 
 class Propose(Node):

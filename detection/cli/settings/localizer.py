@@ -16,7 +16,6 @@ from detection.cli.settings.kinds import (
     Channels,
     Classes,
     Count,
-    File,
     Folder,
     Fraction,
     Images,
@@ -25,13 +24,12 @@ from detection.cli.settings.kinds import (
     PositiveFraction,
     PositiveOrInfinite,
     Regions,
-    Seed,
-    Text,
     TextOrTexts,
     Texts,
 )
 from detection.cli.settings.node import Built, Node, OneOf, Rule
 from detection.cli.settings.pixels import PerPixelMean, PixelFormat
+from detection.cli.settings.run import FirstWeights, TrainingRun
 from detection.cli.settings.runtime import Runtime
 from detection.cli.settings.schedule import ClassifierSchedule
 
@@ -82,27 +80,11 @@ class LocalizationData(Node):
     test_batch_size: Images
 
 
-class TrainLocalizer(Node):
+class TrainLocalizer(TrainingRun, FirstWeights):
     model: Annotated[Any, OneOf(Localizer)]
     data: LocalizationData
     schedule: ClassifierSchedule
     choice: Annotated[Any, OneOf(BoxChoice)]
-    runtime: Runtime
-    weights: File | None
-    weights_entry: Text | None
-    resume: bool
-    resume_with_changes: bool
-    overwrite: bool
-    output_dir: Folder
-    seed: Seed
-
-    def broken(self, given: Set[str]) -> Iterator[Rule]:
-        if self.resume and self.overwrite:
-            yield Rule("overwrite", "replaces a run, and resume=true goes on with it: give one")
-        if self.resume_with_changes and not self.resume:
-            yield Rule("resume_with_changes", "belongs to resume=true: give both, or none")
-        if self.weights_entry is not None and self.weights is None:
-            yield Rule("weights_entry", "chooses a network in the file of weights=: give both")
 
 
 class LocalizationTestData(Node):

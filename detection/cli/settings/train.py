@@ -10,15 +10,13 @@ from detection.cli.settings.kinds import (
     Backend,
     CountOrZero,
     File,
-    Folder,
     Images,
     Loggers,
     Positive,
     Seed,
-    Text,
 )
 from detection.cli.settings.node import Node, OneOf, Rule
-from detection.cli.settings.runtime import Runtime
+from detection.cli.settings.run import FirstWeights, TrainingRun
 from detection.cli.settings.schedule import DetectorSchedule
 
 
@@ -28,37 +26,43 @@ class Validation(Node):
     pictures: CountOrZero
 
 
-class Train(Node):
+class DetectorTraining(FirstWeights):
+    """What a detector learns from, and how."""
+
     model: Annotated[Any, OneOf(FasterRCNN)]
     data: DetectionData
     schedule: DetectorSchedule
     inference: Annotated[Any, OneOf(Inference)]
-    runtime: Runtime
-    weights: File | None
-    weights_entry: Text | None
     init: File | None
     init_new_classes: bool
     train_only: Literal["rpn", "fast_rcnn"] | None
     shared_fixed: bool
     proposals: File | None
     val_proposals: File | None
-    resume: bool
-    resume_with_changes: bool
-    overwrite: bool
-    report: bool
-    open: bool
-    output_dir: Folder
     seed: Seed
-    logger: Loggers
     validation: Validation
 
+    def broken_by_proposals(self) -> Iterator[Rule]:
+        """Those that are there and not for this network, and those that it needs."""
+        if self.train_only != "fast_rcnn":
+            for key in ("proposals", "val_proposals"):
+                if getattr(self, key):
+                    yield Rule(key, "is for train_only=fast_rcnn; the RPN makes its own")
+        elif not self.proposals:
+            yield Rule(
+                "train_only",
+                "learns on proposals of data.train_split: give proposals=<.safetensors>, which "
+                "tools/propose.py writes",
+            )
+
+
+class Train(TrainingRun, DetectorTraining):
+    report: bool
+    open: bool
+    logger: Loggers
+
     def broken(self, given: Set[str]) -> Iterator[Rule]:
-        if self.resume and self.overwrite:
-            yield Rule("overwrite", "replaces a run, and resume=true goes on with it: give one")
-        if self.weights_entry is not None and self.weights is None:
-            yield Rule("weights_entry", "chooses a network in the file of weights=: give both")
-        if self.resume_with_changes and not self.resume:
-            yield Rule("resume_with_changes", "belongs to resume=true: give both, or none")
+        yield from super().broken(given)
         if self.open and not self.report:
             yield Rule("open", "opens the report: leave it out, or report=false")
 
@@ -75,17 +79,9 @@ class TrainNet(Train):
         lengths = {"minutes", "schedule.recipe.epochs", "schedule.rules.iterations"} & given
         if recipe is not None and len(lengths) > 1:
             yield Rule(min(lengths), f"{' and '.join(sorted(lengths))} say the same: give one")
-        if self.train_only != "fast_rcnn":
-            for key in ("proposals", "val_proposals"):
-                if getattr(self, key):
-                    yield Rule(key, "is for train_only=fast_rcnn; the RPN makes its own")
-        elif not self.proposals:
-            yield Rule(
-                "train_only",
-                "learns on proposals of data.train_split: give proposals=<.safetensors>, which "
-                "tools/propose.py writes",
-            )
-        elif not self.val_proposals and not self.shared_fixed:
+        yield from self.broken_by_proposals()
+        learns_on_them = self.train_only == "fast_rcnn" and self.proposals
+        if learns_on_them and not self.val_proposals and not self.shared_fixed:
             yield Rule(
                 "train_only",
                 "changes the features that the RPN works on: give val_proposals=<.safetensors> of "
