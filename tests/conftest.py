@@ -9,6 +9,8 @@ import shutil
 import subprocess
 import sys
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import AbstractContextManager, contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -29,10 +31,11 @@ from detection.model.proposals import ProposalSelection
 from detection.model.resnet import ResNet
 from detection.model.roi_head import RoIHead
 from detection.model.rpn import RPN
-from detection.model.targets import AnchorSampling, RegionSampling
+from detection.model.targets import RegionSampling
 from detection.shapes.dataset import generate
 from detection.shapes.outlines import CLASS_NAMES
 from detection.structures import ImageBatch, Target
+from tests.anchor_sampling import SAMPLING
 
 ROOT = Path(__file__).resolve().parent.parent
 
@@ -197,15 +200,7 @@ def build_detector(
             anchors=Anchors(
                 sizes=[16, 32, 64], aspect_ratios=[0.5, 1, 2], stride=16, centre=8, rounded=False
             ),
-            sampling=AnchorSampling(
-                per_image=anchors_per_image,
-                positive_fraction=0.5,
-                positive_iou=0.7,
-                negative_iou=0.3,
-                cross_boundary=cross_boundary,
-                ignore_coverage=0.7,
-                divide_by="sampled",
-            ),
+            sampling=replace(SAMPLING, per_image=anchors_per_image, cross_boundary=cross_boundary),
             training_proposals=ProposalSelection(
                 before_nms=200, nms_iou=0.7, after_nms=50, min_size=0
             ),
@@ -347,31 +342,48 @@ def chromium() -> Iterator[Any]:
         browser.close()
 
 
-@pytest.fixture
-def open_page(chromium: Any) -> Iterator[Callable[..., Any]]:
-    """(address, width=1280, height=800, ...) -> playwright's page.
-
-    Fails at the end of the test where a page said an error, or asked for more than this machine.
-    """
-    contexts, wrong = [], []
+@pytest.fixture(scope="session")
+def pages(chromium: Any) -> Callable[[], AbstractContextManager[Callable[..., Any]]]:
+    """Within pages(): what :func:`open_page` is, for tests that share a page."""
 
     def is_local(address: str) -> bool:
         local = ("file:", "data:", "blob:", "about:", "http://127.0.0.1", "http://localhost")
         return address.startswith(local)
 
-    def open_it(address: str, *, width: int = 1280, height: int = 800, **options: Any) -> Any:
-        context = chromium.new_context(viewport={"width": width, "height": height}, **options)
-        contexts.append(context)
-        page = context.new_page()
-        page.on("console", lambda said: wrong.append(said.text) if said.type == "error" else None)
-        page.on("pageerror", lambda error: wrong.append(str(error)))
-        page.on(
-            "request", lambda asked: None if is_local(asked.url) else wrong.append(asked.url[:200])
-        )
-        page.goto(address)
-        return page
+    @contextmanager
+    def opened() -> Iterator[Callable[..., Any]]:
+        contexts, wrong = [], []
 
-    yield open_it
-    for context in contexts:
-        context.close()
-    assert not wrong
+        def open_it(address: str, *, width: int = 1280, height: int = 800, **options: Any) -> Any:
+            context = chromium.new_context(viewport={"width": width, "height": height}, **options)
+            contexts.append(context)
+            page = context.new_page()
+            page.on(
+                "console", lambda said: wrong.append(said.text) if said.type == "error" else None
+            )
+            page.on("pageerror", lambda error: wrong.append(str(error)))
+            page.on(
+                "request",
+                lambda asked: None if is_local(asked.url) else wrong.append(asked.url[:200]),
+            )
+            page.goto(address)
+            return page
+
+        yield open_it
+        for context in contexts:
+            context.close()
+        assert not wrong
+
+    return opened
+
+
+@pytest.fixture
+def open_page(
+    pages: Callable[[], AbstractContextManager[Callable[..., Any]]],
+) -> Iterator[Callable[..., Any]]:
+    """(address, width=1280, height=800, ...) -> playwright's page.
+
+    Fails at the end of the test where a page said an error, or asked for more than this machine.
+    """
+    with pages() as opened:
+        yield opened

@@ -7,9 +7,9 @@ import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-import cv2
-import numpy as np
 import pytest
+
+from tests.bright_and_dark import write_bright_and_dark
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -37,12 +37,4 @@ def imported_by() -> Callable[[str, Sequence[str]], list[str]]:
 @pytest.fixture(scope="session")
 def bright_and_dark(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Two classes, bright and dark, 16 + 6 pictures."""
-    root = tmp_path_factory.mktemp("classes")
-    random = np.random.default_rng(0)
-    for split, count in (("train", 8), ("test", 3)):
-        for name, level in (("bright", 200), ("dark", 50)):
-            (root / split / name).mkdir(parents=True)
-            for i in range(count):
-                image = np.clip(random.normal(level, 30, (32, 32, 3)), 0, 255).astype(np.uint8)
-                cv2.imwrite(str(root / split / name / f"{i}.png"), image)
-    return root
+    return write_bright_and_dark(tmp_path_factory.mktemp("classes"))

@@ -33,7 +33,6 @@ from typing import Any
 sys.path.insert(0, str(Path(__file__).parents[2]))
 
 import cv2
-import numpy as np
 import torch
 
 import detection.engine.log
@@ -41,6 +40,7 @@ import detection.torch_file
 from detection.cli.commands import COMMANDS
 from detection.cli.launch import launch
 from detection.shapes.dataset import generate
+from tests.bright_and_dark import write_bright_and_dark
 
 _RUNTIME = ["runtime=exact", "runtime.workers=0", "runtime.device=cpu"]
 _DETECTOR = [
@@ -255,14 +255,7 @@ def _last(said: Path) -> str:
 def make_data(kind: str, root: Path) -> Path:
     if kind == "shapes":
         return generate(root=root, splits={"train": 6, "val": 2}, seed=3, image_side=128)
-    rng = np.random.default_rng(0)
-    for split, count in (("train", 8), ("test", 3)):
-        for name, level in (("bright", 200), ("dark", 50)):
-            (root / split / name).mkdir(parents=True)
-            for number in range(count):
-                image = np.clip(rng.normal(level, 30, (32, 32, 3)), 0, 255).astype(np.uint8)
-                cv2.imwrite(str(root / split / name / f"{number}.png"), image)
-    return root
+    return write_bright_and_dark(root)
 
 
 def run(name: str, kills: int, seed: int) -> Report:

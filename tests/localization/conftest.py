@@ -15,8 +15,8 @@ from detection.localization.located_images import LocatedImages
 from detection.model.anchors import Anchors
 from detection.model.per_class_rpn import PerClassRPN
 from detection.model.pixels import PixelFormat
-from detection.model.targets import AnchorSampling
 from detection.shapes.localization import generate_localization
+from tests.anchor_sampling import SAMPLING
 
 
 class TinyBackbone(nn.Module):
@@ -49,15 +49,7 @@ def build_localizer(*, num_classes: int = 7, stride: int = 32, bin_step: int = 1
             anchors=Anchors(
                 sizes=[16, 32], aspect_ratios=[0.5, 1], stride=stride, centre=16, rounded=False
             ),
-            sampling=AnchorSampling(
-                per_image=8,
-                positive_fraction=0.5,
-                positive_iou=0.7,
-                negative_iou=0.3,
-                cross_boundary=True,
-                ignore_coverage=0.7,
-                divide_by="sampled",
-            ),
+            sampling=SAMPLING,
             sigma=3.0,
             init_std=0.01,
         ),

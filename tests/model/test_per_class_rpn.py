@@ -8,8 +8,8 @@ from torch import Tensor
 
 from detection.model.anchors import Anchors
 from detection.model.per_class_rpn import PerClassRPN
-from detection.model.targets import AnchorSampling
 from detection.structures import Target
+from tests.anchor_sampling import SAMPLING
 
 CLASSES, K = 5, 3
 
@@ -20,15 +20,7 @@ def head() -> PerClassRPN:
         hidden_channels=8,
         num_classes=CLASSES,
         anchors=Anchors(sizes=[24], aspect_ratios=[0.5, 1, 2], stride=32, centre=16, rounded=False),
-        sampling=AnchorSampling(
-            per_image=8,
-            positive_fraction=0.5,
-            positive_iou=0.7,
-            negative_iou=0.3,
-            cross_boundary=True,
-            ignore_coverage=0.7,
-            divide_by="sampled",
-        ),
+        sampling=SAMPLING,
         sigma=3.0,
         init_std=0.5,
     )

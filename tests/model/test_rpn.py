@@ -14,19 +14,11 @@ from detection.model.proposals import ProposalSelection
 from detection.model.rpn import RPN
 from detection.model.targets import AnchorSampling
 from detection.structures import Target
+from tests.anchor_sampling import SAMPLING
 
 MakeTarget = Callable[..., Target]
 CPU = torch.device("cpu")
 
-SAMPLING = AnchorSampling(
-    per_image=8,
-    positive_fraction=0.5,
-    positive_iou=0.7,
-    negative_iou=0.3,
-    cross_boundary=True,
-    ignore_coverage=0.7,
-    divide_by="sampled",
-)
 SELECTION = ProposalSelection(before_nms=1000, nms_iou=0.7, after_nms=30, min_size=0)
 
 

@@ -81,16 +81,9 @@ def path(content: DataPage, tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="module")
-def page(chromium: Any, path: Path) -> Iterator[Any]:
-    context = chromium.new_context(viewport={"width": 1280, "height": 900})
-    page = context.new_page()
-    wrong: list[str] = []
-    page.on("pageerror", lambda error: wrong.append(str(error)))
-    page.on("console", lambda said: wrong.append(said.text) if said.type == "error" else None)
-    page.goto(path.as_uri())
-    yield page
-    context.close()
-    assert not wrong
+def page(pages: Any, path: Path) -> Iterator[Any]:
+    with pages() as open_it:
+        yield open_it(path.as_uri(), height=900)
 
 
 def choose(page: Any, label: str, option: str, place: str = "#picture-place") -> None:

@@ -22,18 +22,14 @@ def report(example_report: Callable[..., Report]) -> Report:
 
 
 @pytest.fixture(scope="module")
-def page(chromium: Any, report: Report, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Any]:
+def page(pages: Any, report: Report, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Any]:
     """One page for all tests, each of which begins without filters."""
     path = tmp_path_factory.mktemp("gallery") / "report.html"
     write_report(path, report)
-    context = chromium.new_context(viewport={"width": 1280, "height": 4000})
-    opened, wrong = context.new_page(), []
-    opened.on("pageerror", lambda error: wrong.append(str(error)))
-    opened.goto(path.as_uri() + "#gallery")
-    opened.locator(".card img").nth(14).wait_for()
-    yield opened
-    context.close()
-    assert not wrong
+    with pages() as open_it:
+        opened = open_it(path.as_uri() + "#gallery", height=4000)
+        opened.locator(".card img").nth(14).wait_for()
+        yield opened
 
 
 @pytest.fixture(autouse=True)

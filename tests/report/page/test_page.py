@@ -29,16 +29,10 @@ def path(report: Report, tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="module")
-def page(chromium: Any, path: Path) -> Iterator[Any]:
+def page(pages: Any, path: Path) -> Iterator[Any]:
     """One page for those tests that leave it as usable as they found it."""
-    context = chromium.new_context(viewport={"width": 1280, "height": 900})
-    opened, wrong = context.new_page(), []
-    opened.on("console", lambda said: wrong.append(said.text) if said.type == "error" else None)
-    opened.on("pageerror", lambda error: wrong.append(str(error)))
-    opened.goto(path.as_uri())
-    yield opened
-    context.close()
-    assert not wrong
+    with pages() as open_it:
+        yield open_it(path.as_uri(), height=900)
 
 
 def column(page: Any, table: str, head: str) -> list[str]:
