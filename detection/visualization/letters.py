@@ -37,7 +37,8 @@ class _Piece:
     base: int
 
 
-@lru_cache(maxsize=4096)
+# Every score is another text, and of large letters each takes up to 20 kB.
+@lru_cache(maxsize=2048)
 def letters(text: str, size: int) -> Mask:
     """The letters of ``text`` alone, without margins; at least as high as those of "Hg".
 
@@ -155,7 +156,7 @@ def _line(size: int) -> tuple[int, int]:
     return piece.base, len(piece.mask) - piece.base
 
 
-@lru_cache(maxsize=4096)
+@lru_cache(maxsize=1024)
 def _by_opencv(text: str, size: int) -> _Piece:
     face = _face()
     _, _, width, _ = cv2.getTextSize((0, 0), text, (0, 0), face, size)
@@ -185,4 +186,5 @@ def _cropped(canvas: Mask, size: int, end: int) -> _Piece:
     if not rows.size:
         return _Piece(np.zeros((0, 0), np.uint8) if end <= size else canvas[:1, size:end], 0)
     first, last = min(size, int(columns[0])), max(end, int(columns[-1]) + 1)
-    return _Piece(canvas[rows[0] : rows[-1] + 1, first:last], 2 * size - int(rows[0]))
+    # A copy, for pieces are kept, and the canvas is many times as large.
+    return _Piece(canvas[rows[0] : rows[-1] + 1, first:last].copy(), 2 * size - int(rows[0]))
