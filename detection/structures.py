@@ -14,6 +14,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from detection import boxes as box_ops
+
 # What a validation measured, by name: fractions in [0, 1] and seconds; None: not defined.
 Metrics = dict[str, float | None]
 
@@ -104,6 +106,15 @@ class Proposals:
 
     boxes: Tensor
     logits: Tensor
+
+    def in_original(self, size: tuple[int, int], original: tuple[int, int]) -> Proposals:
+        """In pixels of the image as it was, and inside it, on the CPU.
+
+        ``size``, ``original``: height and width of the image as the model saw it, and as it was.
+        """
+        # Clipped again: rescaling rounds, and a box may leave its image by that.
+        boxes = box_ops.clip(box_ops.rescale(self.boxes, size, original), original)
+        return Proposals(boxes.cpu(), self.logits.cpu())
 
 
 @dataclass(frozen=True)

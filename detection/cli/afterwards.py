@@ -60,6 +60,7 @@ def report_of_training(
                 checkpoint=checkpoint,
                 device=device,
                 learnt_from=boxes,
+                proposal_recall=measured.proposal_recall,
                 next_steps=steps,
             )
         if found is None:

@@ -30,12 +30,13 @@ def report_training(
     checkpoint: Path,
     device: str,
     learnt_from: Mapping[str, int],
+    proposal_recall: Mapping[str, float | None],
     next_steps: Sequence[str],
 ) -> None:
     """Writes it into the run's folder.
 
-    ``dataset``, ``detections``, ``scores``, ``found``: of the validation that it shows, which is
-    that of ``checkpoint``.  ``device``: that has trained.
+    ``dataset``, ``detections``, ``scores``, ``found``, ``proposal_recall``: of the validation that
+    it shows, which is that of ``checkpoint``.  ``device``: that has trained.
     ``learnt_from``: class -> boxes of the training set.
     """
     folder = Path(config.output_dir)
@@ -57,6 +58,7 @@ def report_training(
         intervals=None if found is None else found.intervals,
         mistakes=None if found is None else found.mistakes,
         learnt_from=learnt_from,
+        proposal_recall=proposal_recall,
         log=read_log(folder / LOG),
         facts=facts,
         notes=scores.notes,

@@ -43,6 +43,7 @@ from detection.engine.runtime import Runtime, set_up_runtime
 from detection.engine.worst_pictures import PATTERNS
 from detection.evaluation.coco_results import write_coco_results
 from detection.evaluation.detections_file import read_detections
+from detection.evaluation.proposal_recall import ImageProposals, recall_of_taken
 from detection.evaluation.submission import check_submission, image_set, write_submission
 from detection.evaluation.table import recall_line
 from detection.evaluation.voc_comp4 import write_voc_detections
@@ -117,6 +118,7 @@ def _run(
     else:
         given = config.proposals_file
         proposals = ProposalsFile(Path(given), dataset) if given else None
+        taken: dict[int, ImageProposals] = {}
         start = time.perf_counter()
         detections = detect_dataset(
             detector,
@@ -124,6 +126,7 @@ def _run(
             batch_size=config.batch_size,
             workers=runtime.workers,
             proposals=proposals,
+            taken=taken,
         )
         timing["seconds_per_image"] = round((time.perf_counter() - start) / len(dataset), 4)
         if config.proposal_recall:
@@ -131,6 +134,8 @@ def _run(
                 detector, dataset, batch_size=config.batch_size, workers=runtime.workers
             )
             log.info("\n%s", recall_line(entries["proposals"]))
+        elif taken and dataset.annotated:
+            entries["proposals"] = recall_of_taken(dataset.to_coco(), taken)
     folder = Path(config.output_dir)
     _write_detections(config, dataset, detections, folder)
     scores = found = None

@@ -22,10 +22,12 @@ from detection.data.workers import in_order
 from detection.evaluation.coco_ap import CocoAP, evaluate_coco
 from detection.evaluation.coco_arrays import Detection, GroundTruth
 from detection.evaluation.no_ap import explain
+from detection.evaluation.proposal_recall import ImageProposals
 from detection.evaluation.table import per_class_table
 from detection.evaluation.voc_ap import VocAP, evaluate_voc
 from detection.inference.coco_entries import to_results
 from detection.inference.detector import Detector
+from detection.structures import Proposals
 
 Prepared = TypeVar("Prepared")
 
@@ -148,6 +150,7 @@ def detect_dataset(
     batch_size: int,
     workers: int,
     proposals: ProposalsFile | None = None,
+    taken: dict[int, ImageProposals] | None = None,
 ) -> list[dict[str, Any]]:
     """Detections in all images of ``dataset``: a COCO results list.
 
@@ -156,6 +159,7 @@ def detect_dataset(
     ``dataset.with_class_names(detector.class_names)``.
     ``proposals``: used instead of the RPN's: the best of each image, as many as the (first)
     model's RPN would give.
+    ``taken``: image id -> the proposals of one model's RPN that were classified; filled here.
     """
     assert dataset.class_names == detector.class_names
     most = detector.models[0].rpn.test_proposals.after_nms
@@ -165,7 +169,11 @@ def detect_dataset(
     ):
         sizes = [example.size for example in examples]
         given = None if proposals is None else [proposals.read(e, most).boxes for e in examples]
-        found = detector.detect_prepared(images, sizes, given)
+        own: list[Proposals] | None = None if taken is None else []
+        found = detector.detect_prepared(images, sizes, given, taken=own)
+        if taken is not None and own:
+            pairs = zip(examples, map(ImageProposals.of, own), strict=True)
+            taken.update({example.image_id: proposed for example, proposed in pairs})
         for example, detections in zip(examples, found, strict=True):
             results.extend(to_results(detections, example.image_id, dataset.category_ids))
     return results

@@ -12,7 +12,6 @@ from pathlib import Path
 
 import torch
 
-from detection import boxes as box_ops
 from detection.data.dataset import DetectionDataset, Example
 from detection.data.proposals_file import ProposalsFile, ProposalsWriter
 from detection.data.transforms import to_batch_pixels
@@ -59,11 +58,7 @@ def propose_dataset(
                 proposed = model.rpn.propose(logits, deltas, anchors, group.sizes, selection)
                 found.update(zip(places, proposed, strict=True))
             for place, (example, size) in enumerate(zip(examples, sizes, strict=True)):
-                proposals = found[place]
-                # Clipped again: rescaling rounds, and a box may leave its image by that.
-                boxes = box_ops.rescale(proposals.boxes, size, example.size)
-                boxes = box_ops.clip(boxes, example.size)
-                yield example, Proposals(boxes.cpu(), proposals.logits.cpu())
+                yield example, found[place].in_original(size, example.size)
 
 
 def write_proposals(
@@ -153,10 +148,5 @@ def measure_file(proposals: ProposalsFile, dataset: DetectionDataset) -> dict[st
 def _recall(
     dataset: DetectionDataset, found: Iterable[tuple[Example, Proposals]]
 ) -> dict[str, float | None]:
-    by_image = {
-        example.image_id: ImageProposals(
-            box_ops.to_coco(proposals.boxes.numpy()), proposals.logits.numpy()
-        )
-        for example, proposals in found
-    }
+    by_image = {example.image_id: ImageProposals.of(proposals) for example, proposals in found}
     return proposal_recall(dataset.to_coco(), by_image)

@@ -11,6 +11,7 @@ from detection.data.dataset import DetectionDataset
 from detection.data.proposals_file import ProposalsFile
 from detection.engine.evaluate import Scores, detect_dataset, measure
 from detection.engine.propose import measure_proposals
+from detection.evaluation.proposal_recall import ImageProposals, recall_of_taken
 from detection.evaluation.table import recall_line
 from detection.inference.detector import Detector
 from detection.structures import Metrics
@@ -51,10 +52,14 @@ class Validation(Protocol):
 
 @dataclass(frozen=True)
 class Measured:
-    """What one validation has found, a COCO results list, and its metrics."""
+    """What one validation has found, a COCO results list, and its metrics.
+
+    ``proposal_recall``: of the RPN's proposals that were classified.
+    """
 
     detections: list[dict[str, Any]]
     scores: Scores
+    proposal_recall: dict[str, float | None]
 
 
 @dataclass
@@ -82,16 +87,19 @@ class DetectionValidation:
 
     def __call__(self) -> Metrics:
         began = time.perf_counter()
+        taken: dict[int, ImageProposals] = {}
         detections = detect_dataset(
             self.detector(),
             self.dataset,
             batch_size=self.batch_size,
             workers=self.workers,
             proposals=self.proposals,
+            taken=taken,
         )
         self._scores = measure(self._ground_truth, detections, backend=self.backend)
         self._seconds_per_image = _per_image(began, self.dataset)
-        self._last = Measured(detections, self._scores)
+        recall = recall_of_taken(self._ground_truth, taken)
+        self._last = Measured(detections, self._scores, recall)
         if self._best is None or self.goal.is_better(
             self._last.scores.coco.AP, self._best.scores.coco.AP
         ):
@@ -105,6 +113,7 @@ class DetectionValidation:
             "coco": self._scores.coco.as_dict(),
             "voc": self._scores.voc.as_dict(),
             "seconds_per_image": self._seconds_per_image,
+            **({"proposals": self._last.proposal_recall} if self._last else {}),
         }
 
     def table(self) -> str:

@@ -15,7 +15,9 @@ import hotcoco
 import numpy as np
 from numpy.typing import NDArray
 
+from detection import boxes as box_ops
 from detection.evaluation.coco_arrays import GroundTruth, Objects, object_arrays
+from detection.structures import Proposals
 
 TOPS = (100, 300, 1000)
 SIZES = ("", "s", "m", "l")  # any, < 32², 32² ... 96², > 96² square pixels
@@ -27,6 +29,12 @@ class ImageProposals:
 
     boxes: NDArray[np.float32]
     scores: NDArray[np.float32]
+
+    @staticmethod
+    def of(proposals: Proposals) -> ImageProposals:
+        """``proposals``: in pixels of the original image, on the CPU."""
+        boxes = box_ops.to_coco(proposals.boxes.float().numpy())
+        return ImageProposals(boxes, proposals.logits.float().numpy())
 
 
 def proposal_recall(
@@ -56,6 +64,17 @@ def proposal_recall(
         for j, top in enumerate(TOPS)
         for i, size in enumerate(SIZES)
     }
+
+
+def recall_of_taken(
+    ground_truth: GroundTruth, proposals: Mapping[int, ImageProposals]
+) -> dict[str, float | None]:
+    """:func:`proposal_recall` up to the number that there are of an image; {} without any."""
+    most = max((len(one.scores) for one in proposals.values()), default=0)
+    tops = [top for before, top in zip((0, *TOPS), TOPS, strict=False) if before < most]
+    names = [f"AR{top}{size}" for top in tops for size in SIZES]
+    recall = proposal_recall(ground_truth, proposals) if names else {}
+    return {name: recall[name] for name in names}
 
 
 def _mean(values: NDArray[np.float64]) -> float | None:

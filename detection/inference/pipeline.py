@@ -24,7 +24,7 @@ from detection.inference.one_model import run_model
 from detection.inference.steps import Inference
 from detection.model.faster_rcnn import FasterRCNN
 from detection.precision import Precision, autocast
-from detection.structures import Detections, ImageBatch, RegionPredictions
+from detection.structures import Detections, ImageBatch, Proposals, RegionPredictions
 
 Own = TypeVar("Own", bound="Pipeline")
 
@@ -100,12 +100,15 @@ class Pipeline:
         images: Sequence[Sequence[NDArray[np.uint8]]],
         original_sizes: Sequence[tuple[int, int]],
         proposals: Sequence[torch.Tensor] | None = None,
+        *,
+        taken: list[Proposals] | None = None,
     ) -> list[Detections]:
         """Images out of :attr:`preparation` -> detections in pixels of the original images.
 
         The network sees images of one size together, and never padding: what is found in an image
         does not depend on the others.
         ``proposals``: float32 [P, 4] in each original image, in place of the RPN's (Fast R-CNN).
+        ``taken``: gets those of one model's RPN, of each image in its original pixels.
         Raises ValueError if they are not of as many images.
         """
         if proposals is not None and len(proposals) != len(images):
@@ -114,13 +117,18 @@ class Pipeline:
         for place, scales in enumerate(images):
             groups.setdefault(tuple(scale.shape for scale in scales), []).append(place)
         found: dict[int, Detections] = {}
+        proposed: dict[int, Proposals] = {}
         for places in groups.values():
-            detections = self._detect_of_one_size(
+            detections, own = self._detect_of_one_size(
                 [images[place] for place in places],
                 [original_sizes[place] for place in places],
                 None if proposals is None else [proposals[place] for place in places],
+                wants_proposals=taken is not None,
             )
             found.update(zip(places, detections, strict=True))
+            proposed.update(zip(places, own, strict=bool(own)))
+        if taken is not None:
+            taken += [proposed[place] for place in sorted(proposed)]
         return [found[place] for place in range(len(images))]
 
     def _detect_of_one_size(
@@ -128,7 +136,10 @@ class Pipeline:
         images: Sequence[Sequence[NDArray[np.uint8]]],
         original_sizes: Sequence[tuple[int, int]],
         proposals: Sequence[torch.Tensor] | None,
-    ) -> list[Detections]:
+        *,
+        wants_proposals: bool,
+    ) -> tuple[list[Detections], list[Proposals]]:
+        """The second: what one model's RPN has proposed, in original pixels, where it is wanted."""
         scales = [self._batch(scale) for scale in zip(*images, strict=True)]
         sizes = scales[0].sizes
         with autocast(self.device, self.precision):
@@ -150,10 +161,14 @@ class Pipeline:
                 regions = [box_ops.rescale(*image).to(self.device) for image in given]
             classify = mean_classifier([output.classify for output in outputs])
             predictions = self.inference.refinement(classify(regions), classify)
-        return [
+        found = [
             self.finish(prediction, size, original)
             for prediction, size, original in zip(predictions, sizes, original_sizes, strict=True)
         ]
+        if not wants_proposals or proposals is not None or len(self.models) > 1:
+            return found, []
+        shapes = zip(outputs[0].proposals, sizes, original_sizes, strict=True)
+        return found, [proposed.in_original(size, original) for proposed, size, original in shapes]
 
     def _batch(self, images: Sequence[NDArray[np.uint8]]) -> ImageBatch:
         sizes = [(image.shape[0], image.shape[1]) for image in images]

@@ -145,6 +145,10 @@ def test_testing_repeats_the_numbers_of_training(
     assert tested.title == "whole/last.pt on data, val"
     assert saved_ones.title == "a/comp4 on data, val"
     assert tested.numbers["AR100"].value == again
+    proposals = read_json(tmp_path / "a" / "metrics.json")["proposals"]
+    assert tested.proposal_recall == proposals
+    assert proposals["AR100"] > 0
+    assert read_json(trained / "metrics.json")["proposals"] == pytest.approx(proposals, abs=2e-3)
     assert tested.training is not None  # its log lies beside the checkpoint
     assert tested.next_steps[0].startswith("In pictures of your own: `python")
     # Saved detections are shown where the pictures are.

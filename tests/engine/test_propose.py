@@ -19,6 +19,7 @@ from detection.data.transforms import Resize
 from detection.engine import propose
 from detection.engine.distributed import Processes
 from detection.engine.evaluate import detect_dataset
+from detection.evaluation.proposal_recall import ImageProposals
 from detection.inference.detector import Detector, Inference
 from detection.inference.multi_scale import MultiScale
 from detection.inference.post_processing import PostProcessing
@@ -103,6 +104,26 @@ def test_no_proposal_leaves_its_image_by_rounding(
     # In float32 47 * (99 / 47) is 99.00001: without clipping, a proposal that ends at the edge of
     # the resized image would leave this one.
     assert rounded_outwards
+
+
+@pytest.mark.parametrize("batch_size", [1, 5])
+def test_what_a_detector_classifies_is_what_its_rpn_proposes(
+    trained: Detector, dataset: DetectionDataset, batch_size: int
+) -> None:
+    taken: dict[int, ImageProposals] = {}
+    found = detect_dataset(trained, dataset, batch_size=batch_size, workers=0, taken=taken)
+    assert found == detect_dataset(trained, dataset, batch_size=batch_size, workers=0)
+    selection = trained.model.rpn.test_proposals
+    proposed = propose.propose_dataset(trained, dataset, selection=selection, **HOW)
+    for example, proposals in proposed:
+        own = taken.pop(example.image_id)
+        assert own.boxes == pytest.approx(box_ops.to_coco(proposals.boxes.numpy()), abs=1e-3)
+        assert own.scores == pytest.approx(proposals.logits.numpy(), abs=1e-5)
+    assert not taken
+    # Of an ensemble there is no one RPN, and given proposals are another's.
+    trained.models = [*trained.models, *trained.models]
+    detect_dataset(trained, dataset, **HOW, taken=taken)
+    assert taken == {}
 
 
 def test_fast_rcnn_on_the_file_detects_what_the_whole_detector_does(

@@ -11,7 +11,13 @@ import pycocotools.coco
 import pycocotools.cocoeval
 import pytest
 
-from detection.evaluation.proposal_recall import SIZES, TOPS, ImageProposals, proposal_recall
+from detection.evaluation.proposal_recall import (
+    SIZES,
+    TOPS,
+    ImageProposals,
+    proposal_recall,
+    recall_of_taken,
+)
 
 
 def ground_truth(*objects: dict[str, Any]) -> dict[str, Any]:
@@ -57,6 +63,19 @@ def test_only_the_best_count() -> None:
     elsewhere = [[200.0, 200, 10, 10]] * 100
     recall = proposal_recall(truth, {7: proposals([*elsewhere, [0, 0, 50, 50]])})
     assert (recall["AR100"], recall["AR300"], recall["AR1000"]) == (0.0, 1.0, 1.0)
+
+
+@pytest.mark.parametrize(
+    ("count", "tops"), [(0, ()), (1, (100,)), (100, (100,)), (101, (100, 300)), (301, TOPS)]
+)
+def test_of_those_that_were_taken_no_more_is_said_than_there_are(
+    count: int, tops: tuple[int, ...]
+) -> None:
+    truth = ground_truth({"image_id": 7, "category_id": 3, "bbox": [0, 0, 100, 100]})
+    found = {7: proposals([[0, 0, 100, 100]] * count)}
+    recall = recall_of_taken(truth, found)
+    assert [*recall] == [f"AR{top}{size}" for top in tops for size in SIZES]
+    assert all(recall[f"AR{top}"] == 1 for top in tops)
 
 
 def test_crowds_and_difficult_objects_need_not_be_found() -> None:
