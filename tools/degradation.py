@@ -5,8 +5,7 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
-from detection.cli.commands import COMMANDS
-from detection.cli.launch import launch
+from detection.cli.main import run
 
 if __name__ == "__main__":
-    launch(COMMANDS["degradation"], sys.argv)
+    run("degradation", sys.argv[0], sys.argv[1:])

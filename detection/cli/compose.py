@@ -30,6 +30,7 @@ from detection.cli.follow_weights import following_overrides
 from detection.cli.given import leave_alone
 from detection.cli.outline import outline
 from detection.cli.overrides import check_depth, key_of
+from detection.cli.wrong_configuration import WrongConfiguration
 
 log = logging.getLogger("configuration")
 
@@ -62,12 +63,27 @@ def compose_unchecked(
 
     ``given``: keys that are the user's besides those of ``overrides``.
     """
-    composed = _compose(config, overrides)
+    try:
+        composed = _compose(config, overrides)
+    except WrongConfiguration as wrong:
+        others = _problems(config, [o for o in overrides if o not in wrong.overrides])
+        raise WrongConfiguration([*wrong.problems, *others]) from None
     following = following_overrides(composed, {*given, *map(key_of, overrides)})
     if following:
         composed = _compose(config, [*overrides, *following])
     leave_alone(composed, map(key_of, [*overrides, *following]))
     return composed
+
+
+def _problems(config: str, overrides: list[str]) -> list[str]:
+    try:
+        if overrides:
+            compose_config(config, overrides)
+    except WrongConfiguration as error:
+        return error.problems
+    except ValueError as error:
+        return [str(error)]
+    return []
 
 
 def _compose(config: str, overrides: list[str]) -> DictConfig:

@@ -15,17 +15,18 @@ from detection.cli.choices import groups_of, is_group
 from detection.cli.config_folders import find_file
 from detection.cli.other_names import OTHER_NAMES
 from detection.cli.overrides import SHAPE, key_of
+from detection.cli.wrong_configuration import WrongConfiguration
 
 
 def check_choices(config: str, overrides: list[str]) -> None:
-    """Raises ValueError for a file of a group that does not exist, before anything is composed.
+    """Raises WrongConfiguration for files of groups that do not exist, before anything is composed.
 
     And for settings of Hydra's own: it composes, and nothing else is asked of it.
     """
     if not overrides:
         return
     groups = groups_of(config)
-    problems = []
+    problems = {}
     for override in overrides:
         key, _, value = override.partition("=")
         if re.match(r"[+~]*hydra([./@]|$)", key):
@@ -35,13 +36,13 @@ def check_choices(config: str, overrides: list[str]) -> None:
         known = (*groups.get(key, []), "null")
         name = value.strip("'\"")
         if key in groups and name not in known and not name.startswith(("{", "$")):
-            problems.append(f"{override}: {_no_such(key, value, groups)}")
+            problems[override] = f"{override}: {_no_such(key, value, groups)}"
     if problems:
-        raise ValueError(together(problems))
+        raise WrongConfiguration(problems.values(), overrides=problems)
 
 
 def check_keys(config: str, overrides: list[str], known: DictConfig) -> None:
-    """Raises ValueError for all keys that do not exist, before the configuration is composed.
+    """Raises WrongConfiguration for keys that do not exist, before the configuration is composed.
 
     That takes half of the time until an answer.  Where an override adds or deletes, or a value
     brings keys of its own, Hydra is left to find out.  ``known``: as in ``explain``.
@@ -49,7 +50,7 @@ def check_keys(config: str, overrides: list[str], known: DictConfig) -> None:
     groups = groups_of(config)
     if not all(re.match(r"[\w.-]+=(?!\s*\{)|[\w/]+=", override) for override in overrides):
         return
-    problems = []
+    problems = {}
     for override in overrides:
         key, _, _ = override.partition("=")
         parent, _, last = key.rpartition(".")
@@ -57,17 +58,9 @@ def check_keys(config: str, overrides: list[str], known: DictConfig) -> None:
         if isinstance(node, DictConfig) and last not in node.keys() | groups.keys():
             problem = _problem(override, key, groups, known)
             if problem is not None:
-                problems.append(f"{override}: {problem}")
+                problems[override] = f"{override}: {problem}"
     if problems:
-        raise ValueError(together(problems))
-
-
-def together(problems: list[str]) -> str:
-    """All of them, one a line."""
-    if len(problems) == 1:
-        return problems[0]
-    lines = "".join(f"\n  {problem}" for problem in problems)
-    return f"{len(problems)} values of the configuration are wrong:{lines}"
+        raise WrongConfiguration(problems.values(), overrides=problems)
 
 
 def explain(error: Exception, config: str, overrides: list[str], known: DictConfig) -> str:
@@ -180,20 +173,20 @@ def _right_key(wrong: str, keys: list[str], known: DictConfig) -> str:
             if key in keys:
                 value = _value(known, key)
                 return f"did you mean {key!r}, now {value}?" + f" ({other.note})" * bool(other.note)
-    first, *others = near = _nearest_keys(wrong, keys)
+    first, *others = near = nearest_keys(wrong, keys)
     if _likeness(wrong, first) < 0.5:
         return f"the nearest are {', '.join(near)}"
     return f"did you mean {first!r}? Near it are {', '.join(others)}"
 
 
-def _nearest_keys(wrong: str, keys: list[str]) -> list[str]:
+def nearest_keys(wrong: str, keys: list[str]) -> list[str]:
     """Five, the nearest first."""
     return sorted(set(keys), key=lambda key: (-_likeness(wrong, key), key))[:5]
 
 
 def nearest_key(wrong: str, keys: list[str]) -> str | None:
     """The one that was meant, as far as one can tell."""
-    first = _nearest_keys(wrong, keys)[0]
+    first = nearest_keys(wrong, keys)[0]
     return first if _likeness(wrong, first) >= 0.7 else None
 
 

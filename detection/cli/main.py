@@ -26,9 +26,17 @@ def main() -> None:
         sys.exit(f"error: {name}: the command comes first: detection COMMAND ...; see detection -h")
     if name not in COMMANDS:
         sys.exit(f"error: there is no command {name!r}; {_nearest(name)}")
+    run(name, f"detection {name}", words)
+
+
+def run(name: str, program: str, words: list[str]) -> None:
+    """Runs a command, or answers a question about it.
+
+    ``name``: of ``COMMANDS``; ``program``: how the user calls it; ``words``: the arguments.
+    """
     # Until the command starts nothing is worth collecting: a tenth of the time until an answer.
     gc.disable()
-    if words in _QUESTIONS and (answer := _answer(name, everything="all" in words)):
+    if words in _QUESTIONS and (answer := _answer(name, program, everything="all" in words)):
         print(answer, flush=True)
         return
     # Hydra and OmegaConf are loaded for a command alone.
@@ -38,10 +46,10 @@ def main() -> None:
         if (remedy := remedy_for(error)) is None:
             raise
         sys.exit(f"error: {remedy}")
-    launch(COMMANDS[name], [f"detection {name}", *words])
+    launch(COMMANDS[name], [program, *words])
 
 
-def _answer(name: str, *, everything: bool) -> str:
+def _answer(name: str, program: str, *, everything: bool) -> str:
     """The help of a command; nothing if its configuration has to be composed for it."""
     from detection.cli.help import help_text
     from detection.cli.outline import outline
@@ -50,7 +58,7 @@ def _answer(name: str, *, everything: bool) -> str:
     values = outline(command.config)
     if values is None:
         return ""
-    return help_text(command, f"detection {name}", values, overrides=[], everything=everything)
+    return help_text(command, program, values, overrides=[], everything=everything)
 
 
 def _overview() -> str:

@@ -49,7 +49,8 @@ def test_an_unknown_command_names_the_nearest(
 def test_the_script_of_the_same_module_runs_the_same_command(name: str) -> None:
     module = COMMANDS[name].module.rpartition(".")[2]
     assert (ROOT / COMMANDS[name].module.replace(".", "/")).with_suffix(".py").is_file()
-    assert f'launch(COMMANDS["{name}"], sys.argv)' in (ROOT / "tools" / f"{module}.py").read_text()
+    calls = f'run("{name}", sys.argv[0], sys.argv[1:])'
+    assert calls in (ROOT / "tools" / f"{module}.py").read_text()
 
 
 def test_every_script_is_a_command() -> None:

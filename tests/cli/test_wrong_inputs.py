@@ -134,7 +134,7 @@ TRAIN = [
     ),
     ("hydra.verbose=true", "hydra.verbose=true: settings of Hydra's own would change nothing"),
     ("+hydra.run.dir=x", "+hydra.run.dir=x: settings of Hydra's own"),
-    ("+new=1", "new=1: there is no such key; --help lists all"),
+    ("+new=1", "new=1: there is no such key; the nearest are "),
     ("~schedule.batch_size", "schedule.batch_size: is missing; must be a whole number"),
     ("-o a -o b", "-o is given 2 times (a, b): leave one"),
     ("-o ''", "output_dir='': must be a folder"),
@@ -298,10 +298,21 @@ def test_everything_that_is_wrong_is_said_at_once(run: Callable[[str], DictConfi
         run("train schedule.batch_size=0 data.classes=cat seed=-1 +new=1 model.roi_head.pooling=x")
     first, *others = str(ended.value).splitlines()
     assert first == "error: 6 values of the configuration are wrong:"
-    keys = [line.strip().partition("=")[0].partition(" ")[0] for line in others]
-    assert keys == [
+    assert [line.strip().partition("=")[0].partition(" ")[0] for line in others] == [
         *("model.roi_head.pooling", "data.root", "data.classes", "schedule.batch_size"),
         *("seed", "new"),
+    ]
+
+
+def test_unknown_keys_files_and_wrong_values_are_said_at_once(
+    run: Callable[[str], DictConfig],
+) -> None:
+    with pytest.raises(SystemExit) as ended:
+        run("train d schedule.batch_sise=8 experiment=nope seed=-1 data.flip_probability=7")
+    first, *others = str(ended.value).splitlines()
+    assert first == "error: 4 values of the configuration are wrong:"
+    assert [line.strip().partition("=")[0] for line in others] == [
+        *("experiment", "schedule.batch_sise", "data.flip_probability", "seed"),
     ]
 
 

@@ -99,7 +99,7 @@ def tool_of(words: list[str]) -> tuple[str, list[str]] | None:
 def configuration_of(tool: str) -> str:
     """The file of configs/ that the tool composes."""
     text = (ROOT / "tools" / f"{tool}.py").read_text()
-    command = re.search(r'COMMANDS\["([\w-]+)"\]', text)
+    command = re.search(r'run\("([\w-]+)"', text)
     if command:
         return COMMANDS[command[1]].config
     found = re.search(r'config="(\w+)"', text)

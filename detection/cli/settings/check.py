@@ -11,10 +11,11 @@ from omegaconf import DictConfig, ListConfig, OmegaConf
 from omegaconf.errors import MissingMandatoryValue, OmegaConfBaseException
 from pydantic import TypeAdapter, ValidationError
 
-from detection.cli.explain import together
+from detection.cli.explain import nearest_keys
 from detection.cli.settings.fields import Kind, kind_at, walk
 from detection.cli.settings.node import Node
 from detection.cli.settings.table import settings_of
+from detection.cli.wrong_configuration import WrongConfiguration
 
 log = logging.getLogger("configuration")
 
@@ -38,7 +39,7 @@ def check(
     *,
     is_needed: Callable[[str], str] | None = None,
 ) -> None:
-    """Raises ValueError with a line for each wrong value, and makes 9e3 a whole number.
+    """Raises WrongConfiguration with a line for each wrong value, and makes 9e3 a whole number.
 
     ``given``: the keys of the command line.
     ``is_needed``: the message for a key without a value; without it such keys are not asked for.
@@ -57,7 +58,7 @@ def check(
         own = [text for key, text in found if not _is_taken(composed, key)]
         if not found:
             return
-        raise ValueError(together(own or [text for _, text in found])) from None
+        raise WrongConfiguration(own or [text for _, text in found]) from None
     for remark in _remarks(settings, given):
         log.warning("%s", remark)
     _write_whole_numbers(composed, plain, settings)
@@ -148,7 +149,10 @@ def _no_key(key: str, node: type[Node], plain: dict[str, Any]) -> str:
     remedy = f"did you mean {near[0]!r}?" if near else f"it takes {', '.join(takes)}"
     if isinstance(target, str):
         return f"{target.rpartition('.')[2]} has no such setting; {remedy}"
-    return f"there is no such key; {remedy}" if near else "there is no such key; --help lists all"
+    if near:
+        return f"there is no such key; {remedy}"
+    known = [name for name, _ in walk(node, targets)]
+    return f"there is no such key; the nearest are {', '.join(nearest_keys(key, known))}"
 
 
 def _hint(key: str, value: Any, kind: Kind | None) -> str:
