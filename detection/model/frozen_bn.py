@@ -78,7 +78,7 @@ class ConvBN(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         if not isinstance(self.bn, FrozenBN):
             return self.bn(self.conv(x))
-        if self.winograd and winograd.pays(x, self.conv.weight):
+        if self.winograd and winograd.pays(x, self.conv.weight, transforms=True):
             return winograd.conv3x3(x, self.conv.weight, *self.bn.scale_and_shift())
         weight, shift = self._folded_parameters(self.bn)
         return F.conv2d(x, weight, shift, self.conv.stride, self.conv.padding)
@@ -114,7 +114,7 @@ class _WinogradConv2d(nn.Conv2d):
     kernel: Tensor | None = None
 
     def forward(self, x: Tensor) -> Tensor:
-        if not winograd.pays(x, self.weight):
+        if not winograd.pays(x, self.weight, transforms=False):
             return super().forward(x)
         if self.kernel is None:
             self.kernel = winograd.transformed(self.weight)

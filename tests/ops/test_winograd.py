@@ -119,7 +119,7 @@ def test_blocks_change_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_where_it_pays() -> None:
     def pays(channels: int, dtype: torch.dtype, number: int = 1) -> bool:
         x = torch.zeros(number, channels, 4, 4, dtype=dtype)
-        return winograd.pays(x, torch.zeros(128, channels, 3, 3, dtype=dtype))
+        return winograd.pays(x, torch.zeros(128, channels, 3, 3, dtype=dtype), transforms=False)
 
     assert pays(128, torch.float32)
     assert not pays(64, torch.float32)
@@ -128,3 +128,22 @@ def test_where_it_pays() -> None:
     assert not pays(128, torch.float32, number=0)
     with torch.autocast("cpu", torch.bfloat16):
         assert not pays(128, torch.float32)
+
+
+@pytest.mark.parametrize(
+    ("number", "side", "always", "once"),
+    [
+        (1, 8, False, True),  # conv4 of 128 pixels: the weight is larger than the map
+        (2, 16, True, True),
+        (64, 3, False, True),  # a tile of 16 computes nine
+        (128, 3, True, True),
+        (64, 2, False, False),
+        (64, 7, True, True),
+    ],
+)
+def test_few_positions_do_not_pay_for_a_transformed_weight(
+    number: int, side: int, always: bool, once: bool
+) -> None:
+    x, weight = torch.zeros(number, 256, side, side), torch.zeros(256, 256, 3, 3)
+    assert winograd.pays(x, weight, transforms=True) is always
+    assert winograd.pays(x, weight, transforms=False) is once
