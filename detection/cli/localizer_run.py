@@ -15,6 +15,7 @@ from detection.cli.crop_batches import crop_batches
 from detection.cli.located_data import located_training_data
 from detection.cli.objects import as_plain, make
 from detection.cli.resumed_settings import check_settings
+from detection.cli.training_log import training_log
 from detection.engine.distributed import Processes
 from detection.engine.runtime import Runtime
 from detection.engine.training_run import TrainingRun
@@ -91,6 +92,7 @@ def localizer_run(config: DictConfig, runtime: Runtime, processes: Processes) ->
         processes=processes,
         seed=config.seed,
         settings=OmegaConf.to_yaml(config),
+        training_log=training_log(config),
         overwrite=config.overwrite,
         command="train_localizer",
         measures_the_same=measures_the_same,

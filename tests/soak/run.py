@@ -1,8 +1,8 @@
 """Memory over a long run: python tests/soak/run.py --steps 2000 --pictures 5000 --side 10000
 
 Trains a tiny detector with two workers, detects in many small pictures with drawing on, and in one
-large picture, each as a process of its own; measures the resident memory of the process and of
-its workers while it runs.  What grows by more than 2 % between the second quarter of a run and its
+large picture, each as a process of its own; measures the memory of the process and of its workers
+while it runs.  What grows by more than 2 % between the second quarter of a run and its
 last one is a leak: it ends with 1 then.
 """
 
@@ -52,7 +52,7 @@ def watch(
     peak, said = 0.0, b""
     while process.poll() is None:
         began = time.monotonic()
-        now = sum(map(_resident, [process.pid, *_children(process.pid)]))
+        now = sum(map(_own_memory, [process.pid, *_children(process.pid)]))
         peak = max(peak, now)
         done = progress.read_bytes().count(b"\n") if progress.is_file() else 0
         if done and (not samples or done > samples[-1][0]):
@@ -65,14 +65,18 @@ def watch(
     return samples, peak
 
 
-def _resident(process: int) -> float:
-    """MB, what processes share counted for each by its part."""
+def _own_memory(process: int) -> float:
+    """MB, what processes share counted for each by its part.
+
+    Without files that are mapped: of torch's libraries a part falls to each program that runs them,
+    and more when another one ends.
+    """
     try:
         text = Path(f"/proc/{process}/smaps_rollup").read_text()
     except (OSError, ValueError):
         return 0.0  # it has just ended
     lines = dict(line.split(":", 1) for line in text.splitlines()[1:])
-    return int(lines["Pss"].split()[0]) / 1024
+    return sum(int(lines[key].split()[0]) for key in ("Pss_Anon", "Pss_Shmem")) / 1024
 
 
 def _children(process: int) -> list[int]:

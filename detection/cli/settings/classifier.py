@@ -16,7 +16,6 @@ from detection.cli.settings.kinds import (
     File,
     Folder,
     Images,
-    Loggers,
     Packages,
     Text,
     TextOrTexts,
@@ -54,7 +53,6 @@ class TrainClassifier(TrainingRun):
     model: Annotated[Any, OneOf(Classifier)]
     data: ClassifierData
     schedule: ClassifierSchedule
-    logger: Loggers
 
 
 class TestData(Node):

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator, Set
 
-from detection.cli.settings.kinds import File, Folder, Seed, Text
+from detection.cli.settings.kinds import File, Folder, Loggers, Seed, Text
 from detection.cli.settings.node import Node, Rule
 from detection.cli.settings.runtime import Runtime
 
@@ -21,6 +21,7 @@ class Run(Node):
 
 class TrainingRun(Run):
     resume_with_changes: bool
+    logger: Loggers
     seed: Seed
 
     def broken(self, given: Set[str]) -> Iterator[Rule]:

@@ -11,7 +11,6 @@ from detection.cli.settings.kinds import (
     CountOrZero,
     File,
     Images,
-    Loggers,
     Positive,
     Seed,
 )
@@ -59,7 +58,6 @@ class DetectorTraining(FirstWeights):
 class Train(TrainingRun, DetectorTraining):
     report: bool
     open: bool
-    logger: Loggers
 
     def broken(self, given: Set[str]) -> Iterator[Rule]:
         yield from super().broken(given)
