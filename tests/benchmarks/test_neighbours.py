@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import subprocess
+import sys
 import time
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -83,3 +85,21 @@ def test_facts_compare_with_the_quiet_machine_and_with_the_better_precision(
 def test_what_cannot_be_compared_is_refused(device: str, changed: list[int], message: str) -> None:
     with pytest.raises(ValueError, match=message):
         next(suite.cases(device=torch.device(device), **(SETTINGS | {"neighbours": changed})))
+
+
+def test_busy_processes_end_with_a_benchmark_that_is_killed(tmp_path: Path) -> None:
+    program = f"""
+import os, signal
+from pathlib import Path
+from detection.benchmarks.suites.neighbours import busy_processes
+with busy_processes(1):
+    children = Path(f"/proc/self/task/{{os.getpid()}}/children").read_text()
+    Path({str(tmp_path / "child")!r}).write_text(children)
+    os.kill(os.getpid(), signal.SIGKILL)
+"""
+    subprocess.run([sys.executable, "-c", program], check=False)
+    child = Path("/proc") / (tmp_path / "child").read_text().strip()
+    deadline = time.monotonic() + 20
+    while child.exists() and time.monotonic() < deadline:
+        time.sleep(0.1)
+    assert not child.exists()

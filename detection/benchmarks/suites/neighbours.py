@@ -115,10 +115,20 @@ def _noting(
     return run
 
 
+# It ends when the benchmark does, however that ends.
+_BUSY = """
+import os
+parent = os.getppid()
+while os.getppid() == parent:
+    for _ in range(1_000_000):
+        pass
+"""
+
+
 @contextmanager
 def busy_processes(number: int) -> Iterator[None]:
     """Within it, so many processes of other sessions keep a core busy each."""
-    program = [sys.executable, "-c", "while True: pass"]
+    program = [sys.executable, "-c", _BUSY]
     started = [subprocess.Popen(program, start_new_session=True) for _ in range(number)]
     try:
         if started:
