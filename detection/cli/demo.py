@@ -74,6 +74,7 @@ def _run(config: DictConfig, folder: Path) -> None:
     rule = config.pretraining
     train_classifier.main(
         _composed(config, "classifier", folder / "classifier", [
+            f"data.crop.side={rule.crop_side}",
             *rule.classifier,
             f"data.root={folder / 'objects'}",
             f"seed={config.seed}",
@@ -114,7 +115,7 @@ def _run(config: DictConfig, folder: Path) -> None:
             f"images={folder / 'photos'}",
         ])
     )  # fmt: skip
-    write_report(folder, top1, time.perf_counter() - began)
+    write_report(folder, val_set, top1=top1, seconds=time.perf_counter() - began)
 
 
 def _remove_staging(folder: Path) -> None:

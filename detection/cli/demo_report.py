@@ -5,17 +5,22 @@ from __future__ import annotations
 import json
 import logging
 import sys
+from collections import defaultdict
 from pathlib import Path
 from typing import Any
 
-import cv2
-
-from detection.data.image import read_image
+from detection.data.dataset import DetectionDataset
+from detection.engine.drawn_pair import draw_pair
 from detection.engine.metrics_file import write_metrics
 from detection.engine.report_file import REPORT
 from detection.visualization.contact_sheet import contact_sheet
+from detection.visualization.image import Image
+from detection.writers.picture_file import write_picture
 
 log = logging.getLogger("demo")
+
+SHOWN = (360, 360)  # of a picture's longer side on the sheet, in pixels, before it fills its row
+SHEET_WIDTH, COLUMNS = 2000, 6  # three pairs in a row
 
 
 def read_metrics(folder: Path) -> dict[str, Any]:
@@ -25,13 +30,17 @@ def read_metrics(folder: Path) -> dict[str, Any]:
     return content
 
 
-def write_report(folder: Path, top1: float, seconds: float) -> None:
-    """Leaves detections.jpg and metrics.json in ``folder``; says where to look."""
-    drawn = [read_image(path) for path in sorted((folder / "detected" / "drawn").iterdir())]
-    sheet = folder / "detections.jpg"
-    cv2.imwrite(str(sheet), contact_sheet(drawn, columns=4, width=1600))
+def write_report(folder: Path, dataset: DetectionDataset, *, top1: float, seconds: float) -> None:
+    """Leaves detections.jpg and metrics.json in ``folder``; says where to look.
+
+    ``dataset``: in which the pictures of photos/ are labelled.
+    """
     trained = read_metrics(folder / "detector")
     coco, voc = trained["coco"], trained["voc"]
+    # The best balance of precision and recall, which is only there if anything was found.
+    score = trained.get("look_back", {}).get("score", 0.5)
+    sheet = folder / "detections.jpg"
+    write_picture(sheet, _sheet(folder, dataset, score))
     write_metrics(
         folder / "metrics.json",
         coco=coco,
@@ -43,7 +52,8 @@ def write_report(folder: Path, top1: float, seconds: float) -> None:
     log.info(
         "\nAP50 %.1f, AP %.1f on pictures that were not trained on, after %.1f minutes; the "
         "classifier before it is right on %.1f %% of the objects.\n"
-        "Look at:  %s\n          %s\n"
+        "Look at:  %s\n"
+        "          %s: as labelled (dashed) beside what was found, at scores from %.2f on\n"
         "Next, on your own COCO- or VOC-format folder:\n"
         "  %s tools/train_net.py data.root=/path/to/dataset weights=/path/to/resnet50.safetensors "
         "model.backbone.depth=50",
@@ -53,5 +63,19 @@ def write_report(folder: Path, top1: float, seconds: float) -> None:
         100 * top1,
         folder / "detector" / REPORT,
         sheet,
+        score,
         python.relative_to(Path.cwd()) if python.is_relative_to(Path.cwd()) else "python",
     )
+
+
+def _sheet(folder: Path, dataset: DetectionDataset, score: float) -> Image:
+    """The pictures of photos/, each as it is labelled beside what was found in it."""
+    found = defaultdict(list)
+    for detection in json.loads((folder / "detected" / "detections.json").read_text("utf-8")):
+        found[detection["file_name"]].append(detection)
+    names = {path.name for path in (folder / "photos").iterdir()}
+    halves: list[Image] = []
+    for example in dataset.examples:
+        if (name := example.path.name) in names:
+            halves += draw_pair(example, found[name], dataset, min_score=score, shown=SHOWN)
+    return contact_sheet(halves, columns=COLUMNS, width=SHEET_WIDTH)
