@@ -161,7 +161,8 @@ def difference(rows: list[dict[str, Any]], other: str) -> str:
         statistics.fmean(means[name, THIS]) - statistics.fmean(means[name, other]) for name in names
     ]
     if len(gains) < 2:
-        return f"{THIS} against {other}: {gains}"
+        of_one = "".join(f" {gain:+.1f} AP, of one folder" for gain in gains)
+        return f"{THIS} against {other}:{of_one or ' nothing to compare'}"
     half = _T[min(len(gains), len(_T) + 1) - 2] * statistics.stdev(gains) / math.sqrt(len(gains))
     return (
         f"{THIS} against {other}: {statistics.fmean(gains):+.1f} AP ± {half:.1f} over {len(gains)} "
