@@ -4,17 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import Protocol, TypeVar
+from typing import Any, Protocol, TypeVar
 
 import numpy as np
 import torch
 from torch import Tensor
-from torch.utils.data import DataLoader, Dataset
+from torch.utils.data import Dataset
 
 from detection.classification.crops import Image, RandomCrop, Views
 from detection.classification.images import LabelledImages
 from detection.data.loader import BatchPlan, Key
-from detection.data.workers import Loader, in_order, shared, single_threaded, that_fit, timeout
+from detection.data.workers import Loader, by_plan, in_order, shared
 
 B = TypeVar("B", covariant=True)
 
@@ -90,24 +90,14 @@ class TrainingCrops(Dataset[LabelledBatch]):
 def crop_loader(
     crops: CropSource[B], plan: BatchPlan, *, workers: int, pin_memory: bool
 ) -> Loader[B]:
-    """Mini-batches in the order of ``plan``, read by ``workers`` processes (0: by this one).
-
-    Fewer where the shared memory has no room: see :func:`detection.data.workers.that_fit`.
-    """
-    size = 3 * crops.crop.side**2 * plan.batch_size // plan.world_size
-    fitting, ahead = that_fit(workers, batch_bytes=size)
-    return Loader(
-        DataLoader(
-            crops,  # type: ignore[arg-type]
-            batch_sampler=plan,
-            num_workers=fitting,
-            collate_fn=_unchanged,
-            pin_memory=pin_memory,
-            worker_init_fn=single_threaded,
-            prefetch_factor=ahead or None,
-            persistent_workers=fitting > 0,
-            timeout=timeout(fitting),
-        )
+    """Mini-batches of crops: see :func:`detection.data.workers.by_plan`."""
+    return by_plan(
+        crops,
+        plan,
+        collate=_unchanged,
+        batch_bytes=3 * crops.crop.side**2 * plan.batch_size // plan.world_size,
+        workers=workers,
+        pin_memory=pin_memory,
     )
 
 
@@ -154,5 +144,5 @@ def by_shape(images: Sequence[Sequence[Image]]) -> Iterator[tuple[Tensor, list[i
         yield torch.from_numpy(np.concatenate(arrays)), numbers
 
 
-def _unchanged(batch: object) -> object:
+def _unchanged(batch: Any) -> Any:
     return batch

@@ -76,6 +76,7 @@ def compose_unchecked(
 
 
 def _problems(config: str, overrides: list[str]) -> list[str]:
+    """What is wrong with these overrides, a line each."""
     try:
         if overrides:
             compose_config(config, overrides)

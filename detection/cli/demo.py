@@ -115,7 +115,8 @@ def _run(config: DictConfig, folder: Path) -> None:
             f"images={folder / 'photos'}",
         ])
     )  # fmt: skip
-    write_report(folder, val_set, top1=top1, seconds=time.perf_counter() - began)
+    seconds = time.perf_counter() - began
+    write_report(folder, val_set, photos=config.photos, top1=top1, seconds=seconds)
 
 
 def _remove_staging(folder: Path) -> None:

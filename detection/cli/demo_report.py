@@ -30,17 +30,19 @@ def read_metrics(folder: Path) -> dict[str, Any]:
     return content
 
 
-def write_report(folder: Path, dataset: DetectionDataset, *, top1: float, seconds: float) -> None:
+def write_report(
+    folder: Path, dataset: DetectionDataset, *, photos: int, top1: float, seconds: float
+) -> None:
     """Leaves detections.jpg and metrics.json in ``folder``; says where to look.
 
-    ``dataset``: in which the pictures of photos/ are labelled.
+    The first ``photos`` pictures of ``dataset`` are those that were detected in.
     """
     trained = read_metrics(folder / "detector")
     coco, voc = trained["coco"], trained["voc"]
     # The best balance of precision and recall, which is only there if anything was found.
     score = trained.get("look_back", {}).get("score", 0.5)
     sheet = folder / "detections.jpg"
-    write_picture(sheet, _sheet(folder, dataset, score))
+    write_picture(sheet, _sheet(folder, dataset, photos, score))
     write_metrics(
         folder / "metrics.json",
         coco=coco,
@@ -68,14 +70,13 @@ def write_report(folder: Path, dataset: DetectionDataset, *, top1: float, second
     )
 
 
-def _sheet(folder: Path, dataset: DetectionDataset, score: float) -> Image:
-    """The pictures of photos/, each as it is labelled beside what was found in it."""
+def _sheet(folder: Path, dataset: DetectionDataset, photos: int, score: float) -> Image:
+    """The pictures, each as it is labelled beside what was found in it."""
     found = defaultdict(list)
     for detection in json.loads((folder / "detected" / "detections.json").read_text("utf-8")):
         found[detection["file_name"]].append(detection)
-    names = {path.name for path in (folder / "photos").iterdir()}
     halves: list[Image] = []
-    for example in dataset.examples:
-        if (name := example.path.name) in names:
-            halves += draw_pair(example, found[name], dataset, min_score=score, shown=SHOWN)
+    for example in dataset.examples[:photos]:
+        detections = found[example.path.name]
+        halves += draw_pair(example, detections, dataset, min_score=score, shown=SHOWN)
     return contact_sheet(halves, columns=COLUMNS, width=SHEET_WIDTH)

@@ -12,13 +12,13 @@ from dataclasses import dataclass
 
 import numpy as np
 import torch
-from torch.utils.data import DataLoader, Dataset, Sampler
+from torch.utils.data import Dataset, Sampler
 
 from detection.data.dataset import DetectionDataset, Example
 from detection.data.image import read_image
 from detection.data.proposals_file import ProposalsFile
 from detection.data.transforms import Augmentation, to_batch_pixels
-from detection.data.workers import Loader, shared, single_threaded, that_fit, timeout
+from detection.data.workers import Loader, by_plan, shared
 from detection.structures import ImageBatch, Target
 
 
@@ -194,23 +194,14 @@ def check_size(image: np.ndarray, example: Example) -> None:
 def training_loader(
     images: TrainingImages, plan: BatchPlan, *, workers: int, pin_memory: bool
 ) -> Loader[Batch]:
-    """Mini-batches in the order of ``plan``, read by ``workers`` processes (0: by this one).
-
-    Fewer workers read where the shared memory has no room: see
-    :func:`detection.data.workers.that_fit`.
-    """
-    fitting, ahead = that_fit(workers, batch_bytes=_bytes(images, plan))
-    return Loader(
-        DataLoader(
-            images,  # type: ignore[arg-type]
-            batch_sampler=plan,
-            num_workers=fitting,
-            collate_fn=_collate,
-            pin_memory=pin_memory,
-            worker_init_fn=single_threaded,
-            prefetch_factor=ahead or None,
-            timeout=timeout(fitting),
-        )
+    """Mini-batches of pictures: see :func:`detection.data.workers.by_plan`."""
+    return by_plan(
+        images,
+        plan,
+        collate=_collate,
+        batch_bytes=_bytes(images, plan),
+        workers=workers,
+        pin_memory=pin_memory,
     )
 
 

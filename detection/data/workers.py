@@ -10,13 +10,13 @@ import logging
 import os
 import re
 import shutil
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Generic, TypeVar
+from typing import Any, Generic, TypeVar
 
 import cv2
 import torch
-from torch.utils.data import DataLoader, Dataset
+from torch.utils.data import DataLoader, Dataset, Sampler
 
 from detection.machine.cores import local_processes
 
@@ -109,6 +109,34 @@ class Loader(Generic[T]):
                     raise
                 raise told from error
             yield batch
+
+
+def by_plan(
+    dataset: Any,
+    plan: Sampler[Any],
+    *,
+    collate: Callable[[Any], T],
+    batch_bytes: int,
+    workers: int,
+    pin_memory: bool,
+) -> Loader[T]:
+    """Mini-batches in the order of ``plan``, read by ``workers`` processes (0: by this one).
+
+    Fewer where the shared memory has no room for them, of ``batch_bytes`` each: :func:`that_fit`.
+    """
+    fitting, ahead = that_fit(workers, batch_bytes=batch_bytes)
+    return Loader(
+        DataLoader(
+            dataset,
+            batch_sampler=plan,
+            num_workers=fitting,
+            collate_fn=collate,
+            pin_memory=pin_memory,
+            worker_init_fn=single_threaded,
+            prefetch_factor=ahead or None,
+            timeout=timeout(fitting),
+        )
+    )
 
 
 def in_order(dataset: Dataset[T], *, batch_size: int, workers: int) -> Loader[list[T]]:

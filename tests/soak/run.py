@@ -31,7 +31,6 @@ _TRAINING = [
     "inference=single", "model.rpn.sampling.cross_boundary=true", "schedule.batch_size=2",
     "schedule.learning_rate.warmup_iterations=0", "runtime.device=cpu", "runtime.workers=2",
     "model.rpn.training_proposals.before_nms=200", "model.rpn.training_proposals.after_nms=50",
-    "runtime.winograd=false",  # slower on pictures so small
 ]  # fmt: skip
 
 Samples = list[tuple[int, float]]  # (how much is done, MB)
