@@ -32,6 +32,7 @@ from detection.cli.missing import remedy_for
 from detection.cli.overrides import key_of
 from detection.cli.run_config import as_default
 from detection.cli.shown_values import shown_values
+from detection.cli.standard_output import show, write_no_more
 
 
 def launch(command: Command, argv: list[str]) -> None:
@@ -61,7 +62,7 @@ def launch(command: Command, argv: list[str]) -> None:
                     overrides=arguments.overrides,
                     everything=arguments.wants_help == "all",
                 )
-                print(shown, flush=True)
+                show(shown)
                 return
             for key in command.without:
                 part, _, name = key.rpartition(".")
@@ -84,7 +85,7 @@ def launch(command: Command, argv: list[str]) -> None:
     except KeyboardInterrupt:
         sys.exit("interrupted")
     except BrokenPipeError:  # what reads us, such as head, has enough
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        write_no_more()
     except (ValueError, OSError, FloatingPointError, MemoryError, RuntimeError) as error:
         if os.environ.get("DETECTION_TRACEBACK"):
             raise

@@ -8,6 +8,7 @@ import sys
 
 from detection.cli.commands import COMMANDS
 from detection.cli.missing import remedy_for
+from detection.cli.standard_output import show
 from detection.version import __version__
 
 _QUESTIONS = (["-h"], ["--help"], ["-h", "all"], ["--help", "all"])
@@ -17,10 +18,10 @@ def main() -> None:
     """Runs the command that the first argument names; without one, lists the commands."""
     name, *words = sys.argv[1:] or ["--help"]
     if name in ("-h", "--help"):
-        print(_overview())
+        show(_overview())
         return
     if name == "--version":
-        print(f"detection {__version__}")
+        show(f"detection {__version__}")
         return
     if name.startswith("-"):
         sys.exit(f"error: {name}: the command comes first: detection COMMAND ...; see detection -h")
@@ -37,7 +38,7 @@ def run(name: str, program: str, words: list[str]) -> None:
     # Until the command starts nothing is worth collecting: a tenth of the time until an answer.
     gc.disable()
     if words in _QUESTIONS and (answer := _answer(name, program, everything="all" in words)):
-        print(answer, flush=True)
+        show(answer)
         return
     # Hydra and OmegaConf are loaded for a command alone.
     try:

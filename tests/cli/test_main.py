@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 from collections.abc import Callable, Sequence
@@ -104,3 +105,24 @@ def test_to_detect_imports_no_more_than_detecting_needs(
         "torch._dynamo", "detection.data.formats", "detection.evaluation",
     )  # fmt: skip
     assert imported_by("import detection.cli.detect", unwanted) == []
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ("-m", "detection"),
+        ("-m", "detection", "train", "--help"),
+        ("tools/train_net.py", "--help"),
+        ("tools/train_net.py", "--help", "seed=2"),  # composed
+    ],
+)
+def test_a_reader_that_has_enough_is_no_error(words: tuple[str, ...]) -> None:
+    read, write = os.pipe()
+    os.close(read)
+    try:
+        done = subprocess.run(
+            [sys.executable, *words], cwd=ROOT, stdout=write, stderr=subprocess.PIPE, check=False
+        )
+    finally:
+        os.close(write)
+    assert (done.returncode, done.stderr) == (0, b"")
