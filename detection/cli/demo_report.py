@@ -73,7 +73,9 @@ def write_report(
 def _sheet(folder: Path, dataset: DetectionDataset, photos: int, score: float) -> Image:
     """The pictures, each as it is labelled beside what was found in it."""
     found = defaultdict(list)
-    for detection in json.loads((folder / "detected" / "detections.json").read_text("utf-8")):
+    for detection in json.loads(
+        (folder / "detected" / "detections.json").read_text(encoding="utf-8")
+    ):
         found[detection["file_name"]].append(detection)
     halves: list[Image] = []
     for example in dataset.examples[:photos]:
