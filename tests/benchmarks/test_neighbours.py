@@ -24,6 +24,7 @@ SETTINGS: dict[str, Any] = {
     "seed": 0,
     "objects_per_image": 1,
     "neighbours": [0, 2],
+    "peer": True,
 }
 CPU = torch.device("cpu")
 
@@ -76,6 +77,12 @@ def test_facts_compare_with_the_quiet_machine_and_with_the_better_precision(
         assert row.facts["times_quiet"] == pytest.approx(expected, rel=0.5)
     assert rows[1].facts["of_better"] == pytest.approx(2, rel=0.5)
     assert "| of the better precision |" in as_markdown(rows)
+
+
+def test_the_peer_can_be_left_out(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(suite, "StepProcess", Process)
+    group = next(suite.cases(device=CPU, **(SETTINGS | {"peer": False})))
+    assert [case.name for case in group] == ["train, this, beside 0", "train, this, fp32, beside 0"]
 
 
 @pytest.mark.parametrize(

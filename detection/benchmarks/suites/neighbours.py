@@ -30,6 +30,7 @@ def cases(
     device: torch.device,
     kinds: Sequence[str],
     neighbours: Sequence[int],
+    peer: bool,
     overrides: Sequence[str],
     height: int,
     width: int,
@@ -39,17 +40,17 @@ def cases(
 ) -> Iterator[list[Case]]:
     """A group for each of ``kinds``, train and inference, and each number of ``neighbours``.
 
+    ``peer``: whether torchvision's network has a row; beside busy processes its threads spin.
+
     Raises ValueError unless the first number is 0: the others are compared with it.
     """
     if not neighbours or neighbours[0] != 0:
         raise ValueError("neighbours.neighbours must begin with 0, the quiet machine")
     if device.type != "cpu":
         raise ValueError("suite=neighbours is for CPUs: set device=cpu")
-    rows = {
-        "torchvision as C4": {"network": "torchvision", "precision": "fp32"},
-        "this": {"network": "this", "precision": "auto"},
-        "this, fp32": {"network": "this", "precision": "fp32"},
-    }
+    rows = {"torchvision as C4": {"network": "torchvision", "precision": "fp32"}} if peer else {}
+    rows["this"] = {"network": "this", "precision": "auto"}
+    rows["this, fp32"] = {"network": "this", "precision": "fp32"}
     if computes_in_bf16(device):
         rows["this, bf16"] = {"network": "this", "precision": "bf16"}
     common = {

@@ -100,6 +100,7 @@ class Growth(Node):
 class Neighbours(Node):
     kinds: Annotated[list[Literal["train", "inference"]], MinLen(1), NOT_REPEATED]
     neighbours: Annotated[list[CountOrZero], MinLen(1), ASCENDING]
+    peer: bool
     overrides: Overrides
     height: Pixels
     width: Pixels
