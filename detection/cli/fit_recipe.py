@@ -71,7 +71,7 @@ def fit_recipe(
         _say(facts, device, said)
     steps_are_given = given("schedule.rules.iterations")
     if config.dry_run and not steps_are_given:
-        log.info("  time: the training says it after %d steps", STEPS)
+        log.info("  time: the training says it after %d steps or fewer", STEPS)
     if config.dry_run or steps_are_given or not (switches.length and switches.validation):
         return
     _fit_time(config, pictures, runtime, processes, given, facts, switches.epochs)
@@ -86,18 +86,19 @@ def _fit_time(
     facts: DataFacts,
     epochs: float | None,
 ) -> None:
-    """The steps that the time has room for, by the time of the first twenty.
+    """The steps that the time has room for, by the time of the first ones.
 
     ``epochs``: as the user has said; they take the time that they take.
     """
     run = detector_run(config, runtime, processes, pictures)
     run.check_folder()
-    measured = measure_steps(run)
+    minutes = config.minutes or (inf if epochs else longest_minutes(facts.pictures))
+    measured = measure_steps(run, minutes=minutes)
     values, reason = timed(
         processes.from_first(measured),
         steps=config.schedule.rules.iterations,
         validated=facts.validated,
-        minutes=config.minutes or (inf if epochs else longest_minutes(facts.pictures)),
+        minutes=minutes,
         fill=config.minutes is not None,
     )
     _write(config, {key: value for key, value in values.items() if not given(key)})

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -10,10 +12,13 @@ import torch
 from omegaconf import DictConfig, OmegaConf
 
 from detection.cli.compose import CONFIGS, compose_config
+from detection.cli.detector_run import detector_run
 from detection.cli.fit_recipe import fit_recipe
 from detection.cli.run_config import as_default
 from detection.cli.training_data import open_training_data
+from detection.engine.recipe.timing import measure_steps
 from detection.engine.runtime import ALONE, Runtime
+from detection.engine.train import MiniBatch
 from detection.weights import first
 
 CPU = Runtime(device=torch.device("cpu"), precision="fp32", workers=0, winograd=False)
@@ -66,10 +71,32 @@ def test_epochs_are_taken_as_they_are(example_files: Path, tmp_path: Path) -> No
 def test_a_taken_folder_is_refused_before_steps_are_timed(
     example_files: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("detection.cli.fit_recipe.measure_steps", lambda _: pytest.fail("timed"))
+    monkeypatch.setattr(
+        "detection.cli.fit_recipe.measure_steps", lambda *_, **__: pytest.fail("timed")
+    )
     (tmp_path / "best.pt").write_bytes(b"of another program")
     with pytest.raises(ValueError, match=r"holds best\.pt, which no run of ours wrote"):
         fitted(example_files / "data", tmp_path, "weights=random")
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("minutes", "steps"), [(0.001, 5), (60.0, 20)])
+def test_a_short_training_is_timed_shortly(
+    example_files: Path, tmp_path: Path, minutes: float, steps: int
+) -> None:
+    words = ["model/backbone=resnet_basic", "data.shorter_sides=[64]", "weights=random"]
+    words += ["schedule.batch_size=1", "schedule.rules.iterations=30"]
+    config = fitted(example_files / "data", tmp_path / "out", *words)
+    run = detector_run(config, CPU, ALONE, open_training_data(config))
+    seen = []
+
+    def batches(start: int) -> Iterator[MiniBatch]:
+        for mini_batch in run.batches(start):
+            seen.append(mini_batch)
+            yield mini_batch
+
+    measure_steps(replace(run, batches=batches), minutes=minutes)
+    assert len(seen) == steps
 
 
 @pytest.mark.parametrize(

@@ -16,9 +16,12 @@ from detection.engine.training_run import TrainingRun
 from detection.engine.validation import DetectionValidation
 from detection.precision import autocast
 
-# The steps that are timed, after two that warm the caches; fewer where they take long.
+# The steps that are timed, with two that warm the caches; fewer where they take long: so many at
+# least, then no longer than the seconds, nor than the part of the time that training has.
 STEPS = 20
-ENOUGH_SECONDS = 30.0
+_FEWEST_TIMED = 5
+_MEASURING_SECONDS = 30.0
+_MEASURING = 0.05
 # The part of the time that validations may take, and how often there are at most.
 _VALIDATING = 0.15
 _VALIDATIONS = 10
@@ -36,12 +39,14 @@ class StepTime:
     measuring: float
 
 
-def measure_steps(run: TrainingRun) -> StepTime:
+def measure_steps(run: TrainingRun, *, minutes: float) -> StepTime:
     """Times some steps of ``run`` and some pictures of its validation, then throws all away.
 
     The run itself is to be made anew.  On one process; several exchange gradients besides.
+    ``minutes``: that training has.
     """
     began = time.perf_counter()
+    enough = min(_MEASURING_SECONDS, _MEASURING * 60 * minutes)
     run.initialise()
     device, precision = run.runtime.device, run.runtime.precision
     run.model.to(device)
@@ -58,7 +63,7 @@ def measure_steps(run: TrainingRun) -> StepTime:
         optimizer.zero_grad(set_to_none=True)
         _wait(device)
         seconds.append(time.perf_counter() - start)
-        if len(seconds) >= 5 and time.perf_counter() - began > ENOUGH_SECONDS:
+        if len(seconds) >= _FEWEST_TIMED and time.perf_counter() - began > enough:
             break
     step = float(np.mean(seconds[2:] or seconds))
     picture = _validation_seconds(run.validation) if run.processes.is_first else 0.0
