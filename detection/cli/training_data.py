@@ -14,6 +14,7 @@ from typing import Literal
 from omegaconf import DictConfig
 
 from detection.cli.data_sets import formats, open_split
+from detection.data.audit.classes import boxes_per_class, fold_name
 from detection.data.dataset import DetectionDataset
 from detection.data.formats.open import available_splits
 from detection.data.formats.splits import aliases
@@ -56,12 +57,42 @@ def open_training_data(config: DictConfig) -> TrainingData:
     for dataset in (train_set, val_set):
         if not dataset.annotated:
             raise ValueError(f"{dataset.source} is not annotated: choose another split")
-    val_set = val_set.with_class_names(train_set.class_names)
+    names = _class_names(train_set, val_set)
+    train_set, val_set = (one.with_class_names(names) for one in (train_set, val_set))
     if not data.train_on_empty:
         train_set = train_set.without_empty()
     log.info("%s", splits_report({"train": train_set, "val": val_set}))
     warn_of_overlap(train_set, val_set)
     return TrainingData(train_set, val_set, {SPLIT_FILE: split.to_json()} if split else {})
+
+
+def _class_names(train_set: DetectionDataset, val_set: DetectionDataset) -> tuple[str, ...]:
+    """Those of training, and what only pictures for validation have objects of.
+
+    Where a format lists no classes, a rare one is easily in the smaller split alone.
+    """
+    known = train_set.class_names
+    only = sorted(name for name, boxes in boxes_per_class(val_set).items() if boxes)
+    only = [name for name in only if name not in known]
+    if not only or not set(known) & set(val_set.class_names):
+        return known
+    alike = {fold_name(name): name for name in known}
+    for name in only:
+        if fold_name(name) in alike:
+            raise ValueError(
+                f"{val_set.source}: the class {name!r} is {alike[fold_name(name)]!r} in "
+                f"{train_set.source}: write them alike (detection check ... fix=true does), or "
+                "choose classes with data.classes=[...]"
+            )
+    log.warning(
+        "no box in %s is of %s, which %s has: that cannot be learnt, and counts as an AP of 0; "
+        "data.classes=[%s] leaves it out",
+        train_set.source,
+        ", ".join(only),
+        val_set.source,
+        ",".join(known),
+    )
+    return known + tuple(only)
 
 
 def _split_file(config: DictConfig) -> str | None:

@@ -150,6 +150,14 @@ class DetectionDataset:
         Raises ValueError if objects would be lost: an object whose class is not in ``names`` is an
         error; labels are never shifted silently.
         """
+        if tuple(names) == self.class_names:
+            return self
+        known = [name for name in names if name in self.class_names]
+        if not known and self.annotated:
+            raise ValueError(
+                f"{self.source}: no class in common: the data set has "
+                f"{', '.join(self.class_names)}; the model knows {', '.join(names)}"
+            )
         present = {self.class_names[label - 1] for e in self.examples for label in e.labels}
         unknown = sorted(present - set(names))
         if unknown:
@@ -158,24 +166,21 @@ class DetectionDataset:
                 f"(it knows {', '.join(names)}); choose the classes to use with "
                 f"data.classes=[{','.join(n for n in self.class_names if n in names)}]"
             )
-        known = [name for name in names if name in self.class_names]
         # A VOC test set without annotations does not say what its classes are.
-        if not (known or self.annotated):
+        if not known:
             ids = tuple(range(1, len(names) + 1))
             return replace(self, class_names=tuple(names), category_ids=ids)
-        if not known:
-            raise ValueError(
-                f"{self.source}: no class in common: the data set has "
-                f"{', '.join(self.class_names)}; the model knows {', '.join(names)}"
-            )
-        free = iter(range(max(self.category_ids) + 1, max(self.category_ids) + 1 + len(names)))
+        return self.add_classes(names).select_classes(names)
+
+    def add_classes(self, names: Sequence[str]) -> DetectionDataset:
+        """The data set that has those of these classes, too, which it did not; without objects."""
         added = tuple(name for name in names if name not in self.class_names)
-        padded = replace(
+        free = max(self.category_ids, default=0) + 1
+        return replace(
             self,
             class_names=self.class_names + added,
-            category_ids=self.category_ids + tuple(next(free) for _ in added),
+            category_ids=self.category_ids + tuple(range(free, free + len(added))),
         )
-        return padded.select_classes(names)
 
     def to_coco(self) -> dict[str, list[dict[str, Any]]]:
         """The ground truth in COCO's annotation format, as the metrics expect it."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import logging
 import shutil
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
@@ -107,3 +108,53 @@ def test_pictures_on_both_sides_are_warned_of(
     one = replace(data.val.examples[0], path=copy)
     warn_of_overlap(data.train, replace(data.val, examples=[one, data.val.examples[1]]))
     assert f"1 of 2 pictures for validation are learnt as well, the first is {copy}" in caplog.text
+
+
+@pytest.fixture
+def two_splits(tmp_path: Path) -> Callable[..., Path]:
+    """A table of boxes for each split: no format lists its classes less."""
+
+    def write(train: list[str], valid: list[str]) -> Path:
+        root = tmp_path / "csv"
+        root.mkdir()
+        for split, classes in (("train", train), ("valid", valid)):
+            lines = ["filename,width,height,class,xmin,ymin,xmax,ymax"]
+            for number, name in enumerate(classes):
+                picture = f"{split}{number}.png"
+                pixels = np.full((48, 64, 3), 7 * number + len(split), np.uint8)
+                cv2.imwrite(str(root / picture), pixels)
+                lines.append(f"{picture},64,48,{name},4,4,24,24")
+            (root / f"{split}_labels.csv").write_text("\n".join(lines))
+        return root
+
+    return write
+
+
+def test_a_class_that_only_pictures_for_validation_have_is_said_and_counts(
+    two_splits: Callable[..., Path], tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    root = two_splits(["mug", "cup"], ["mug", "bowl", "ant"])
+    data = open_training_data(config_of(root, tmp_path / "out"))
+    assert data.train.class_names == data.val.class_names == ("cup", "mug", "ant", "bowl")
+    kinds = [data.val.class_names[e.labels[0] - 1] for e in data.val.examples]
+    assert kinds == ["mug", "bowl", "ant"]
+    assert "is of ant, bowl, which" in caplog.text
+    assert "data.classes=[cup,mug] leaves it out" in caplog.text
+
+    caplog.clear()
+    config = config_of(root, tmp_path / "out", "data.classes=[cup,mug]")
+    chosen = open_training_data(config)  # "cup" is in no picture for validation
+    assert chosen.val.class_names == chosen.train.class_names == ("cup", "mug")
+    assert [len(e.labels) for e in chosen.val.examples] == [1, 0, 0]
+    assert "cannot be learnt" not in caplog.text
+    with pytest.raises(ValueError, match=r"no class 'jug' in this data set; it has cup, mug"):
+        open_training_data(config_of(root, tmp_path / "out", "data.classes=[jug]"))
+
+
+@pytest.mark.parametrize(("valid", "message"), [("Mug", "'Mug' is 'mug'"), ("bowl", "in common")])
+def test_names_that_are_typed_differently_or_share_nothing_are_refused(
+    two_splits: Callable[..., Path], tmp_path: Path, valid: str, message: str
+) -> None:
+    root = two_splits(["mug", "cup"], [valid, *(["cup"] if valid == "Mug" else [])])
+    with pytest.raises(ValueError, match=message):
+        open_training_data(config_of(root, tmp_path / "out"))

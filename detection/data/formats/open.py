@@ -6,11 +6,10 @@ import logging
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
-import yaml
-
 from detection.data.box_check import InvalidBoxes
 from detection.data.data_root import check_there, within
 from detection.data.dataset import DetectionDataset
+from detection.data.formats.class_choice import choose_classes
 from detection.data.formats.coco import Coco
 from detection.data.formats.coco_any import CocoAny
 from detection.data.formats.csv_boxes import CsvBoxes
@@ -64,7 +63,8 @@ def open_dataset(
     ``root``, or one level below it: ["VOC2007/trainval", "VOC2012/trainval"].  Where there is no
     "val", "valid" or "validation" is it; so for the other splits (`splits.ALIASES`).
     ``classes``: use only these, in this order; None: all.  A class called 1 or true may be named as
-    that value, which is what YAML makes of it.
+    that value, which is what YAML makes of it.  It is enough that some split of ``root`` has it:
+    many formats know the classes of a split by its objects alone.
     ``check_images=False``: read the annotations without the pictures (to measure saved detections).
     ``allow_outside``: whether annotations and links may lead to files outside of ``root``.
     Raises FileNotFoundError and ValueError, which name what is missing or wrong.
@@ -78,10 +78,24 @@ def open_dataset(
     dataset = datasets[0] if len(datasets) == 1 else DetectionDataset.union(datasets)
     if classes is None:
         return dataset
-    names = [_class_name(name, dataset.class_names) for name in classes]
-    # A VOC test set without annotations does not say what its classes are.
-    unnamed = not dataset.annotated and not set(names) & set(dataset.class_names)
-    return dataset.with_class_names(names) if unnamed else dataset.select_classes(names)
+
+    def elsewhere() -> list[str]:
+        with within(root, allow_outside=allow_outside), listed_once():
+            return _class_names_of_all_splits(root, invalid_boxes, formats)
+
+    return choose_classes(dataset, classes, elsewhere=elsewhere)
+
+
+def _class_names_of_all_splits(
+    root: Path, invalid_boxes: InvalidBoxes, formats: Sequence[Format]
+) -> list[str]:
+    names: dict[str, None] = {}
+    for split in _splits(root, formats):
+        try:
+            names |= dict.fromkeys(_read(root, split, invalid_boxes, False, formats).class_names)
+        except (OSError, ValueError):  # it is not the split that was asked for
+            continue
+    return list(names)
 
 
 def available_splits(
@@ -199,23 +213,6 @@ def _with_split(
             if format.has_split(root, name):
                 return format, name
     return None
-
-
-def _class_name(given: object, names: Sequence[str]) -> str:
-    """The class that ``given`` names: 0 is "0", true is "true", as they were typed."""
-    if isinstance(given, str):
-        return given
-    same = [
-        name for name in names if _as_yaml(name) == given and type(_as_yaml(name)) is type(given)
-    ]
-    return same[0] if len(same) == 1 else str(given)
-
-
-def _as_yaml(name: str) -> object:
-    try:
-        return yaml.safe_load(name)
-    except (yaml.YAMLError, RecursionError, TypeError, ValueError):
-        return name
 
 
 def _find_folder(root: Path, folder: str, split: str) -> Path:
