@@ -89,7 +89,7 @@ def _run(config: DictConfig, folder: Path) -> None:
             "data.val_split=val",
             "data.in_memory=true",
             # Every layer costs a pass over them.
-            f"data.images={crops // rule.per_object}",
+            f"data.images={crops // (rule.per_object + rule.ground_per_object)}",
         ])
     )  # fmt: skip
     top1 = 1 - read_metrics(folder / "bn_statistics")["error"]
@@ -147,6 +147,7 @@ def _write_crops(config: DictConfig, folder: Path, splits: dict[str, DetectionDa
             side=rule.crop_side,
             context=(low, high),
             per_object=rule.per_object,
+            ground_per_object=rule.ground_per_object,
             seed=config.seed,
         )
         for split, dataset in splits.items()

@@ -2,7 +2,8 @@
 
 Nothing is trained or read: it is the model of the configuration, by the keys of train_net.py;
 --config outputs/train/config.yaml describes that of a run.  Convolutions and matrix products are
-counted, BN, ReLU and pooling are not.
+counted, BN, ReLU and pooling are not.  The last line is of a picture in a test, by the steps of
+``inference``: box refinement, several scales, the mirror image.
 """
 
 from __future__ import annotations
@@ -27,28 +28,49 @@ def main(config: DictConfig) -> None:
     with torch.device("meta"):
         model = make(as_plain(config.model) | {"num_classes": classes})
     assert isinstance(model, FasterRCNN)
-    side = config.data.test_shorter_side
-    resize = Resize(shorter_sides=[side], longest=config.data.longest)
-    height, width = resize.size(_PICTURE, side)
-    cost = detector_cost(model, height=height, width=width)
-    passes = 1 + config.inference.refinement.passes
-    regions = passes * model.rpn.test_proposals.after_nms + model.has_context
+    steps = config.inference
+    base = _size(config.data.test_shorter_side, config.data.longest)
+    scales = [_size(side, steps.multi_scale.longest) for side in steps.multi_scale.shorter_sides]
+    costs = {size: detector_cost(model, height=size[0], width=size[1]) for size in {base, *scales}}
+    cost = costs[base]
+    looks = 2 if steps.flip else 1  # at the picture, and at its mirror image
+    # The RPN takes the upright one at the base scale alone.
+    upright = sum(costs[size].shared.multiply_adds for size in {base, *scales})
+    mirrored = sum(costs[size].shared.multiply_adds for size in {*scales} or {base})
+    shared = upright + (looks - 1) * mirrored
+    regions, again = model.rpn.test_proposals.after_nms, steps.refinement.passes
+    of_each = classes if steps.refinement.regions == "every_class" else 1
+    through = regions * (1 + again * of_each) + model.has_context
+    # A region goes through conv5 at each of its two scales, unless these are merged before.
+    times = 2 if scales and steps.multi_scale.maximum == "region_features" else 1
+    through *= times * looks
     rows = [
         ("", "parameters", "that learn", "multiply-adds"),
         _row("shared layers, of a picture", cost.shared),
         _row("RPN, of a picture", cost.rpn),
         _row("layers of a region, of one", cost.regions),
         (
-            f"all, with {regions} regions",
+            f"all, with {through} regions",
             amount(cost.parameters),
             amount(cost.learnt),
-            amount(cost.multiply_adds(regions)),
+            amount(shared + cost.rpn.multiply_adds + through * cost.regions.multiply_adds),
         ),
     ]
-    print(f"{classes} classes, a picture of {height}x{width} pixels, {passes} passes of the head")
+    print(
+        f"{classes} classes, a picture of {base[0]}x{base[1]} pixels"
+        + (f" and {len(scales)} scales of it" if scales else "")
+        + (", with its mirror image" if steps.flip else "")
+        + f", {1 + again} passes of the head"
+    )
     print("\n".join(table(rows)))
     if config.schedule.recipe is not None:
         print("schedule=auto may choose other values: detection train DATA --dry-run says which")
+
+
+def _size(shorter_side: int, longest: int) -> tuple[int, int]:
+    """(height, width) of the picture in a test."""
+    resize = Resize(shorter_sides=[shorter_side], longest=longest)
+    return resize.size(_PICTURE, shorter_side)
 
 
 def amount(number: int) -> str:

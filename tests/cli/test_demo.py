@@ -18,6 +18,7 @@ SMALL = [
     "shapes.image_side=128",
     "pretraining.crop_side=32",
     "pretraining.per_object=1",
+    "pretraining.ground_per_object=1",
     "pretraining.epochs=1",
     "pretraining.batch_size=16",
     'detector=["experiment=demo","data.shorter_sides=[64]","schedule.rules.iterations=2",'

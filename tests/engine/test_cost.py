@@ -73,5 +73,36 @@ def test_the_commands_need_no_data(capsys: pytest.CaptureFixture[str]) -> None:
     assert "3.86 G multiply-adds" in capsys.readouterr().out
 
 
+@pytest.mark.parametrize(
+    ("words", "regions", "seen"),
+    [  # regions that go through conv5, and shared features by their pixels
+        (["inference=single"], 300, [600]),
+        (["inference=single", "inference.flip=true"], 600, [600, 600]),
+        (["inference=multi_scale"], 600, [200, 400, 600, 800, 1000]),
+        (["inference=multi_scale", "inference.multi_scale.maximum=pooled"], 300, None),
+        (["inference=full"], 2400, 2 * [200, 400, 600, 800, 1000]),
+        (["inference=refine", "inference.refinement.regions=every_class"], 300 * 81, [600]),
+        (["inference=single", "model.context=true"], 301, [600]),
+    ],
+)
+def test_the_steps_of_inference_count(
+    words: list[str], regions: int, seen: list[int] | None, capsys: pytest.CaptureFixture[str]
+) -> None:
+    small = ["model.backbone.depth=50", "data.classes=null", "inference.multi_scale.longest=2000"]
+    launch(COMMANDS["describe"], ["describe", "model=paper2015", *words, *small])
+    rows = capsys.readouterr().out.splitlines()
+    assert f"all, with {regions} regions" in rows[-2]
+    if seen is None:
+        return
+    amounts = [_number(row) for row in rows[-5:-1]]
+    shared = sum(amounts[0] * side**2 / 600**2 for side in seen)
+    assert amounts[3] == pytest.approx(shared + amounts[1] + regions * amounts[2], rel=0.02)
+
+
+def _number(row: str) -> float:
+    number, unit = row.split()[-2:]
+    return float(number) * {"G": 1e9, "M": 1e6, "k": 1e3}[unit]
+
+
 def test_amounts_are_short() -> None:
     assert [amount(n) for n in (0, 999, 27_200, 3_860_000_000)] == ["0", "999", "27.2 k", "3.86 G"]

@@ -74,6 +74,7 @@ class Pretraining(Node):
     crop_side: Pixels
     context: Annotated[list[Positive], Len(2, 2), ASCENDING]
     per_object: Count
+    ground_per_object: CountOrZero
     epochs: Count
     batch_size: Images
     classifier: Overrides
