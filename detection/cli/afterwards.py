@@ -166,8 +166,8 @@ def _longer(config: DictConfig, validation: DetectionValidation, best: float | N
     # A rate that falls up to the last iteration is another one in a longer training.
     changes = " resume_with_changes=true" * ("iterations" in config.schedule.learning_rate)
     return [
-        "longer: the last validation was the best; the same command with `resume=true "
-        f"schedule.rules.iterations={iterations}{changes}`"
+        "longer: the last validation was the best; the same command, without `minutes=` and "
+        f"`epochs=`, with `resume=true schedule.rules.iterations={iterations}{changes}`"
     ]
 
 

@@ -41,6 +41,18 @@ _KEPT = (
     "schedule",
 )
 
+# A user who has said one of these wants another network than published weights are of.
+_OTHER_BACKBONE = (
+    "weights",
+    "init",
+    "model.backbone.depth",
+    "model.backbone.shortcut",
+    "model.backbone.stride_in_1x1",
+    "model.pixels",
+)
+# ... or another detector, whose backbone can still begin with ImageNet's.
+_OTHER_DETECTOR = ("model.rpn.hidden_channels", "model.rpn.anchors", "model.context")
+
 
 def fit_recipe(
     config: DictConfig, pictures: TrainingData, runtime: Runtime, processes: Processes
@@ -132,9 +144,11 @@ def _device(runtime: Runtime, processes: Processes) -> DeviceFacts:
 
 
 def _initial_weights(config: DictConfig, given: _Given, processes: Processes) -> list[Choice]:
-    if config.weights or config.init or given("weights") or given("init") or given("model"):
+    if config.weights or config.init or any(map(given, _OTHER_BACKBONE)):
         return []
-    found = first_weights_here(fetch=not config.dry_run) if processes.is_first else None
+    whole = not any(map(given, _OTHER_DETECTOR))
+    fetch = not config.dry_run
+    found = first_weights_here(fetch=fetch, whole=whole) if processes.is_first else None
     found = processes.from_first(found)
     values: dict[str, Any] = {}
     if found.detector:

@@ -15,6 +15,7 @@ from omegaconf import DictConfig
 
 from detection.cli.data_sets import formats, open_split
 from detection.data.audit.classes import boxes_per_class, fold_name
+from detection.data.class_words import classes_override
 from detection.data.dataset import DetectionDataset
 from detection.data.formats.open import available_splits
 from detection.data.formats.splits import aliases
@@ -81,16 +82,16 @@ def _class_names(train_set: DetectionDataset, val_set: DetectionDataset) -> tupl
         if fold_name(name) in alike:
             raise ValueError(
                 f"{val_set.source}: the class {name!r} is {alike[fold_name(name)]!r} in "
-                f"{train_set.source}: write them alike (detection check ... fix=true does), or "
-                "choose classes with data.classes=[...]"
+                f"{train_set.source}: write them alike, as detection check ... fix=true does in a "
+                "copy"
             )
     log.warning(
         "no box in %s is of %s, which %s has: that cannot be learnt, and counts as an AP of 0; "
-        "data.classes=[%s] leaves it out",
+        "%s leaves it out",
         train_set.source,
         ", ".join(only),
         val_set.source,
-        ",".join(known),
+        classes_override(known),
     )
     return known + tuple(only)
 

@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from detection.data.class_words import classes_override
 from detection.data.findings import Oddity
 
 log = logging.getLogger(__name__)
@@ -155,8 +156,9 @@ class DetectionDataset:
         known = [name for name in names if name in self.class_names]
         if not known and self.annotated:
             raise ValueError(
-                f"{self.source}: no class in common: the data set has "
-                f"{', '.join(self.class_names)}; the model knows {', '.join(names)}"
+                f"{self.source}: no class in common: it has {', '.join(self.class_names)}; those "
+                f"that are known are {', '.join(names)}: take a split or a detector of the same "
+                "classes, or write their names alike"
             )
         present = {self.class_names[label - 1] for e in self.examples for label in e.labels}
         unknown = sorted(present - set(names))
@@ -164,7 +166,7 @@ class DetectionDataset:
             raise ValueError(
                 f"{self.source}: objects of {', '.join(unknown)}, which the model does not know "
                 f"(it knows {', '.join(names)}); choose the classes to use with "
-                f"data.classes=[{','.join(n for n in self.class_names if n in names)}]"
+                f"{classes_override([n for n in self.class_names if n in names])}"
             )
         # A VOC test set without annotations does not say what its classes are.
         if not known:

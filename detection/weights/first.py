@@ -30,22 +30,24 @@ class FirstWeights:
 
 
 def first_weights_here(
-    *, fetch: bool, is_reachable: Callable[[str], bool] | None = None
+    *, fetch: bool, whole: bool = True, is_reachable: Callable[[str], bool] | None = None
 ) -> FirstWeights:
     """A COCO detector, or else ImageNet's weights, or else none.
+
+    ``whole``: whether a detector will do, whose RPN and head fit no others.
 
     The network is tried once and shortly.  ``fetch``: whether what is found is downloaded at once,
     so that what cannot be had after all is not chosen.
     """
-    detector, backbone = PUBLISHED[DETECTOR], PUBLISHED[BACKBONE]
-    for row in (detector, backbone):
+    rows = [PUBLISHED[DETECTOR], PUBLISHED[BACKBONE]] if whole else [PUBLISHED[BACKBONE]]
+    for row in rows:
         if _is_here(row):
             return _chosen(row, "kept on this machine")
     mirror = os.environ.get(MIRROR_VARIABLE, "")
     if not mirror or "://" in mirror:
-        address = mirror or detector.file().address
+        address = mirror or rows[0].file().address
         if (is_reachable or _is_reachable)(address):
-            for row in (detector, backbone):
+            for row in rows:
                 if not fetch or _fetched(row):
                     return _chosen(row, f"to be had from {urlsplit(address).hostname}")
     return FirstWeights(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import logging
 from collections.abc import Iterator
 from dataclasses import replace
@@ -82,7 +83,11 @@ def test_a_taken_folder_is_refused_before_steps_are_timed(
 @pytest.mark.slow
 @pytest.mark.parametrize(("minutes", "steps"), [(0.001, 5), (60.0, 20)])
 def test_a_short_training_is_timed_shortly(
-    example_files: Path, tmp_path: Path, minutes: float, steps: int
+    example_files: Path,
+    tmp_path: Path,
+    minutes: float,
+    steps: int,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     words = ["model/backbone=resnet_basic", "data.shorter_sides=[64]", "weights=random"]
     words += ["schedule.batch_size=1", "schedule.rules.iterations=30"]
@@ -95,6 +100,8 @@ def test_a_short_training_is_timed_shortly(
             seen.append(mini_batch)
             yield mini_batch
 
+    clock = itertools.count()  # a hundredth of a second for each look at it
+    monkeypatch.setattr("time.perf_counter", lambda: next(clock) / 100)
     measure_steps(replace(run, batches=batches), minutes=minutes)
     assert len(seen) == steps
 
@@ -164,3 +171,28 @@ def test_the_first_weights_that_can_be_had(tmp_path: Path, monkeypatch: pytest.M
     (tmp_path / first.PUBLISHED["msra_r50"].file().name).write_bytes(b"x")
     kept = first.first_weights_here(fetch=False, is_reachable=lambda _: pytest.fail("asked"))
     assert (kept.detector, kept.backbone) == (None, "msra_r50")
+
+
+@pytest.mark.parametrize(
+    ("words", "init", "weights"),
+    [
+        ([], "coco_r50_c4", None),
+        (["model.rpn.anchors.sizes=[32,64]"], None, "msra_r50"),
+        (["model.roi_head.sampling.per_image=16"], "coco_r50_c4", None),
+        (["model.backbone.frozen_stages=[]"], "coco_r50_c4", None),
+        (["model.backbone.depth=101"], None, None),
+        (["model=modern_c4"], None, None),
+    ],
+)
+def test_first_weights_are_looked_for_where_they_fit(
+    words: list[str],
+    init: str | None,
+    weights: str | None,
+    example_files: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("detection.weights.first._is_reachable", lambda address: True)
+    monkeypatch.delenv("DETECTION_WEIGHTS", raising=False)
+    config = fitted(example_files / "data", tmp_path / "out", "dry_run=true", *words)
+    assert (config.init, config.weights) == (init, weights)

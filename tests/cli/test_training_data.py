@@ -139,7 +139,7 @@ def test_a_class_that_only_pictures_for_validation_have_is_said_and_counts(
     kinds = [data.val.class_names[e.labels[0] - 1] for e in data.val.examples]
     assert kinds == ["mug", "bowl", "ant"]
     assert "is of ant, bowl, which" in caplog.text
-    assert "data.classes=[cup,mug] leaves it out" in caplog.text
+    assert "'data.classes=[cup,mug]' leaves it out" in caplog.text
 
     caplog.clear()
     config = config_of(root, tmp_path / "out", "data.classes=[cup,mug]")

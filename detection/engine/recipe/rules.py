@@ -71,11 +71,16 @@ def picture_size(recipe: Recipe) -> Found:
     least, most = (640, 800) if recipe.device.is_gpu else (320, 480)
     small = float(np.quantile(recipe.data.relative_sizes(), 0.25))
     shorter = int(np.clip(np.ceil(_SEEN / small / 32) * 32, least, most))
+    said = recipe.given("data.shorter_sides")
+    sides = sorted(recipe.current("data.shorter_sides")) if said else [shorter]
+    middle = sides[len(sides) // 2]
     values = {
-        "data.shorter_sides": [shorter],
-        "data.longest": round(shorter * _LONGEST),
-        "data.test_shorter_side": shorter if recipe.device.is_gpu else round(1.25 * shorter),
+        "data.shorter_sides": sides,
+        "data.longest": round(sides[-1] * _LONGEST),
+        "data.test_shorter_side": middle if recipe.device.is_gpu else round(1.25 * middle),
     }
+    if said:
+        return values, f"the longest side and the size of the test go with the sides {sides}"
     reason = (
         f"a quarter of the boxes are smaller than {100 * small:.0f} % of the picture's shorter "
         f"side, which is {small * shorter:.0f} pixels at {shorter}; "

@@ -91,6 +91,14 @@ def test_small_boxes_take_larger_pictures(box: tuple[float, float], shorter: int
     assert values["data.test_shorter_side"] == round(1.25 * shorter)
 
 
+def test_the_other_sizes_go_with_one_that_is_given() -> None:
+    values = chosen(facts(box=(96, 96)), **{"data.shorter_sides": [800]})
+    assert "data.shorter_sides" not in values
+    assert (values["data.longest"], values["data.test_shorter_side"]) == (1333, 1000)
+    several = chosen(device=GPU, **{"data.shorter_sides": [480, 800, 640]})
+    assert (several["data.longest"], several["data.test_shorter_side"]) == (1333, 640)
+
+
 def test_jitter_keeps_the_size_of_the_test() -> None:
     values = chosen(rules=("picture_size", "scale_jitter"))
     assert values["data.shorter_sides"] == [256, 288, 320, 352, 384]
