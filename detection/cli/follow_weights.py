@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 from omegaconf import DictConfig, OmegaConf
 
 from detection.cli.given import leave_alone
-from detection.weights.published import PUBLISHED, Published
+from detection.weights.published import PUBLISHED, Kind, Published
 
 if TYPE_CHECKING:  # both import torch
     from detection.weights.backbone_file import BackboneFile
@@ -32,7 +32,10 @@ def following_overrides(composed: DictConfig, given: Collection[str]) -> list[st
     ``given``: the keys and groups that the user has chosen; these are left alone.  The log says in
     one line what is set.
     """
-    row = _published(OmegaConf.select(composed, "weights", throw_on_missing=False))
+    detector = _published(OmegaConf.select(composed, "init", throw_on_missing=False), "detector")
+    if detector is not None and OmegaConf.select(composed, "model.rpn") is not None:
+        return _of_detector(composed, detector, given)
+    row = _published(OmegaConf.select(composed, "weights", throw_on_missing=False), "backbone")
     if row is None or OmegaConf.select(composed, "model.backbone._target_") != _RESNET:
         return []
     depth = _of_depth(composed.model, given, row.depth)
@@ -42,7 +45,24 @@ def following_overrides(composed: DictConfig, given: Collection[str]) -> list[st
     found += _words(_of_stride(composed.model, given, row.stride_in_1x1, depth))
     if found:
         log.info("weights=%s sets %s", row.name, " ".join(found))
-    return found
+    return [*found, *_depth_as_it_is(row, depth, given)]
+
+
+def _of_detector(composed: DictConfig, row: Published, given: Collection[str]) -> list[str]:
+    """What a detector of detectron2's zoo needs; schedule=auto knows all of it but the depth."""
+    if any(key.split("/")[0].split(".")[0] in ("model", "experiment") for key in given):
+        return []
+    depth = _of_depth(composed.model, given, row.depth)
+    has_recipe = OmegaConf.select(composed, "schedule.recipe") is not None
+    found = [*([] if has_recipe else ["model=modern_c4"]), *_words(depth)]
+    if found:
+        log.info("init=%s sets %s", row.name, " ".join(found))
+    return [*found, *_depth_as_it_is(row, depth, given)]
+
+
+def _depth_as_it_is(row: Published, found: Mapping[str, Any], given: Collection[str]) -> list[str]:
+    """Said even where it is right: the recipe of schedule=auto would choose another."""
+    return [] if found or "model.backbone.depth" in given else [f"model.backbone.depth={row.depth}"]
 
 
 def follow_file(composed: DictConfig, given: Collection[str]) -> None:
@@ -70,7 +90,8 @@ def follow_file(composed: DictConfig, given: Collection[str]) -> None:
     found = _of_file(composed.model, file, given)
     for key, value in found.items():
         OmegaConf.update(composed, f"model.{key}", value, merge=False)
-    leave_alone(composed, [f"model.{key}" for key in found])
+    known = ["backbone.depth"] if file.depth is not None else []
+    leave_alone(composed, [f"model.{key}" for key in (*found, *known)])
     if found:
         log.info("%s: sets %s", path, " ".join(_words(found)))
 
@@ -127,11 +148,11 @@ def _shown(value: Any) -> str:
     return str(value).lower() if isinstance(value, bool) else str(value)
 
 
-def _published(given: object) -> Published | None:
+def _published(given: object, kind: Kind) -> Published | None:
     if not isinstance(given, str) or Path(given).is_file():
         return None
     row = PUBLISHED.get(given)
-    return row if row is not None and row.kind == "backbone" else None
+    return row if row is not None and row.kind == kind else None
 
 
 def _pixels_differ(pixels: DictConfig, row: Published) -> bool:

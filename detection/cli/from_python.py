@@ -17,7 +17,9 @@ from omegaconf.errors import OmegaConfBaseException
 from detection.cli.arguments import Arguments
 from detection.cli.choices import is_group
 from detection.cli.compose import compose_config
+from detection.cli.follow_detector import follow_detector
 from detection.cli.follow_weights import follow_file
+from detection.weights.published import PUBLISHED
 
 
 def configuration(
@@ -35,9 +37,12 @@ def configuration(
     """
     given = {key: fspath(path) for key, path in (paths or {}).items() if path is not None}
     try:
-        composed = compose_config(config, [_override(*item) for item in values.items()])
+        # Names of published weights decide what is composed; paths stand in no override.
+        names = [f"{key}={value}" for key, value in given.items() if value in PUBLISHED]
+        composed = compose_config(config, [*(_override(*item) for item in values.items()), *names])
         Arguments(paths={**given}).fill(composed)
         follow_file(composed, [*values])
+        follow_detector(composed, [*values])
     except OmegaConfBaseException as error:
         raise ValueError(f"configuration: {' '.join(str(error).split())}") from None
     missing = sorted(OmegaConf.missing_keys(composed) - {*may_lack})

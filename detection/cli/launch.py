@@ -25,6 +25,7 @@ from detection.cli.compose import check_values, compose_unchecked
 from detection.cli.config_folders import searched_first
 from detection.cli.door import choose_threads, speak_utf8
 from detection.cli.faults import fault
+from detection.cli.follow_detector import follow_detector
 from detection.cli.follow_weights import follow_file
 from detection.cli.help import help_text
 from detection.cli.inputs import check_inputs
@@ -76,7 +77,9 @@ def launch(command: Command, argv: list[str]) -> None:
             if command.computes:
                 choose_threads()
             module = _imported(command)
-            follow_file(composed, {*own, *map(key_of, arguments.overrides)})
+            chosen = {*own, *map(key_of, arguments.overrides)}
+            follow_file(composed, chosen)
+            follow_detector(composed, chosen)
             module.main(composed)
     except ImportError as error:
         if os.environ.get("DETECTION_TRACEBACK") or (remedy := remedy_for(error)) is None:

@@ -260,7 +260,11 @@ def test_a_detector_needs_nothing_but_its_checkpoint(trained: Path, data: Path) 
         ("train_net.py", ["data.root={data}", "data.classes=[cirle]"], "no class 'cirle'"),
         ("train_net.py", ["data.root={data}", "runtime.device=cuda:77"], "device='cuda:77'"),
         ("train_net.py", ["data.root={data}", "weights={trained}/last.pt"], "goes into init="),
-        ("train_net.py", ["data.root={data}", "init={trained}/last.pt"], "another architecture"),
+        (
+            "train_net.py",
+            ["data.root={data}", "init={trained}/last.pt", "model=modern_c4"],
+            "another architecture",
+        ),
         (
             "train_net.py",
             ["data.root={data}", "model/backbone=resnet_basic"],

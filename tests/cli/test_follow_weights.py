@@ -16,6 +16,7 @@ from detection.checkpoint import ClassifierCheckpoint
 from detection.cli.commands import COMMANDS
 from detection.cli.compose import compose_config
 from detection.cli.follow_weights import follow_file
+from detection.cli.from_python import configuration
 from detection.cli.launch import launch
 from detection.cli.objects import as_plain
 from detection.weights import backbone_file, file_content
@@ -161,3 +162,30 @@ def test_the_recipe_leaves_alone_what_a_file_sets(published: Path) -> None:
     config = compose_config("train", ["data.root=x", f"weights={published}", "schedule=auto"])
     follow_file(config, set())
     assert "model.backbone.depth" in config.schedule.recipe.given
+
+
+@pytest.mark.parametrize("weights", ["msra_r101", "msra_r50"])
+def test_the_recipe_leaves_the_depth_of_published_weights_alone(weights: str) -> None:
+    config = compose_config("train", ["data.root=x", f"weights={weights}", "schedule=auto"])
+    assert "model.backbone.depth" in config.schedule.recipe.given
+    assert config.model.backbone.depth == int(weights.removeprefix("msra_r"))
+
+
+def test_a_detector_of_the_zoo_brings_its_model() -> None:
+    words = ["data.root=x", "init=coco_r101_c4"]
+    auto = compose_config("train", [*words, "schedule=auto"])
+    assert auto.model.backbone.depth == 101
+    assert "model.backbone.depth" in auto.schedule.recipe.given
+    paper = compose_config("train", [*words, "schedule=paper2015"])
+    zoo = compose_config("train", ["data.root=x", "model=modern_c4", "model.backbone.depth=101"])
+    assert paper.model == zoo.model
+    own = compose_config("train", [*words, "model.rpn.hidden_channels=64"])
+    assert own.model.rpn.hidden_channels == 64
+    assert own.model.roi_head.sampling.per_image == 128
+
+
+def test_a_name_says_the_same_from_python() -> None:
+    words = compose_config("train", ["data.root=x", "weights=torchvision_r50_v2"])
+    python = configuration("train", {"data.root": "x"}, paths={"weights": "torchvision_r50_v2"})
+    assert python == words
+    assert python.model.backbone.depth == 50
