@@ -56,7 +56,7 @@ Key = tuple[int, int]  # (epoch, index of the example)
 class BatchPlan(Sampler[list[Key]]):
     """The mini-batches of a whole training, each of one orientation (landscape or portrait).
 
-    Images of one orientation need the least padding.
+    Those of one size go through the network together: of one orientation more are.
 
     ``landscape``: for each example, whether its image is wider than high.
     ``batch_size``: images per iteration in all ``world_size`` processes together; process ``rank``

@@ -131,7 +131,7 @@ def image_batches(
     what: str,
 ) -> Iterator[tuple[list[Example], list[Prepared]]]:
     """The images of ``dataset``, each out of ``prepare``, under a progress bar called ``what``."""
-    # Images of similar shapes form a mini-batch, so that little padding is needed.
+    # Images of one shape go through the network together: similar ones lie side by side.
     examples = sorted(dataset.examples, key=lambda example: example.size[0] / example.size[1])
     loader = in_order(_TestImages(examples, prepare), batch_size=batch_size, workers=workers)
     remaining = iter(examples)

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from typing import Any
 
+import numpy as np
+
 from detection import boxes as box_ops
 from detection.structures import Detections
 
@@ -14,8 +16,10 @@ def coco_entries(detections: Detections, category_ids: Sequence[int]) -> Iterato
 
     ``category_ids[label - 1]``: of each class.
     """
+    # Corners are rounded, and not widths: a box that ends at the border of its image stays in it.
+    corners = detections.boxes.numpy().astype(np.float64).round(3)
     for box, score, label in zip(
-        box_ops.to_coco(detections.boxes.numpy()).round(3).tolist(),
+        box_ops.to_coco(corners).round(3).tolist(),
         detections.scores.tolist(),
         detections.labels.tolist(),
         strict=True,

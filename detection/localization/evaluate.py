@@ -12,6 +12,7 @@ from torch import Tensor
 from torch.utils.data import Dataset
 from tqdm import tqdm
 
+from detection import boxes as box_ops
 from detection.classification.crops import Image, Views
 from detection.classification.place import Place
 from detection.data.workers import in_order
@@ -82,7 +83,9 @@ def localize(
                 y, x = annotated[0] / size[0], annotated[1] / size[1]
                 for k in range(classes.shape[1]):
                     box, score = choice(own_boxes[k], own_scores[k])
-                    boxes[number, k] = box.numpy() * np.array((x, y, x, y), dtype=np.float32)
+                    scaled = box * torch.tensor((x, y, x, y), dtype=box.dtype)
+                    # Clipped last: scaling and voting round, after which a box may leave its image.
+                    boxes[number, k] = box_ops.clip(scaled, annotated).numpy()
                     scores[number, k] = float(score)
             done += len(images)
             bar.update(len(images))

@@ -16,7 +16,7 @@ from detection.inference.device import find_device
 from detection.inference.post_processing import PostProcessing
 from detection.model.faster_rcnn import FasterRCNN
 from detection.model.frozen_bn import fold
-from detection.structures import RegionPredictions
+from detection.structures import Proposals, RegionPredictions
 
 RULE = PostProcessing(score_threshold=0.1, nms_iou=0.3, voting_iou=None, per_image=100)
 
@@ -72,6 +72,36 @@ def test_what_is_found_does_not_depend_on_the_other_images(
             torch.testing.assert_close(found.labels, wanted.labels)
             torch.testing.assert_close(found.scores, wanted.scores, rtol=0, atol=1e-5)
             torch.testing.assert_close(found.boxes, wanted.boxes, rtol=0, atol=1e-5 * 190)
+
+
+def test_a_resnets_features_and_proposals_do_not_depend_on_the_other_images(
+    make: Callable[..., Detector],
+    detector: Callable[..., FasterRCNN],
+    with_random_bn: Callable[[torch.nn.Module], None],
+    noise: MakeImage,
+) -> None:
+    model = detector(test_proposals=10)
+    with_random_bn(model)
+    whole = make(model)
+    images = [noise(96, 128), noise(128, 96), noise(96, 128)[::-1].copy(), noise(100, 100)]
+    sizes = [image.shape[:2] for image in images]
+    prepared = [whole.preparation(image) for image in images]
+    features: list[torch.Tensor] = []
+    hook = model.backbone.conv4.register_forward_hook(lambda *seen: features.append(seen[-1]))
+    taken: list[Proposals] = []
+    whole.detect_prepared(prepared, sizes, taken=taken)
+    # In groups of one size, the first two of which are images 0 and 2.
+    rows = [row for group in features for row in group]
+    together = dict(zip([0, 2, 1, 3], rows, strict=True))
+    for place in range(len(images)):
+        features.clear()
+        alone: list[Proposals] = []
+        whole.detect_prepared(prepared[place : place + 1], sizes[place : place + 1], taken=alone)
+        (own,) = features[0]
+        largest = float(own.abs().max())
+        torch.testing.assert_close(together[place], own, rtol=0, atol=1e-5 * largest)
+        torch.testing.assert_close(taken[place].boxes, alone[0].boxes, rtol=0, atol=1e-5 * 128)
+    hook.remove()
 
 
 def test_folding_bn_once_changes_nothing(

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from torch import Tensor, nn
 
 from detection.model.faster_rcnn import FasterRCNN
-from detection.model.region_cache import RegionCache
+from detection.model.region_cache import RegionCache, pooled_cells
 from detection.structures import ImageBatch
 
 
@@ -91,3 +91,11 @@ def test_a_detector_says_the_same_as_of_all_regions_one_by_one(
         expected = model.roi_head.predictions(logits, deltas, asked, images.sizes[0])
         torch.testing.assert_close(found.probabilities, expected.probabilities)
         torch.testing.assert_close(found.boxes, expected.boxes)
+
+
+def test_cells_end_with_the_last_pixel() -> None:
+    # 40 / 16 = 2.5 would be cell 3 (rounded away from 0); the last pixel, 39, is in cell 2.
+    boxes = torch.tensor([[0.0, 0, 40, 600], [0, 0, 39, 599], [0, 0, 41, 601]])
+    cells = pooled_cells(boxes, pooling="roi_pool", spatial_scale=1 / 16)
+    assert cells.tolist() == [[0, 0, 2, 37], [0, 0, 2, 37], [0, 0, 3, 38]]
+    assert torch.equal(pooled_cells(boxes, pooling="roi_align", spatial_scale=1 / 16), boxes)
