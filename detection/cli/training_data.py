@@ -18,7 +18,7 @@ from detection.data.audit.classes import boxes_per_class, fold_name
 from detection.data.class_words import classes_override
 from detection.data.dataset import DetectionDataset
 from detection.data.formats.open import available_splits
-from detection.data.formats.splits import aliases
+from detection.data.formats.splits import aliases, stand_in
 from detection.data.report import splits_report
 from detection.data.split_file import SPLIT_FILE, PictureSplit, make_split
 
@@ -138,14 +138,10 @@ def to_divide(data: DictConfig) -> str | None:
     splits = available_splits(root, formats(data), allow_outside=data.allow_outside)
     if not splits or any(re.sub(r"[\d_-]+$", "", name.casefold()) in _VAL for name in splits):
         return None
-    train = _find(data.train_split, splits)
+    train = stand_in(data.train_split, splits)
     if train is None and data.train_split == "train" and len(splits) == 1:
-        return None if _find("test", splits) else splits[0]
+        return None if stand_in("test", splits) else splits[0]
     return train
-
-
-def _find(name: str, splits: list[str]) -> str | None:
-    return next((word for word in (name, *aliases(name)) if word in splits), None)
 
 
 def warn_of_overlap(train_set: DetectionDataset, val_set: DetectionDataset) -> None:

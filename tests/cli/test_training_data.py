@@ -85,6 +85,10 @@ def test_a_year_or_a_capital_is_a_validation_split(
         (["train", "test"], "train"),
         (["all"], "all"),
         (["test"], None),
+        (["train2017", "val2017"], None),
+        (["train2017", "test2017"], "train2017"),
+        (["trainval", "test"], "trainval"),
+        (["rest", "test"], "rest"),
         (["left", "right"], None),
     ]:
         monkeypatch.setattr(
@@ -158,3 +162,18 @@ def test_names_that_are_typed_differently_or_share_nothing_are_refused(
     root = two_splits(["mug", "cup"], [valid, *(["cup"] if valid == "Mug" else [])])
     with pytest.raises(ValueError, match=message):
         open_training_data(config_of(root, tmp_path / "out"))
+
+
+def test_a_year_is_no_hindrance_and_trainval_is_divided(
+    two_splits: Callable[..., Path], unsplit: Path, tmp_path: Path
+) -> None:
+    root = two_splits(["mug", "cup"], ["mug"])
+    for split, year in (("train", "train2017"), ("valid", "VAL2017")):
+        (root / f"{split}_labels.csv").rename(root / f"{year}.csv")
+    data = open_training_data(config_of(root, tmp_path / "out"))
+    assert (len(data.train), len(data.val)) == (2, 1)
+
+    (unsplit / "labels.json").rename(unsplit / "trainval.json")
+    config = config_of(unsplit, tmp_path / "other")
+    divided = open_training_data(config)
+    assert (len(divided.train), len(divided.val)) == (16, 4)

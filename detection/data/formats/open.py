@@ -19,7 +19,7 @@ from detection.data.formats.format import Format
 from detection.data.formats.imagenet_det import ImageNetDet
 from detection.data.formats.imagenet_loc import ImageNetLoc
 from detection.data.formats.labelme import LabelMe
-from detection.data.formats.splits import aliases
+from detection.data.formats.splits import stand_in
 from detection.data.formats.via import Via
 from detection.data.formats.voc import Voc
 from detection.data.formats.voc_loose import VocLoose
@@ -61,7 +61,7 @@ def open_dataset(
     ``root``: a folder, or a single file that describes the data set.
     ``split``: several splits become one data set.  "<folder>/<split>" names a split of a folder in
     ``root``, or one level below it: ["VOC2007/trainval", "VOC2012/trainval"].  Where there is no
-    "val", "valid" or "validation" is it; so for the other splits (`splits.ALIASES`).
+    "val", "valid", "validation" or a lone "val2017" is it, and so on (`splits.stand_in`).
     ``classes``: use only these, in this order; None: all.  A class called 1 or true may be named as
     that value, which is what YAML makes of it.  It is enough that some split of ``root`` has it:
     many formats know the classes of a split by its objects alone.
@@ -175,7 +175,9 @@ def _read(
     chosen = _with_split(root, [name], trees)
     if chosen is None:
         root, found = _recognise(root, formats)
-        chosen = _with_split(root, [name, *aliases(name)], found)
+        all_splits = sorted({one for format in found for one in format.splits(root)})
+        meant = [one for one in (name, stand_in(name, all_splits)) if one is not None]
+        chosen = _with_split(root, meant, found)
     if chosen is not None:
         format, found_name = chosen
         if found_name != name:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections import defaultdict
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 from detection.data.formats.format import ALL
@@ -41,9 +41,31 @@ def aliases(split: str) -> tuple[str, ...]:
     return tuple(form for word in [split, *others] for form in (word, word.capitalize()))[1:]
 
 
+def stand_in(split: str, splits: Sequence[str]) -> str | None:
+    """The one of ``splits`` that is meant by ``split``, train, val or test, if one alone can be.
+
+    valid is val; so are val2017 and VAL where no other is.  trainval, or what lies beside a test
+    split under no name, is what there is to train on.
+    """
+    known = next((word for word in (split, *aliases(split)) if word in splits), None)
+    if known is not None:
+        return known
+    same = {word.casefold() for word in (split, *aliases(split))}
+    alike = [name for name in splits if _kind(name) in same]
+    if not alike and split == ALIASES[0][0]:
+        tests = {word for word in splits if _kind(word) in ALIASES[2]}
+        alike = [name for name in ("trainval", REST) if {name, *tests} == {*splits}]
+    return alike[0] if len(alike) == 1 else None
+
+
+def _kind(name: str) -> str:
+    """val2017, VAL: val."""
+    return re.sub(r"[\d_-]+$", "", name.casefold())
+
+
 def is_split(name: str) -> bool:
     """Whether a folder or file of this name is a split: train, valid, val2017."""
-    return re.sub(r"[\d_-]+$", "", name.casefold()) in WORDS
+    return _kind(name) in WORDS
 
 
 def split_of(path: Path) -> str | None:

@@ -116,9 +116,11 @@ def test_a_missing_split_names_those_there_are(
 ) -> None:
     write_coco(tmp_path, coco, "train")
     write_coco(tmp_path, coco, "val2017")
+    assert len(read(tmp_path, "val")) == len(read(tmp_path, "val2017"))
+    write_coco(tmp_path, coco, "val2014")
     with pytest.raises(FileNotFoundError, match="no split 'val'") as error:
         read(tmp_path, "val")
-    assert "There are train, val2017" in str(error.value)
+    assert "There are train, val2014, val2017" in str(error.value)
 
 
 def test_a_folder_without_any_data_set_is_told_what_is_expected(tmp_path: Path) -> None:

@@ -1,0 +1,31 @@
+"""Which split is meant where it has another name."""
+
+from __future__ import annotations
+
+import pytest
+
+from detection.data.formats.splits import stand_in
+
+
+@pytest.mark.parametrize(
+    ("splits", "train", "val"),
+    [
+        (["train", "val"], "train", "val"),
+        (["train", "valid", "test"], "train", "valid"),
+        (["Training", "dev"], "Training", "dev"),
+        (["train2017", "val2017"], "train2017", "val2017"),
+        (["TRAIN", "VALID"], "TRAIN", "VALID"),
+        (["train2014", "train2017", "val2017"], None, "val2017"),  # which one is a choice
+        (["train", "train2017"], "train", None),
+        (["trainval", "test"], "trainval", None),
+        (["trainval"], "trainval", None),
+        (["trainval", "val"], None, "val"),  # the one has the other
+        (["rest", "test"], "rest", None),
+        (["rest", "val"], None, "val"),
+        (["left", "right"], None, None),
+        ([], None, None),
+    ],
+)
+def test_the_split_that_is_meant(splits: list[str], train: str | None, val: str | None) -> None:
+    assert stand_in("train", splits) == train
+    assert stand_in("val", splits) == val
