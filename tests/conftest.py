@@ -75,10 +75,10 @@ def data_folder() -> Path:
 
 @pytest.fixture(scope="session")
 def in_two_processes() -> Callable[..., subprocess.CompletedProcess[str]]:
-    """(script, *arguments) -> how it ended in two of torchrun's processes."""
+    """(script, *arguments) -> how it ended in two of torchrun's processes, or ``number=4``."""
 
-    def run(*command: str | Path) -> subprocess.CompletedProcess[str]:
-        torchrun = [sys.executable, "-m", "torch.distributed.run", "--nproc-per-node=2"]
+    def run(*command: str | Path, number: int = 2) -> subprocess.CompletedProcess[str]:
+        torchrun = [sys.executable, "-m", "torch.distributed.run", f"--nproc-per-node={number}"]
         torchrun += ["--rdzv-backend=c10d", "--rdzv-endpoint=localhost:0"]
         return subprocess.run(
             [*torchrun, *map(str, command)],

@@ -1,6 +1,6 @@
-"""What two processes of torchrun do is what one does: the tools that are made for several.
+"""What several processes of torchrun do is what one does: the tools that are made for that.
 
-torchrun is started once, for all of them: each start imports torch three times.
+torchrun is started once for all of them, and once more in four: each start imports torch.
 """
 
 from __future__ import annotations
@@ -32,11 +32,11 @@ DETECTOR = [
     "schedule=paper2015",
     "schedule/optimizer=caffe_sgd",
     "schedule.learning_rate.reference=0.0005",
-    # Small pixels: a network of random weights multiplies them, and their rounding.
+    # Small pixels and steps: a network of random weights multiplies them, and their rounding.
     "model/pixels=torchvision",
     "schedule.learning_rate.warmup_iterations=0",
     "schedule.rules.log_every=1",
-    "schedule.rules.iterations=5",  # of two in an epoch
+    "schedule.rules.iterations=15",  # of two in an epoch
     "schedule.batch_size=4",
     "data.shorter_sides=[48,64]",
     "model.rpn.training_proposals.after_nms=50",
@@ -152,6 +152,12 @@ def outputs(
     (root / "tools.py").write_text(SCRIPT)
     done = in_two_processes(root / "tools.py", json.dumps(commands))
     assert done.returncode == 0, done.stderr[-3000:]
+    # The detector in four as well, one image each.
+    store = TCPStore("localhost", 0, is_master=True, wait_for_workers=False)
+    script = str(ROOT / "tools" / "train_net.py")
+    four = [store.port, script, *arguments["train_net"], f"output_dir={root / 'train_net' / '4'}"]
+    done = in_two_processes(root / "tools.py", json.dumps([four]), number=4)
+    assert done.returncode == 0, done.stderr[-3000:]
     return {tool: (root / tool / "1", root / tool / "2") for tool in arguments}
 
 
@@ -161,10 +167,14 @@ def weights_of(path: Path) -> dict[str, Tensor]:
     return weights
 
 
-def test_a_detector_is_trained_the_same(outputs: dict[str, tuple[Path, Path]]) -> None:
-    one, two = (weights_of(folder / "last.pt") for folder in outputs["train_net"])
+@pytest.mark.parametrize("processes", ["2", "4"])
+def test_a_detector_is_trained_the_same(
+    outputs: dict[str, tuple[Path, Path]], processes: str
+) -> None:
+    alone = outputs["train_net"][0]
+    one, several = (weights_of(f / "last.pt") for f in (alone, alone.with_name(processes)))
     for name, value in one.items():
-        torch.testing.assert_close(two[name], value, rtol=0, atol=1e-6, msg=name)
+        torch.testing.assert_close(several[name], value, rtol=0, atol=1e-6, msg=name)
 
 
 def test_a_classifier_is_trained_the_same(outputs: dict[str, tuple[Path, Path]]) -> None:
