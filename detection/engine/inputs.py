@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import glob
+import itertools
 import os
 from collections import Counter
 from collections.abc import Iterator, Sequence
@@ -44,6 +45,16 @@ class Inputs:
             return {}
         common = Path(os.path.commonpath([path.parent for path in whole.values()]))
         return {path: place.relative_to(common).as_posix() for path, place in whole.items()}
+
+    def camera_names(self) -> dict[int | str, str]:
+        """``camera-N``, no two alike: N is the camera's number, of an address its place or more."""
+        found = {camera: f"camera-{camera}" for camera in self.cameras if isinstance(camera, int)}
+        names: dict[int | str, str] = {**found}
+        for place, camera in enumerate(self.cameras):
+            if camera not in names:
+                free = (f"camera-{n}" for n in itertools.count(place))
+                names[camera] = next(name for name in free if name not in names.values())
+        return {camera: names[camera] for camera in self.cameras}
 
 
 def find_inputs(images: str | Sequence[str]) -> Inputs:
