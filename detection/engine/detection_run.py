@@ -125,10 +125,19 @@ class DetectionRun:
         return number, count
 
     def finish(self) -> int:
-        """Writes what belongs to all pictures; how many detections there are."""
+        """Writes what belongs to all pictures; how many detections there are.
+
+        One format's trouble is none of another's: it is raised when all have been written.
+        """
         self._pool.shutdown()
+        problems = []
         for writer in self._writers:
-            writer.finish(self._lines.records())
+            try:
+                writer.finish(self._lines.records())
+            except (OSError, ValueError) as error:
+                problems.append(error)
+        if problems:
+            raise problems[0]
         return sum(len(record.detections) for record in self._lines.records())
 
     def _detect_frames(
