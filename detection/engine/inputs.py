@@ -18,6 +18,7 @@ from detection.data.picture_files import (
     is_left_out,
     is_picture_name,
 )
+from detection.user_path import user_path
 
 VIDEO_SUFFIXES = (
     ".mp4", ".m4v", ".mov", ".avi", ".mkv", ".webm", ".mpg", ".mpeg", ".wmv", ".flv", ".ts", ".3gp",
@@ -69,7 +70,7 @@ def find_inputs(images: str | Sequence[str]) -> Inputs:
 
 
 def _add(inputs: Inputs, pattern: str) -> None:
-    path = Path(pattern).expanduser()
+    path = user_path(pattern)
     if pattern.startswith(_CAMERA) or pattern.startswith(_STREAMS):
         inputs.cameras.append(_camera(pattern))
     elif path.is_dir():
@@ -115,8 +116,8 @@ def _add_line(inputs: Inputs, listed_in: Path, line: str) -> None:
 
     A picture that is not there is taken: it is reported and left out like one that is broken.
     """
-    beside = listed_in.parent / Path(line).expanduser()
-    for place in (beside, Path(line).expanduser()):
+    beside = listed_in.parent / user_path(line)
+    for place in (beside, user_path(line)):
         if place.suffix.lower() != ".txt" and (place.exists() or glob.has_magic(line)):
             try:
                 return _add(inputs, str(place))

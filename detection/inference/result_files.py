@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from PIL import Image, ImageShow
 
 from detection.atomic_write import atomic_write, write_text
+from detection.user_path import user_path
 from detection.visualization.style import DrawingStyle
 
 
@@ -27,7 +28,7 @@ class Drawable(Protocol):
 
 def write_result(result: Drawable, path: Path, style: DrawingStyle) -> None:
     """The picture that the suffix names, or a ``.json``.  Raises ValueError for another suffix."""
-    path = path.expanduser()
+    path = user_path(path)
     if path.suffix.lower() == ".json":
         write_text(path, json.dumps(result.to_coco(), indent=1, ensure_ascii=False) + "\n")
         return

@@ -16,6 +16,7 @@ from urllib.error import HTTPError, URLError
 
 from tqdm import tqdm
 
+from detection.user_path import user_path
 from detection.weights.cache import hub_folder
 from detection.weights.published import Published, PublishedFile
 
@@ -41,7 +42,7 @@ def published_file(row: Published, *, work: Path) -> Iterator[Path]:
     mirror = os.environ.get(MIRROR_VARIABLE, "")
     here = hub_folder() / file.name
     if not here.is_file() and mirror and not _is_address(mirror):
-        here = Path(mirror).expanduser() / file.name
+        here = user_path(mirror) / file.name
         if not here.is_file():
             raise ValueError(
                 f"{row.name}: {MIRROR_VARIABLE}={mirror} has no {file.name}; it is published at "

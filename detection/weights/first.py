@@ -8,10 +8,10 @@ import threading
 import urllib.request
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from urllib.error import HTTPError
 from urllib.parse import urlsplit
 
+from detection.user_path import user_path
 from detection.weights.by_name import weights_file
 from detection.weights.cache import hub_folder, kept_file
 from detection.weights.download import MIRROR_VARIABLE
@@ -80,7 +80,7 @@ def _chosen(row: Published, where: str, problems: Sequence[str] = ()) -> FirstWe
 def _is_here(row: Published) -> bool:
     mirror = os.environ.get(MIRROR_VARIABLE, "")
     name = row.file().name
-    in_mirror = bool(mirror) and (Path(mirror).expanduser() / name).is_file()
+    in_mirror = bool(mirror) and (user_path(mirror) / name).is_file()
     return kept_file(row).is_file() or (hub_folder() / name).is_file() or in_mirror
 
 
