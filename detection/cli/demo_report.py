@@ -15,7 +15,7 @@ from detection.engine.metrics_file import write_metrics
 from detection.engine.report_file import REPORT
 from detection.visualization.contact_sheet import contact_sheet
 from detection.visualization.image import Image
-from detection.writers.picture_file import write_picture
+from detection.visualization.picture_file import write_picture
 
 log = logging.getLogger("demo")
 

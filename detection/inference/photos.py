@@ -73,15 +73,20 @@ def photo_batches(
     """Mini-batches of at most ``batch_size`` photos, each read when it is asked for.
 
     ``errors``: whether a photo that cannot be read raises, or is logged and left out.
-    Raises ValueError at once for a ``batch_size`` below 1 and for other ``errors``.
+    Raises what :func:`check_options` raises, at once.
     """
+    check_options(batch_size, errors)
+    photos = _readable(given, bgr) if errors == "warn" else (read_photo(p, bgr=bgr) for p in given)
+    # The iterator ends with the first empty batch.
+    return iter(lambda: list(islice(photos, int(batch_size))), [])
+
+
+def check_options(batch_size: int, errors: str) -> None:
+    """Raises ValueError for a ``batch_size`` below 1, and for ``errors`` but raise and warn."""
     if isinstance(batch_size, bool) or not isinstance(batch_size, Integral) or batch_size < 1:
         raise ValueError(f"batch_size must be a whole number, 1 or more, got {batch_size!r}")
     if errors not in ("raise", "warn"):
         raise ValueError(f"errors must be raise or warn, got {errors!r}")
-    photos = _readable(given, bgr) if errors == "warn" else (read_photo(p, bgr=bgr) for p in given)
-    # The iterator ends with the first empty batch.
-    return iter(lambda: list(islice(photos, int(batch_size))), [])
 
 
 def _readable(given: Iterable[ImageInput], bgr: bool) -> Iterator[Photo]:

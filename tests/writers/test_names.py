@@ -8,8 +8,8 @@ import cv2
 import numpy as np
 import pytest
 
+from detection.visualization.picture_file import writable_name, write_picture
 from detection.writers.drawings import DrawingsWriter
-from detection.writers.picture_file import writable_name, write_picture
 from detection.writers.video import drawn_video_names, partial_name
 from detection.writers.writer import PictureRecord, Stems, folder_names
 
