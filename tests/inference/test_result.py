@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import sys
-from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -97,7 +96,8 @@ def test_a_picture_is_saved_by_its_suffix(tmp_path: Path, name: str) -> None:
 
 
 def test_a_picture_too_long_for_its_format_is_saved_all_the_same(tmp_path: Path) -> None:
-    result = replace(make_result(), image=np.zeros((4, 70_000, 3), np.uint8))
+    found = Detections(torch.empty(0, 4), torch.empty(0), torch.empty(0, dtype=torch.int64))
+    result = Result(found, ("dog",), (18,), np.zeros((4, 70_000, 3), np.uint8), None)
     result.save(tmp_path / "long.jpg")
     read = cv2.imdecode(np.fromfile(tmp_path / "long.jpg", np.uint8), cv2.IMREAD_COLOR)
     assert read.shape[1] == 70_000
