@@ -118,7 +118,7 @@ class _Todo:
         names = inputs.names()
         pictures = {path: names[path] for path in inputs.pictures}
         videos: dict[Path | int | str, str] = {path: names[path] for path in inputs.videos}
-        videos |= inputs.camera_names()
+        videos.update(inputs.camera_names().items())
         numbers = {name: number for number, name in enumerate(pictures.values(), start=1)}
         return cls(pictures, videos, numbers)
 

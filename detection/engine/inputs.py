@@ -49,8 +49,8 @@ class Inputs:
 
     def camera_names(self) -> dict[int | str, str]:
         """``camera-N``, no two alike: N is the camera's number, of an address its place or more."""
-        found = {camera: f"camera-{camera}" for camera in self.cameras if isinstance(camera, int)}
-        names: dict[int | str, str] = {**found}
+        numbered = (camera for camera in self.cameras if isinstance(camera, int))
+        names: dict[int | str, str] = {camera: f"camera-{camera}" for camera in numbered}
         for place, camera in enumerate(self.cameras):
             if camera not in names:
                 free = (f"camera-{n}" for n in itertools.count(place))

@@ -22,6 +22,7 @@ import copy
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from numbers import Integral, Real
+from typing import Any
 
 import numpy as np
 import torch
@@ -46,10 +47,7 @@ class TiledDetector:
     def __init__(
         self, detector: Pipeline, *, tile: int, overlap: float, batch_size: int = 1
     ) -> None:
-        if isinstance(tile, bool) or not isinstance(tile, Integral) or tile < 32:
-            raise ValueError(f"tile must be a number of pixels, 32 or more, got {tile!r}")
-        if not isinstance(overlap, Real) or not 0 <= overlap <= 0.5:
-            raise ValueError(f"tile_overlap must lie in [0, 0.5], got {overlap!r}")
+        _check(tile, overlap)
         rule = detector.inference.post_processing
         if not isinstance(rule, PostProcessing):
             raise ValueError(
@@ -106,6 +104,13 @@ class _Candidates:
 
     def __call__(self, predictions: RegionPredictions) -> Detections:
         return self.rule.candidates(predictions)
+
+
+def _check(tile: Any, overlap: Any) -> None:
+    if isinstance(tile, bool) or not isinstance(tile, Integral) or int(tile) < 32:
+        raise ValueError(f"tile must be a number of pixels, 32 or more, got {tile!r}")
+    if not isinstance(overlap, Real) or not 0 <= float(overlap) <= 0.5:
+        raise ValueError(f"tile_overlap must lie in [0, 0.5], got {overlap!r}")
 
 
 def _detect(detector: Pipeline, images: Sequence[NDArray[np.uint8]]) -> list[Detections]:
