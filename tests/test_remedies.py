@@ -31,3 +31,15 @@ def test_no_message_names_a_script() -> None:
         if " " in text and NAMED.search(text)
     ]
     assert not found, "\n".join(found)
+
+
+def test_no_explanation_of_a_key_names_a_script() -> None:
+    """The first line of a configuration, and experiments, say how the source tree runs them."""
+    found = [
+        f"{path.relative_to(ROOT)}:{number}: {line}"
+        for path in sorted((ROOT / "configs").rglob("*.yaml"))
+        if "experiment" not in path.parts
+        for number, line in enumerate(path.read_text(encoding="utf-8").splitlines(), start=1)
+        if number > 1 and NAMED.search(line)
+    ]
+    assert not found, "\n".join(found)
