@@ -19,6 +19,9 @@ _TEMPORARY = re.compile(
 # Of an OSError that says that there is no more room: on the disk, for this user, in one file.
 FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 
+# How text is encoded that holds names of files: what is no UTF-8 in one (Python's surrogates).
+ESCAPED = "backslashreplace"
+
 
 @contextmanager
 def atomic_write(path: Path) -> Iterator[Path]:
@@ -44,13 +47,14 @@ def atomic_write(path: Path) -> Iterator[Path]:
 
 
 def write_text(path: Path, text: str) -> None:
+    """UTF-8; a byte of a file's name that is none is written as JSON escapes it, ``\\udce9``."""
     with atomic_write(path) as partial:
-        partial.write_text(text, encoding="utf-8")
+        partial.write_text(text, encoding="utf-8", errors=ESCAPED)
 
 
 def append_line(path: Path, line: str) -> None:
     """Adds a line to a file, whole or, where the disk is full, not at all."""
-    left = memoryview(f"{line}\n".encode())
+    left = memoryview(f"{line}\n".encode(errors=ESCAPED))
     with path.open("ab", buffering=0) as file:
         before = file.tell()
         try:

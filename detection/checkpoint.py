@@ -85,8 +85,8 @@ class _File:
         if not is_ours or not isinstance(content["weights"], dict):
             raise ValueError(
                 f"{path}: not a checkpoint of this package (expected the entries "
-                f"{', '.join(needed)}); tools/import_weights.py source={path} output=... makes one "
-                "of other packages' files; backbones and classifiers go into train_net.py weights="
+                f"{', '.join(needed)}); detection import {path} model.pt makes one of other "
+                "packages' files; backbones and classifiers go into detection train weights="
             )
         check_finite(content["weights"], source=str(path))
         return cls(**content)
@@ -131,14 +131,14 @@ class Checkpoint(_File):
         if "rpn" in networks and "rpn" not in self.trained:
             raise ValueError(
                 f"{source}: Fast R-CNN alone, its RPN has not been trained (train_only=fast_rcnn): "
-                "test_net.py proposals_file= measures it on proposals of another; for a whole "
-                "detector go on from it with train_net.py init= train_only=rpn shared_fixed=true"
+                "detection test proposals_file= measures it on proposals of another; for a whole "
+                "detector go on from it with detection train init= train_only=rpn shared_fixed=true"
             )
         if "fast_rcnn" in networks and "fast_rcnn" not in self.trained:
             raise ValueError(
                 f"{source}: an RPN alone, its Fast R-CNN has not been trained (train_only=rpn): "
-                "tools/propose.py writes its proposals and their recall, "
-                "tools/train_alternating.py trains both networks"
+                "detection propose writes its proposals and their recall, "
+                "detection train-alternating trains both networks"
             )
 
 
@@ -214,7 +214,9 @@ def load_plain(path: Path) -> Any:
         check_tensor_sizes(path, content)
         return content
     if path.suffix == ".pkl":
-        reason += "; tools/import_weights.py reads pickles of weights, and runs nothing in them"
+        reason += (
+            f"; detection import {path} model.pt reads pickles of weights and runs nothing in them"
+        )
     raise ValueError(f"{path}: not a readable file of weights: {reason}")
 
 

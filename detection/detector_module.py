@@ -173,7 +173,7 @@ class DetectorModule(nn.Module):
         shorter = sides[int(torch.randint(len(sides), ()))] if len(sides) > 1 else sides[0]
         size = self._resize.size(_size(image), shorter)
         pixels = F.interpolate(255 * image[None].float(), size, mode="bilinear")
-        return pixels[0].round().clamp(0, 255).to(torch.uint8)
+        return _to_bytes(pixels[0])
 
     def _detect(self, images: list[Tensor]) -> list[dict[str, Tensor]]:
         pipeline = Pipeline(
@@ -185,12 +185,17 @@ class DetectorModule(nn.Module):
             device=self._device,
             precision="fp32",
         )
-        found = pipeline.detect_arrays([to_image(image) for image in images])
+        # In bytes: DETECTION_SAMPLE_RANGE is of files and arrays, and would scale floats otherwise.
+        found = pipeline.detect_arrays([to_image(_to_bytes(255 * i.float())) for i in images])
         # Clones: those of inference mode may not be changed in place.
         return [
             {name: tensor.clone().to(image.device) for name, tensor in vars(detections).items()}
             for image, detections in zip(images, found, strict=True)
         ]
+
+
+def _to_bytes(pixels: Tensor) -> Tensor:
+    return pixels.detach().round().clamp(0, 255).to(torch.uint8)
 
 
 def _check_images(images: list[Tensor]) -> None:

@@ -22,6 +22,7 @@ from detection.engine.stop import Stopped
 from detection.engine.training_run import METRICS
 from detection.inference.detector import Detector
 from detection.precision import Precision
+from detection.user_path import user_path
 
 AnyPath = str | PathLike[str]
 # The keys that ``epochs`` stands for, where they are not given.
@@ -113,7 +114,7 @@ def train(
     for key, path in paths.items():
         if path is not None and not isinstance(path, (str, PathLike)):
             raise ValueError(f"{key}: a path is needed, got {path!r}")
-    expanded = {key: None if p is None else Path(p).expanduser() for key, p in paths.items()}
+    expanded = {key: None if p is None else user_path(p) for key, p in paths.items()}
     config = configuration("train", overrides, paths=expanded)
     if epochs is not None:
         config = configuration("train", _in_epochs(config, epochs, overrides), paths=expanded)

@@ -20,6 +20,7 @@ from detection import Detector, DetectorModule
 from detection.data.transforms import Resize
 from detection.shapes.outlines import CLASS_NAMES
 from detection.shapes.scenes import Recipe, draw_scene
+from detection.structures import Detections
 
 SMALL = {
     "model/backbone": "resnet_basic",
@@ -226,6 +227,25 @@ def test_rounding_is_no_wrong_image(new: DetectorModule) -> None:
     ones = torch.full_like(IMAGE, 1 + 1e-6)  # as of one that was denormalised
     assert new.eval()([ones])[0]["boxes"].shape[1:] == (4,)
     assert len(new.train()([ones], [TARGET])) == 4
+
+
+def test_images_are_scaled_alike_whatever_range_files_have(
+    new: DetectorModule, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    seen: list[np.ndarray] = []
+    nothing = Detections(torch.empty(0, 4), torch.empty(0), torch.empty(0, dtype=torch.int64))
+    monkeypatch.setattr(
+        "detection.detector_module.Pipeline.detect_arrays",
+        lambda self, images: seen.append(images[0]) or [nothing],
+    )
+    new.eval()
+    for range_ in ("", "0,4095"):
+        monkeypatch.setenv("DETECTION_SAMPLE_RANGE", range_)
+        new([IMAGE])
+    expected = (255 * IMAGE).round().to(torch.uint8).flip(0).permute(1, 2, 0).numpy()
+    for image in seen:
+        np.testing.assert_array_equal(image, expected)
+    assert len(seen) == 2
 
 
 def test_an_empty_tensor_of_no_shape_is_no_objects(new: DetectorModule) -> None:

@@ -16,6 +16,7 @@ LAYERS = (
     (
         "boxes",
         "atomic_write",
+        "user_path",
         "precision",
         "earlier_versions",
         "machine",

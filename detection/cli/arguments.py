@@ -22,6 +22,7 @@ from detection.cli.command import Command, Positional
 from detection.cli.config_folders import searched_first
 from detection.cli.overrides import SHAPE
 from detection.cli.unknown_option import instead_of
+from detection.user_path import user_path
 
 log = logging.getLogger("configuration")
 
@@ -72,7 +73,7 @@ def parse(command: Command, words: list[str]) -> Arguments:
         raise ValueError(f"there is no option {option}: {instead}")
     output = _once("-o", given.output)
     config, config_dir = (
-        Path(path).expanduser() if (path := _once(flag, paths)) is not None else None
+        user_path(path) if (path := _once(flag, paths)) is not None else None
         for flag, paths in (("--config", given.config), ("--config-dir", given.config_dir))
     )
     wants_help: Literal["", "first", "all"] = "first" if given.help else ""

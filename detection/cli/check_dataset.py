@@ -21,12 +21,13 @@ from detection.data.audit.rules import SEVERITIES
 from detection.data.findings import table
 from detection.data.formats.open import available_splits
 from detection.engine.anchor_report import AnchorReport, anchor_report
+from detection.user_path import user_path
 
 log = logging.getLogger("check")
 
 
 def main(config: DictConfig) -> None:
-    root = Path(config.data.root).expanduser()
+    root = user_path(config.data.root)
     data = config.data
     splits = list(config.splits or ()) or available_splits(
         root, formats(data), allow_outside=data.allow_outside

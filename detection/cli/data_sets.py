@@ -15,6 +15,7 @@ from detection.data.dataset import DetectionDataset
 from detection.data.formats.format import Format
 from detection.data.formats.open import FORMATS, open_dataset
 from detection.data.split_file import PictureSplit
+from detection.user_path import user_path
 
 log = logging.getLogger("test")
 
@@ -26,7 +27,7 @@ def open_split(
 
     Where ``data.split_file`` divides one, the training and validation splits are its sides.
     """
-    root = Path(data.root).expanduser()
+    root = user_path(data.root)
     side = _side(data, split)
     divided = PictureSplit.load(Path(data.split_file)) if side else None
     dataset = open_dataset(

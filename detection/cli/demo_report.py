@@ -15,7 +15,7 @@ from detection.engine.metrics_file import write_metrics
 from detection.engine.report_file import REPORT
 from detection.visualization.contact_sheet import contact_sheet
 from detection.visualization.image import Image
-from detection.writers.picture_file import write_picture
+from detection.visualization.picture_file import write_picture
 
 log = logging.getLogger("demo")
 
@@ -57,7 +57,7 @@ def write_report(
         "Look at:  %s\n"
         "          %s: as labelled (dashed) beside what was found, at scores from %.2f on\n"
         "Next, on your own COCO- or VOC-format folder:\n"
-        "  %s tools/train_net.py data.root=/path/to/dataset weights=/path/to/resnet50.safetensors "
+        "  %s -m detection train /path/to/dataset weights=/path/to/resnet50.safetensors "
         "model.backbone.depth=50",
         100 * coco["AP50"],
         100 * coco["AP"],

@@ -18,6 +18,7 @@ from typing import Any
 
 from omegaconf import DictConfig
 
+from detection.cli.detect_videos import detect_videos
 from detection.cli.given import texts
 from detection.cli.objects import as_plain
 from detection.cli.objects import detector as make_detector
@@ -26,7 +27,6 @@ from detection.engine.detections_log import LINES, DetectionsLog
 from detection.engine.inputs import Inputs, find_inputs, skipped_line
 from detection.engine.output_folder import OutputFolder
 from detection.engine.runtime import set_up_runtime
-from detection.engine.video import Video
 from detection.inference.detector import Detector
 from detection.inference.shrinking import detects_and_says
 from detection.inference.tiles import TiledDetector
@@ -36,7 +36,7 @@ from detection.writers.crops import CropsWriter
 from detection.writers.csv import CsvWriter
 from detection.writers.drawings import DrawingsWriter
 from detection.writers.features import FeaturesWriter
-from detection.writers.video import VideoWriter, drawn_video_name, partial_name
+from detection.writers.video import drawn_video_names, partial_name
 from detection.writers.voc import VocWriter
 from detection.writers.writer import Writer
 from detection.writers.yolo import YoloWriter
@@ -85,7 +85,8 @@ def main(config: DictConfig) -> None:
             readers=runtime.workers,
         )
         run.pictures(todo.pictures, todo.numbers)
-        lost_videos = _videos(config, detector, run, todo, folder)
+        first = len(todo.numbers) + 1
+        videos = detect_videos(config, detector, run, todo.videos, first=first)
         count = run.finish()
     done, seconds = len(lines.done), time.perf_counter() - began
     lost = sum(name not in lines.done for name in todo.numbers)
@@ -95,8 +96,13 @@ def main(config: DictConfig) -> None:
     )  # fmt: skip
     if tiled is not None and tiled.full:
         log.warning("%d pictures have all the detections that per_image= allows", tiled.full)
-    unread = {"images": (lost, len(todo.numbers)), "videos": (lost_videos, len(todo.videos))}
-    _report(config, run, unread, done)
+    all_videos = len(todo.videos)
+    problems = {
+        f"{lost} of {len(todo.numbers)} images could not be read": lost,
+        f"{videos.unread} of {all_videos} videos could not be read": videos.unread,
+        f"{videos.cut} of {all_videos} videos could not be read to their end": videos.cut,
+    }
+    _report(config, run, [line for line, number in problems.items() if number], done)
 
 
 @dataclass(frozen=True)
@@ -112,8 +118,7 @@ class _Todo:
         names = inputs.names()
         pictures = {path: names[path] for path in inputs.pictures}
         videos: dict[Path | int | str, str] = {path: names[path] for path in inputs.videos}
-        for number, camera in enumerate(inputs.cameras):
-            videos[camera] = f"camera-{camera if isinstance(camera, int) else number}"
+        videos.update(inputs.camera_names().items())
         numbers = {name: number for number, name in enumerate(pictures.values(), start=1)}
         return cls(pictures, videos, numbers)
 
@@ -162,7 +167,7 @@ def _writers(
 def _output_folder(
     config: DictConfig, settings: dict[str, Any], todo: _Todo, writers: list[Writer]
 ) -> OutputFolder:
-    videos = [drawn_video_name(name) for name in todo.videos.values()] if config.draw else []
+    videos = [*drawn_video_names([*todo.videos.values()]).values()] if config.draw else []
     checkpoints = texts(config.checkpoint)
     files = [path for path in (*todo.pictures, *todo.videos) if isinstance(path, Path)]
     return OutputFolder(
@@ -181,48 +186,10 @@ def _output_folder(
     )
 
 
-def _videos(
-    config: DictConfig, detector: Detector, run: DetectionRun, todo: _Todo, folder: Path
-) -> int:
-    """Detects in all of them; how many could not be read."""
-    failed, number = 0, len(todo.numbers) + 1
-    for source, name in todo.videos.items():
-        try:
-            video = Video(source, every=config.every)
-        except ValueError as error:
-            log.warning("left out: %s", error)
-            failed += 1
-            continue
-        drawn = None
-        if config.draw:
-            drawn = VideoWriter(
-                folder / drawn_video_name(name),
-                fps=video.fps,
-                class_names=detector.class_names,
-                min_score=config.draw_score,
-                style=DrawingStyle(**config.drawing),
-            )
-        try:
-            number = run.video(video, name, number, drawn, limit=config.max_frames)
-            if drawn is not None:
-                drawn.finish()
-        finally:
-            if drawn is not None:
-                drawn.abandon()
-    return failed
-
-
-def _report(
-    config: DictConfig, run: DetectionRun, unread: dict[str, tuple[int, int]], done: int
-) -> None:
+def _report(config: DictConfig, run: DetectionRun, problems: list[str], done: int) -> None:
     """Says what is missing, and fails if that is all, or if nothing may be."""
     if many := run.first_of_many:
         log.info("%d files hold several pictures; the first was taken (%s)", len(many), many[0])
-    problems = [
-        f"{lost} of {all_of_them} {what} could not be read"
-        for what, (lost, all_of_them) in unread.items()
-        if lost
-    ]
     if run.not_written:
         problems.append(
             f"of {len(run.not_written)} a file could not be written ({run.not_written[0]})"

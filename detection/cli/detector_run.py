@@ -34,6 +34,7 @@ from detection.model.alternating import network_to_train
 from detection.model.faster_rcnn import FasterRCNN
 from detection.model.frozen_bn import use_winograd
 from detection.model.rpn import RPN
+from detection.user_path import user_path
 from detection.weights.initialise import InitialWeights, check_random_start
 
 # In place of a file for weights=: none, although layers are fixed.
@@ -157,7 +158,7 @@ def first_weights(config: DictConfig) -> InitialWeights:
 
 
 def _path(given: str | None) -> Path | None:
-    return Path(given).expanduser() if given else None
+    return user_path(given) if given else None
 
 
 def _proposals(

@@ -8,12 +8,12 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Collection
-from pathlib import Path
 from typing import Any
 
 from omegaconf import DictConfig, OmegaConf
 
 from detection.cli.given import leave_alone
+from detection.user_path import user_path
 
 log = logging.getLogger("configuration")
 
@@ -41,7 +41,7 @@ def follow_detector(composed: DictConfig, given: Collection[str]) -> None:
     target = OmegaConf.select(composed, "model._target_", throw_on_missing=False)
     if not isinstance(path, str) or target != _DETECTOR or "model" in given:
         return
-    file = Path(path).expanduser()
+    file = user_path(path)
     if not file.is_file():
         return
     from detection.build import packages_of

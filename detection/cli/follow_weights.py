@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 from omegaconf import DictConfig, OmegaConf
 
 from detection.cli.given import leave_alone
+from detection.user_path import user_path
 from detection.weights.published import PUBLISHED, Kind, Published
 
 if TYPE_CHECKING:  # both import torch
@@ -73,7 +74,7 @@ def follow_file(composed: DictConfig, given: Collection[str]) -> None:
     """
     path = OmegaConf.select(composed, "weights", throw_on_missing=False)
     target = OmegaConf.select(composed, "model.backbone._target_", throw_on_missing=False)
-    if not isinstance(path, str) or target != _RESNET or not Path(path).expanduser().is_file():
+    if not isinstance(path, str) or target != _RESNET or not user_path(path).is_file():
         return
     from detection.blank_weights import BlankWeights
     from detection.build import build
@@ -84,7 +85,7 @@ def follow_file(composed: DictConfig, given: Collection[str]) -> None:
         with BlankWeights():  # its names alone are needed
             backbone = build(as_plain(composed.model.backbone))
         entry = OmegaConf.select(composed, "weights_entry")
-        file = read_backbone(Path(path).expanduser(), backbone, entry=entry, glance=True)
+        file = read_backbone(user_path(path), backbone, entry=entry, glance=True)
     except (ValueError, OSError):
         return
     found = _of_file(composed.model, file, given)

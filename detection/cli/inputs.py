@@ -9,6 +9,7 @@ from pathlib import Path
 from omegaconf import DictConfig, OmegaConf
 
 from detection.data.data_root import check_there
+from detection.user_path import user_path
 from detection.weights.published import PUBLISHED, check_name
 
 # What is no file: weights=random trains layers that are fixed, too.
@@ -36,7 +37,7 @@ def _check_weights(name: str, key: str, what: str) -> None:
     if key == "weights" and name == _RANDOM:
         return
     check_name(name)
-    path = Path(name).expanduser()
+    path = user_path(name)
     if name in PUBLISHED or os.path.lexists(path):
         return
     several = f"; several are written {key}={name}" * name.startswith("[")

@@ -23,7 +23,7 @@ from detection.cli.arguments import parse
 from detection.cli.command import Command
 from detection.cli.compose import check_values, compose_unchecked
 from detection.cli.config_folders import searched_first
-from detection.cli.door import choose_threads, speak_utf8
+from detection.cli.door import choose_threads, escape_names, speak_utf8
 from detection.cli.faults import fault
 from detection.cli.follow_detector import follow_detector
 from detection.cli.follow_weights import follow_file
@@ -45,6 +45,7 @@ def launch(command: Command, argv: list[str]) -> None:
     files that are not there) ends the program with one line instead of a traceback.
     """
     speak_utf8()
+    escape_names()
     logging.basicConfig(level=logging.INFO, format="%(message)s", stream=sys.stderr)
     program, *words = argv
     try:

@@ -24,6 +24,7 @@ from detection.localization.crops import LocatedCrops
 from detection.localization.localizer import Localizer
 from detection.localization.validation import LocalizationValidation
 from detection.model.pixels import PerPixelMean
+from detection.user_path import user_path
 from detection.weights.backbone_file import read_backbone
 from detection.weights.by_name import weights_file
 from detection.weights.initialise import (
@@ -48,7 +49,7 @@ def localizer_run(config: DictConfig, runtime: Runtime, processes: Processes) ->
     model_config = as_plain(config.model) | {"num_classes": len(train_set.class_names)}
     model = make(model_config)
     assert isinstance(model, Localizer)
-    weights = None if config.weights in (None, RANDOM) else Path(config.weights).expanduser()
+    weights = None if config.weights in (None, RANDOM) else user_path(config.weights)
 
     def initialise() -> dict[str, Any]:
         if weights is not None:

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from pathlib import Path
 
 from omegaconf import DictConfig
 
 from detection.data.dataset import DetectionDataset
 from detection.data.formats.open import open_dataset
 from detection.localization.located_images import LocatedImages
+from detection.user_path import user_path
 
 
 def located_training_data(data: DictConfig) -> tuple[LocatedImages, LocatedImages]:
@@ -33,7 +33,7 @@ def _opened(
     data: DictConfig, split: str | Sequence[str], *, classes: Sequence[str] | None
 ) -> DetectionDataset:
     return open_dataset(
-        root=Path(data.root).expanduser(),
+        root=user_path(data.root),
         split=split,
         classes=classes,
         invalid_boxes=data.invalid_boxes,

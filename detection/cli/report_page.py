@@ -16,6 +16,7 @@ from detection.engine.look_back import LookBack, bootstrap_settings
 from detection.engine.report_file import common_facts, write_report_file
 from detection.report.comparison import OtherRun
 from detection.report.measure import Measured
+from detection.user_path import user_path
 
 LOG = "log.jsonl"
 
@@ -115,7 +116,7 @@ def report_test(
 def _title(tested: Sequence[Path], config: DictConfig, split: str) -> str:
     """What was tested, by the last two parts of its path, on what."""
     names = " + ".join("/".join(path.parts[-2:]) for path in tested)
-    return f"{names} on {Path(config.data.root).expanduser().resolve().name}, {split}"
+    return f"{names} on {user_path(config.data.root).resolve().name}, {split}"
 
 
 def _name(split: Any) -> str:
@@ -126,4 +127,4 @@ def _log_beside(checkpoint: Any) -> list[dict[str, Any]]:
     """Of the training that has left the checkpoint, where it still lies in its folder."""
     if not isinstance(checkpoint, str):
         return []
-    return read_log(Path(checkpoint).expanduser().with_name(LOG))
+    return read_log(user_path(checkpoint).with_name(LOG))

@@ -14,6 +14,7 @@ from yaml import YAMLError
 from detection.cli.objects import as_plain
 from detection.engine.checkpoints import LAST
 from detection.engine.folder_lock import read_marker
+from detection.user_path import user_path
 from detection.version import __version__
 
 log = logging.getLogger("train")
@@ -119,8 +120,8 @@ def _place(path: Any, settings: dict[str, Any]) -> Path | None:
     """Where ``path`` is, seen from the folder that the run's lies in: both may have moved."""
     if path is None:
         return None
-    found = Path(str(path)).expanduser().resolve()
-    beside = Path(str(settings.get("output_dir"))).expanduser().resolve().parent
+    found = user_path(str(path)).resolve()
+    beside = user_path(str(settings.get("output_dir"))).resolve().parent
     return found.relative_to(beside) if found.is_relative_to(beside) else found
 
 

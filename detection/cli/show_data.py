@@ -29,6 +29,7 @@ from detection.report.browser import open_in_browser
 from detection.report.data_page import write_data_page
 from detection.report.measure_data import CHARACTERS, Look, measure_data
 from detection.report.reader_findings import SplitFindings
+from detection.user_path import user_path
 from detection.version import __version__
 
 log = logging.getLogger("show")
@@ -53,7 +54,7 @@ def main(config: DictConfig) -> None:
             ignore_difficult=config.data.ignore_difficult,
             characters=CHARACTERS - used,
         )
-        root = Path(config.data.root).expanduser()
+        root = user_path(config.data.root)
         page = measure_data(root.resolve().name, _facts(root, splits), splits, look, batches)
         write_data_page(path, page)
     log.info("%s", path)
@@ -68,7 +69,7 @@ def read_splits(config: DictConfig) -> list[SplitFindings]:
     """
     data = config.data
     if config.split is None:
-        root = Path(data.root).expanduser()
+        root = user_path(data.root)
         names: Sequence[str] = available_splits(
             root, formats(data), allow_outside=data.allow_outside
         )

@@ -50,6 +50,7 @@ from detection.evaluation.voc_comp4 import write_voc_detections
 from detection.inference.detector import Detector
 from detection.report.comparison import OtherRun
 from detection.report.other_runs import DETECTIONS
+from detection.user_path import user_path
 
 log = logging.getLogger("test")
 
@@ -97,7 +98,7 @@ def _output_folder(config: DictConfig) -> OutputFolder:
 
 def _compared(config: DictConfig) -> list[Path]:
     """The runs to compare with."""
-    return [Path(name).expanduser() for name in texts(config.compare)]
+    return [user_path(name) for name in texts(config.compare)]
 
 
 def _run(
@@ -188,7 +189,7 @@ def _use_split_of_run(config: DictConfig) -> None:
     data = config.data
     if not isinstance(config.checkpoint, str) or data.split_file or config.split != data.val_split:
         return
-    beside = Path(config.checkpoint).expanduser().with_name(SPLIT_FILE)
+    beside = user_path(config.checkpoint).with_name(SPLIT_FILE)
     if beside.is_file() and to_divide(data) is not None:
         data.split_file = str(beside)
         log.info("%s: the pictures that validated in training", beside)

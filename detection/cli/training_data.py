@@ -21,6 +21,7 @@ from detection.data.formats.open import available_splits
 from detection.data.formats.splits import aliases, stand_in
 from detection.data.report import splits_report
 from detection.data.split_file import SPLIT_FILE, PictureSplit, make_split
+from detection.user_path import user_path
 
 log = logging.getLogger("train")
 
@@ -51,7 +52,7 @@ def open_training_data(config: DictConfig) -> TrainingData:
         split = None if data.split_file is None else PictureSplit.load(Path(data.split_file))
     else:
         whole, split = made
-        root = Path(data.root).expanduser()
+        root = user_path(data.root)
         train_set, val_set = (split.side(whole, side, root=root) for side in SIDES)
     if split is not None:
         data.split_file = str(Path(config.output_dir) / SPLIT_FILE)
@@ -112,7 +113,7 @@ def _divided(config: DictConfig) -> tuple[DetectionDataset, PictureSplit] | None
     of = to_divide(data)
     if of is None:
         return None
-    root = Path(data.root).expanduser()
+    root = user_path(data.root)
     whole = open_split(data, of)
     if len(whole) == 1:
         data.train_split = data.val_split = of
@@ -134,7 +135,7 @@ def to_divide(data: DictConfig) -> str | None:
     """The split that has to give pictures for validation; None where there is one for it."""
     if data.val_split != "val" or not isinstance(data.train_split, str) or "/" in data.train_split:
         return None
-    root = Path(data.root).expanduser()
+    root = user_path(data.root)
     splits = available_splits(root, formats(data), allow_outside=data.allow_outside)
     if not splits or any(re.sub(r"[\d_-]+$", "", name.casefold()) in _VAL for name in splits):
         return None

@@ -13,6 +13,8 @@ from contextvars import ContextVar
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from detection.user_path import user_path
+
 # Linux's limit for a path, in bytes.  Each of a name's folders is asked for, so that a megabyte of
 # them takes minutes.
 _LONGEST = 4096
@@ -53,7 +55,7 @@ _ROOTS: ContextVar[_Roots | None] = ContextVar("_ROOTS", default=None)
 
 def check_there(root: Path) -> None:
     """Raises FileNotFoundError if there is neither such a folder nor such a file."""
-    if not root.expanduser().exists():
+    if not user_path(root).exists():
         kind = "file" if root.suffix else "folder"
         raise FileNotFoundError(f"{root}: no such {kind}; set data.root to your data set")
 

@@ -12,7 +12,6 @@ import io
 import re
 from collections.abc import Mapping
 from os import PathLike, fspath
-from pathlib import Path
 from typing import Any, TypeGuard
 
 import numpy as np
@@ -22,6 +21,7 @@ from PIL import Image, ImageOps
 
 from detection.data.image import read_image
 from detection.data.sample_range import to_bytes
+from detection.user_path import user_path
 
 ImageInput = str | PathLike[str] | Image.Image | NDArray[Any] | torch.Tensor
 
@@ -77,7 +77,7 @@ def _from_path(given: str) -> NDArray[np.uint8]:
         raise ValueError("an empty text is no photo's path")
     if _ADDRESS.match(given):
         raise ValueError(f"{given}: an address, not a file: download it first")
-    path = Path(given).expanduser()
+    path = user_path(given)
     if path.is_dir():
         raise ValueError(f"{path}: a folder, not a picture")
     return read_image(path)

@@ -39,7 +39,7 @@ class ProposalsFile:
         self.path = Path(path)
         if not self.path.is_file():
             raise FileNotFoundError(
-                f"{self.path}: no such file of proposals; tools/propose.py writes one"
+                f"{self.path}: no such file of proposals; detection propose writes one"
             )
         try:
             with safe_open(self.path, framework="numpy") as file:
@@ -55,7 +55,7 @@ class ProposalsFile:
                 raise ValueError(
                     f"{self.path}: it holds {name or 'nothing'!r} as image {example.image_id}, "
                     f"which in {dataset.source} is {example.path.name!r}: they are the proposals "
-                    "of another data set or split; write them anew with tools/propose.py"
+                    "of another data set or split; write them anew with detection propose"
                 )
 
     def read(self, example: Example, most: int | None = None) -> Proposals:

@@ -13,6 +13,7 @@ import numpy as np
 
 from detection.data.dataset import DetectionDataset
 from detection.data.near_duplicates import groups_of_one_scene
+from detection.user_path import user_path
 
 SPLIT_FILE = "split.json"
 # Of the pictures, for validation; as many as COCO's val2017 are enough in any case.
@@ -39,7 +40,7 @@ class PictureSplit:
     @staticmethod
     def load(file: Path) -> PictureSplit:
         """Raises FileNotFoundError, or ValueError for a file that is no such split."""
-        file = file.expanduser()
+        file = user_path(file)
         if not file.is_file():
             raise FileNotFoundError(f"data.split_file={file}: no such file")
         try:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import logging
 from collections import deque
 from collections.abc import Mapping, Sequence
@@ -85,25 +86,31 @@ class DetectionRun:
 
     def video(
         self, video: Video, name: str, first: int, drawn: VideoWriter | None, *, limit: int | None
-    ) -> int:
-        """All frames, numbered from ``first`` on; returns the number behind the last one.
+    ) -> tuple[int, int]:
+        """All frames, numbered from ``first`` on; the number behind the last one, and how many.
 
         ``limit``: at most so many frames.  Ctrl-C ends a camera, and is no error there.
         Frames that an earlier call has done are drawn again, for a video cannot be gone on with.
+        They keep their numbers, and no other frame gets one of those: another video may have been
+        unreadable then, or shorter.
         """
-        earlier = self._earlier(name)
-        number = first
+        earlier, taken = self._earlier(name), {*self._lines.done.values()}
+        number, count = first, 0
         batch: list[tuple[Frame, PictureRecord]] = []
         frames = video.frames()
         total = min(video.length or limit or 0, limit or video.length) or None
         try:
             with tqdm(total=total, unit="frame", desc=name) as bar:
                 for frame in frames:
-                    if limit is not None and number - first >= limit:
+                    if limit is not None and count >= limit:
                         break
                     frame_name = f"{name}/{frame.index:06d}"
-                    batch.append((frame, PictureRecord(number, frame_name, [])))
-                    number += 1
+                    record = earlier.get(frame_name)
+                    if record is None:
+                        number = next(n for n in itertools.count(number) if n not in taken)
+                        record = PictureRecord(number, frame_name, [])
+                    batch.append((frame, record))
+                    number, count = max(number, record.number + 1), count + 1
                     if len(batch) == self._batch_size or video.is_live:
                         self._detect_frames(batch, earlier, video, drawn)
                         batch = []
@@ -115,13 +122,22 @@ class DetectionRun:
         finally:
             frames.close()
             self._keep_all()
-        return number
+        return number, count
 
     def finish(self) -> int:
-        """Writes what belongs to all pictures; how many detections there are."""
+        """Writes what belongs to all pictures; how many detections there are.
+
+        One format's trouble is none of another's: it is raised when all have been written.
+        """
         self._pool.shutdown()
+        problems = []
         for writer in self._writers:
-            writer.finish(self._lines.records())
+            try:
+                writer.finish(self._lines.records())
+            except (OSError, ValueError) as error:
+                problems.append(error)
+        if problems:
+            raise problems[0]
         return sum(len(record.detections) for record in self._lines.records())
 
     def _detect_frames(

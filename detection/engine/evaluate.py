@@ -28,6 +28,7 @@ from detection.evaluation.voc_ap import VocAP, evaluate_voc
 from detection.inference.coco_entries import to_results
 from detection.inference.detector import Detector
 from detection.structures import Proposals
+from detection.user_path import user_path
 
 Prepared = TypeVar("Prepared")
 
@@ -89,7 +90,7 @@ def evaluate(
     True
     """
     dataset = open_dataset(
-        root=Path(data).expanduser(),
+        root=user_path(data),
         split=split,
         classes=None,
         invalid_boxes="error",

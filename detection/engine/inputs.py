@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import glob
+import itertools
 import os
 from collections import Counter
 from collections.abc import Iterator, Sequence
@@ -17,6 +18,7 @@ from detection.data.picture_files import (
     is_left_out,
     is_picture_name,
 )
+from detection.user_path import user_path
 
 VIDEO_SUFFIXES = (
     ".mp4", ".m4v", ".mov", ".avi", ".mkv", ".webm", ".mpg", ".mpeg", ".wmv", ".flv", ".ts", ".3gp",
@@ -45,6 +47,16 @@ class Inputs:
         common = Path(os.path.commonpath([path.parent for path in whole.values()]))
         return {path: place.relative_to(common).as_posix() for path, place in whole.items()}
 
+    def camera_names(self) -> dict[int | str, str]:
+        """``camera-N``, no two alike: N is the camera's number, of an address its place or more."""
+        numbered = (camera for camera in self.cameras if isinstance(camera, int))
+        names: dict[int | str, str] = {camera: f"camera-{camera}" for camera in numbered}
+        for place, camera in enumerate(self.cameras):
+            if camera not in names:
+                free = (f"camera-{n}" for n in itertools.count(place))
+                names[camera] = next(name for name in free if name not in names.values())
+        return {camera: names[camera] for camera in self.cameras}
+
 
 def find_inputs(images: str | Sequence[str]) -> Inputs:
     """A file, a folder (searched whole), a glob, a list (.txt), ``camera:0``; or several of them.
@@ -58,7 +70,7 @@ def find_inputs(images: str | Sequence[str]) -> Inputs:
 
 
 def _add(inputs: Inputs, pattern: str) -> None:
-    path = Path(pattern).expanduser()
+    path = user_path(pattern)
     if pattern.startswith(_CAMERA) or pattern.startswith(_STREAMS):
         inputs.cameras.append(_camera(pattern))
     elif path.is_dir():
@@ -104,8 +116,8 @@ def _add_line(inputs: Inputs, listed_in: Path, line: str) -> None:
 
     A picture that is not there is taken: it is reported and left out like one that is broken.
     """
-    beside = listed_in.parent / Path(line).expanduser()
-    for place in (beside, Path(line).expanduser()):
+    beside = listed_in.parent / user_path(line)
+    for place in (beside, user_path(line)):
         if place.suffix.lower() != ".txt" and (place.exists() or glob.has_magic(line)):
             try:
                 return _add(inputs, str(place))

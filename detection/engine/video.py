@@ -35,6 +35,7 @@ class Video:
     ``every``: each so many-th frame is taken, the first one among them.
     ``fps``: frames a second of what is taken.
     ``length``: how many are taken, as far as the file says; 0: unknown.
+    ``is_cut``: whether the file has ended long before that; known at its end.
     Raises ValueError if it cannot be opened.
     """
 
@@ -53,6 +54,7 @@ class Video:
         count = int(self._capture.get(cv2.CAP_PROP_FRAME_COUNT))
         self._declared = 0 if self.is_live else max(count, 0)
         self.length = -(-self._declared // every)
+        self.is_cut = False
 
     def frames(self) -> Generator[Frame, None, None]:
         """Every frame in its order.  Of a camera that is faster than its reader the newest ones."""
@@ -79,10 +81,17 @@ class Video:
                     break
                 self._put(frames, Frame(index, np.asarray(image, dtype=np.uint8)), stopped)
             index += 1
-        # Files count their frames roughly; one that is cut off lacks many.
-        if not stopped.is_set() and index < 0.9 * self._declared:
-            log.warning("%s: ends after %d of %d frames", self._source, index, self._declared)
+        if not stopped.is_set():
+            self._say_the_end(index)
         self._put(frames, None, stopped)
+
+    def _say_the_end(self, index: int) -> None:
+        # Files count their frames roughly; one that is cut off lacks many.
+        self.is_cut = 0 < index < 0.9 * self._declared
+        if self.is_cut:
+            log.warning("%s: ends after %d of %d frames", self._source, index, self._declared)
+        if self.is_live and index:
+            log.warning("camera %s: the stream has ended after %d frames", self._source, index)
 
     def _put(
         self, frames: queue.Queue[Frame | None], frame: Frame | None, stopped: threading.Event

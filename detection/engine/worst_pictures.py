@@ -10,7 +10,7 @@ from detection.data.dataset import DetectionDataset
 from detection.engine.drawn_pair import draw_pair
 from detection.visualization.contact_sheet import contact_sheet
 from detection.visualization.image import Image
-from detection.writers.picture_file import write_picture
+from detection.visualization.picture_file import write_picture
 
 if TYPE_CHECKING:  # who only asks for the names of these files does without the metrics
     from detection.evaluation.coco_arrays import Detection

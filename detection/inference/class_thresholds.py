@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import difflib
 from collections.abc import Mapping, Sequence
+from numbers import Real
 
 
 def class_thresholds(
@@ -25,11 +26,11 @@ def class_thresholds(
             near = difflib.get_close_matches(name.casefold(), folded, n=1, cutoff=0.5)
             hint = f"; did you mean {folded[near[0]]!r}?" if near else f": {_some(class_names)}"
             raise ValueError(f"{key}: {name!r} is none of the detector's classes{hint}")
-        is_number = isinstance(value, (int, float)) and not isinstance(value, bool)
+        is_number = isinstance(value, Real) and not isinstance(value, bool)
         if not is_number or not 0 <= value <= 1:
             raise ValueError(f"{key}: {name} must lie in [0, 1], got {value!r}")
     rest = list(others) if isinstance(others, Sequence) else [others] * len(class_names)
-    return tuple(given.get(n, other) for n, other in zip(class_names, rest, strict=True))
+    return tuple(float(given.get(n, other)) for n, other in zip(class_names, rest, strict=True))
 
 
 def _some(class_names: Sequence[str]) -> str:

@@ -20,7 +20,7 @@ from detection.data.image_input import ImageInput, is_image_input
 from detection.data.transforms import Resize
 from detection.inference.device import find_device
 from detection.inference.load import load_checkpoints, load_model
-from detection.inference.photos import each, is_folder, photo_batches, read_photo
+from detection.inference.photos import check_options, each, is_folder, photo_batches, read_photo
 from detection.inference.pipeline import Pipeline
 from detection.inference.region_vectors import regions_of, vectors
 from detection.inference.result import Result
@@ -149,6 +149,7 @@ class Detector(Pipeline):
         ``errors``: in an iterator, "warn" logs a photo that cannot be read and leaves it out.
         Raises FileNotFoundError, TypeError and ValueError as ``to_image`` does.
         """
+        check_options(batch_size, errors)
         if is_image_input(photos) and not is_folder(photos):
             photos, batch_size, errors, is_one = [photos], 1, "raise", True
         else:

@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 from detection.data.image import SUFFIXES
 from detection.data.image_input import ImageInput, is_image_input, not_a_photo, to_image
 from detection.data.picture_files import find_pictures
+from detection.user_path import user_path
 
 log = logging.getLogger(__name__)
 
@@ -32,7 +33,7 @@ class Photo:
 
 def is_folder(given: object) -> bool:
     """Whether a call's argument names a folder of photos."""
-    return isinstance(given, (str, PathLike)) and given != "" and Path(given).expanduser().is_dir()
+    return isinstance(given, (str, PathLike)) and given != "" and user_path(given).is_dir()
 
 
 def each(given: ImageInput | Iterable[ImageInput]) -> Iterable[ImageInput]:
@@ -43,7 +44,7 @@ def each(given: ImageInput | Iterable[ImageInput]) -> Iterable[ImageInput]:
     Raises FileNotFoundError for a folder without any, TypeError for what holds no photos.
     """
     if isinstance(given, (str, PathLike)) and is_folder(given):
-        folder = Path(given).expanduser()
+        folder = user_path(given)
         files = find_pictures(folder)
         if not files:
             raise FileNotFoundError(f"{folder}: no images there ({', '.join(SUFFIXES)})")
@@ -58,7 +59,7 @@ def each(given: ImageInput | Iterable[ImageInput]) -> Iterable[ImageInput]:
 
 def read_photo(given: ImageInput, *, bgr: bool) -> Photo:
     """One photo; raises what :func:`detection.data.image_input.to_image` raises."""
-    path = Path(given).expanduser() if isinstance(given, (str, PathLike)) else None
+    path = user_path(given) if isinstance(given, (str, PathLike)) else None
     return Photo(to_image(given, bgr=bgr), path)
 
 
@@ -72,15 +73,20 @@ def photo_batches(
     """Mini-batches of at most ``batch_size`` photos, each read when it is asked for.
 
     ``errors``: whether a photo that cannot be read raises, or is logged and left out.
-    Raises ValueError at once for a ``batch_size`` below 1 and for other ``errors``.
+    Raises what :func:`check_options` raises, at once.
     """
+    check_options(batch_size, errors)
+    photos = _readable(given, bgr) if errors == "warn" else (read_photo(p, bgr=bgr) for p in given)
+    # The iterator ends with the first empty batch.
+    return iter(lambda: list(islice(photos, int(batch_size))), [])
+
+
+def check_options(batch_size: int, errors: str) -> None:
+    """Raises ValueError for a ``batch_size`` below 1, and for ``errors`` but raise and warn."""
     if isinstance(batch_size, bool) or not isinstance(batch_size, Integral) or batch_size < 1:
         raise ValueError(f"batch_size must be a whole number, 1 or more, got {batch_size!r}")
     if errors not in ("raise", "warn"):
         raise ValueError(f"errors must be raise or warn, got {errors!r}")
-    photos = _readable(given, bgr) if errors == "warn" else (read_photo(p, bgr=bgr) for p in given)
-    # The iterator ends with the first empty batch.
-    return iter(lambda: list(islice(photos, int(batch_size))), [])
 
 
 def _readable(given: Iterable[ImageInput], bgr: bool) -> Iterator[Photo]:

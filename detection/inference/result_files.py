@@ -14,7 +14,9 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageShow
 
-from detection.atomic_write import atomic_write, write_text
+from detection.atomic_write import write_text
+from detection.user_path import user_path
+from detection.visualization.picture_file import encoded, write_picture
 from detection.visualization.style import DrawingStyle
 
 
@@ -27,7 +29,7 @@ class Drawable(Protocol):
 
 def write_result(result: Drawable, path: Path, style: DrawingStyle) -> None:
     """The picture that the suffix names, or a ``.json``.  Raises ValueError for another suffix."""
-    path = path.expanduser()
+    path = user_path(path)
     if path.suffix.lower() == ".json":
         write_text(path, json.dumps(result.to_coco(), indent=1, ensure_ascii=False) + "\n")
         return
@@ -36,15 +38,12 @@ def write_result(result: Drawable, path: Path, style: DrawingStyle) -> None:
             f"{path}: a picture (.jpg, .png, .webp ...) or .json can be written, got the suffix "
             f"{path.suffix!r}"
         )
-    coded = cv2.imencode(path.suffix, result.draw(bgr=True, style=style))[1]
-    # Not cv2.imwrite, which on Windows takes names of its code page alone.
-    with atomic_write(path) as partial:
-        partial.write_bytes(coded.tobytes())
+    write_picture(path, result.draw(bgr=True, style=style))
 
 
 def to_png(image: NDArray[np.uint8]) -> bytes:
     """uint8 [H, W, 3], BGR -> the bytes of a PNG file."""
-    return cv2.imencode(".png", image)[1].tobytes()
+    return encoded(image, ".png")
 
 
 def show_picture(result: Drawable, style: DrawingStyle) -> None:

@@ -21,6 +21,8 @@ from __future__ import annotations
 import copy
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
+from numbers import Integral, Real
+from typing import Any
 
 import numpy as np
 import torch
@@ -45,10 +47,7 @@ class TiledDetector:
     def __init__(
         self, detector: Pipeline, *, tile: int, overlap: float, batch_size: int = 1
     ) -> None:
-        if isinstance(tile, bool) or not isinstance(tile, int) or tile < 32:
-            raise ValueError(f"tile must be a number of pixels, 32 or more, got {tile!r}")
-        if not 0 <= overlap <= 0.5:
-            raise ValueError(f"tile_overlap must lie in [0, 0.5], got {overlap}")
+        _check(tile, overlap)
         rule = detector.inference.post_processing
         if not isinstance(rule, PostProcessing):
             raise ValueError(
@@ -56,7 +55,7 @@ class TiledDetector:
                 f"inference.post_processing, {type(rule).__name__}, does not give; leave tile= out"
             )
         self._whole, self._rule, self._batch_size = detector, rule, batch_size
-        self._tile, self._overlap = tile, round(tile * overlap)
+        self._tile, self._overlap = int(tile), round(int(tile) * float(overlap))
         self.full = 0
         # The same models, without NMS.
         self._before_nms = copy.copy(detector)
@@ -105,6 +104,13 @@ class _Candidates:
 
     def __call__(self, predictions: RegionPredictions) -> Detections:
         return self.rule.candidates(predictions)
+
+
+def _check(tile: Any, overlap: Any) -> None:
+    if isinstance(tile, bool) or not isinstance(tile, Integral) or int(tile) < 32:
+        raise ValueError(f"tile must be a number of pixels, 32 or more, got {tile!r}")
+    if not isinstance(overlap, Real) or not 0 <= float(overlap) <= 0.5:
+        raise ValueError(f"tile_overlap must lie in [0, 0.5], got {overlap!r}")
 
 
 def _detect(detector: Pipeline, images: Sequence[NDArray[np.uint8]]) -> list[Detections]:

@@ -29,6 +29,6 @@ class LocalizerCheckpoint(ClassifierCheckpoint):
             if other:
                 raise ValueError(
                     f"{path}: is a {other}, and no localisation network; "
-                    "tools/train_localizer.py trains one"
+                    "detection train-localizer trains one"
                 )
         return super().load(path)

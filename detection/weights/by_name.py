@@ -10,6 +10,7 @@ from pathlib import Path
 from filelock import FileLock, Timeout
 
 from detection.checkpoint import Checkpoint, ClassifierCheckpoint
+from detection.user_path import user_path
 from detection.weights.cache import kept_file
 from detection.weights.download import published_file
 from detection.weights.input_format import InputFormat
@@ -34,7 +35,7 @@ def weights_file(given: Path | str, *, kind: Kind | None = None) -> Path:
     Raises FileNotFoundError for a word that is neither a file nor a name, and ValueError for
     weights of another kind and for those that cannot be had.
     """
-    path, name = Path(given).expanduser(), str(given)
+    path, name = user_path(given), str(given)
     row = PUBLISHED.get(name)
     if path.is_file():
         if row is not None:

@@ -8,13 +8,15 @@ import logging
 import os
 import re
 import shutil
-import socket
 import urllib.request
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from urllib.error import HTTPError, URLError
 
+from tqdm import tqdm
+
+from detection.user_path import user_path
 from detection.weights.cache import hub_folder
 from detection.weights.published import Published, PublishedFile
 
@@ -22,7 +24,7 @@ log = logging.getLogger(__name__)
 
 # A folder, or the address of one, that the published files are taken from instead of the network.
 MIRROR_VARIABLE = "DETECTION_WEIGHTS"
-# So long may a server say nothing.  torch.hub's downloader itself would wait for ever.
+# So long may a server say nothing.  torch.hub's downloader would wait for ever.
 SECONDS_OF_SILENCE = 30.0
 _CHUNK = 1 << 20
 
@@ -40,7 +42,7 @@ def published_file(row: Published, *, work: Path) -> Iterator[Path]:
     mirror = os.environ.get(MIRROR_VARIABLE, "")
     here = hub_folder() / file.name
     if not here.is_file() and mirror and not _is_address(mirror):
-        here = Path(mirror).expanduser() / file.name
+        here = user_path(mirror) / file.name
         if not here.is_file():
             raise ValueError(
                 f"{row.name}: {MIRROR_VARIABLE}={mirror} has no {file.name}; it is published at "
@@ -76,29 +78,20 @@ def _is_address(mirror: str) -> bool:
 
 
 def _download(address: str, target: Path) -> None:
-    """By torch.hub, with its progress bar.  Raises OSError or HTTPException, also if it was cut."""
-    import torch.hub
-
-    with _time_out(SECONDS_OF_SILENCE):
-        # torch.hub takes the end of a connection for the end of the file.
-        request = urllib.request.Request(address, headers={"User-Agent": "torch.hub"})
-        with urllib.request.urlopen(request) as response:
-            length = response.headers.get("Content-Length")
-        torch.hub.download_url_to_file(address, str(target))
-    size = target.stat().st_size
-    if length is not None and size != int(length):
-        raise OSError(f"the connection was cut after {size} of {length} bytes")
-
-
-@contextmanager
-def _time_out(seconds: float) -> Iterator[None]:
-    """For connections that set none of their own; those of others keep what they had."""
-    before = socket.getdefaulttimeout()
-    socket.setdefaulttimeout(seconds)
-    try:
-        yield
-    finally:
-        socket.setdefaulttimeout(before)
+    """With a progress bar.  Raises OSError or HTTPException, also if it was cut."""
+    request = urllib.request.Request(address, headers={"User-Agent": "torch.hub"})
+    with (
+        urllib.request.urlopen(request, timeout=SECONDS_OF_SILENCE) as response,
+        target.open("wb") as file,
+    ):
+        length = response.headers.get("Content-Length")
+        size = None if length is None else int(length)
+        with tqdm(total=size, unit="B", unit_scale=True, unit_divisor=1024) as bar:
+            while chunk := response.read(_CHUNK):
+                bar.update(file.write(chunk))
+    # The end of a connection looks like the end of the file.
+    if size not in (None, target.stat().st_size):
+        raise OSError(f"the connection was cut after {target.stat().st_size} of {size} bytes")
 
 
 def _reason(error: Exception) -> str:

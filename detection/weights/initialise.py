@@ -127,7 +127,7 @@ def check_random_start(backbone: nn.Module) -> None:
     if problems:
         raise ValueError(
             f"no weights= are given: training would start from random weights, with "
-            f"{' and '.join(problems)}. Give weights= (tools/weights.py lists them) or init=; or "
+            f"{' and '.join(problems)}. Give weights= (detection weights lists them) or init=; or "
             "let all layers learn, with model.backbone.frozen_stages=[] and, where it has BN, "
             "model.backbone.norm=trained; weights=random trains it as it is"
         )

@@ -144,7 +144,7 @@ def choose(networks: Sequence[Network], *, wanted: str | None, path: Path) -> Ne
     if len(fits) > 1 and not all(_same(fits[0], other) for other in fits[1:]):
         raise ValueError(
             f"{path}: {len(fits)} different networks in it would do: {_names(fits)}; choose one "
-            f"with weights_entry=..., or entry=... of tools/import_weights.py"
+            f"with weights_entry=..., or entry=... of detection import"
         )
     return fits[0]
 
@@ -157,7 +157,7 @@ def choice_of(networks: Sequence[Network], taken: Network) -> str:
     named = next((n.name for n in others if n.name), "...")
     return (
         f"{_names([taken])} is taken, and not {_names(others)} (to take that: "
-        f"weights_entry={named}, or entry={named} of import_weights.py)"
+        f"weights_entry={named}, or entry={named} of detection import)"
     )
 
 

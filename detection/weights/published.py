@@ -8,8 +8,9 @@ from __future__ import annotations
 import difflib
 import re
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Literal
+
+from detection.user_path import user_path
 
 Kind = Literal["detector", "backbone"]
 
@@ -74,7 +75,7 @@ def check_name(given: str) -> None:
     """Raises FileNotFoundError for a word that is neither a name nor a file; a path has a folder
     or a suffix.
     """
-    path = Path(given).expanduser()
+    path = user_path(given)
     word = path.name == given and not path.suffix and not given.startswith("[")
     if word and given not in PUBLISHED and not path.exists():
         raise FileNotFoundError(

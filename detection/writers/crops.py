@@ -8,7 +8,7 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path, PurePosixPath
 
 from detection.visualization.image import Image
-from detection.writers.picture_file import write_picture
+from detection.visualization.picture_file import write_picture
 from detection.writers.writer import Outputs, PictureRecord, Stems, folder_names
 
 # The number within the picture, then the score.

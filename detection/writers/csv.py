@@ -6,7 +6,7 @@ import csv
 from collections.abc import Iterable
 from pathlib import Path
 
-from detection.atomic_write import atomic_write
+from detection.atomic_write import ESCAPED, atomic_write
 from detection.visualization.image import Image
 from detection.writers.writer import Outputs, PictureRecord
 
@@ -30,7 +30,7 @@ class CsvWriter:
     def finish(self, records: Iterable[PictureRecord]) -> None:
         with (
             atomic_write(self._path) as partial,
-            partial.open("w", encoding="utf-8", newline="") as file,
+            partial.open("w", encoding="utf-8", errors=ESCAPED, newline="") as file,
         ):
             table = csv.writer(file, lineterminator="\n")
             table.writerow(COLUMNS)

@@ -10,8 +10,8 @@ import torch
 from detection.structures import Detections
 from detection.visualization.draw import draw_detections
 from detection.visualization.image import Image
+from detection.visualization.picture_file import writable_name, write_picture
 from detection.visualization.style import DEFAULT, DrawingStyle
-from detection.writers.picture_file import writable_name, write_picture
 from detection.writers.writer import Outputs, PictureRecord
 
 

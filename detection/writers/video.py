@@ -16,10 +16,20 @@ from detection.writers.drawings import drawn_picture
 from detection.writers.writer import PictureRecord
 
 
-def drawn_video_name(name: str) -> str:
-    """Where the drawn frames of video ``name`` go: an .mp4, whatever it was."""
-    path = PurePosixPath(name)
-    return f"drawn/{name if path.suffix.lower() == '.mp4' else f'{name}.mp4'}"
+def drawn_video_names(names: Sequence[str]) -> dict[str, str]:
+    """Where the drawn frames of each video go: an .mp4, whatever it was, and no two to one."""
+    found, taken = {}, {name.casefold() for name in names if _is_mp4(name)}
+    for name in names:
+        target = name if _is_mp4(name) else f"{name}.mp4"
+        while target != name and target.casefold() in taken:
+            target = f"{target}.mp4"
+        taken.add(target.casefold())
+        found[name] = f"drawn/{target}"
+    return found
+
+
+def _is_mp4(name: str) -> bool:
+    return PurePosixPath(name).suffix.lower() == ".mp4"
 
 
 def partial_name(name: str) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 import os
 import subprocess
@@ -15,6 +16,7 @@ import pytest
 
 from detection.cli import door, launch
 from detection.cli.commands import COMMANDS
+from detection.cli.standard_output import show
 
 
 @pytest.fixture
@@ -113,3 +115,12 @@ def test_names_of_files_are_utf8_in_every_locale(tmp_path: Path) -> None:
         )
         said = json.loads(done.stdout)
         assert (said["refused"], said["splits"]["train"]["images"]) == ([], 1)
+
+
+def test_a_name_that_is_no_utf_8_is_printed_escaped(monkeypatch: pytest.MonkeyPatch) -> None:
+    name = b"caf\xe9".decode(errors="surrogateescape")
+    kept = io.BytesIO()
+    monkeypatch.setattr(sys, "stdout", io.TextIOWrapper(kept, encoding="utf-8"))
+    door.escape_names()
+    show(name)
+    assert kept.getvalue() == b"caf\\udce9\n"

@@ -102,7 +102,7 @@ def test_proposals_of_another_data_set_are_refused(
 
 
 def test_what_is_no_file_of_proposals_is_named(dataset: DetectionDataset, tmp_path: Path) -> None:
-    with pytest.raises(FileNotFoundError, match=r"tools/propose\.py writes one"):
+    with pytest.raises(FileNotFoundError, match=r"detection propose writes one"):
         ProposalsFile(tmp_path / "none.safetensors", dataset)
     (tmp_path / "text.safetensors").write_text("no tensors")
     with pytest.raises(ValueError, match=r"text\.safetensors: not a file of proposals"):

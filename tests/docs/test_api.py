@@ -9,6 +9,8 @@ from typing import Any
 import pytest
 
 import detection
+from detection.cli import env
+from detection.machine.threads import POLICY, THREADS
 
 PAGE = (Path(__file__).resolve().parents[2] / "docs" / "api.md").read_text()
 BLOCKS = re.findall(r"^```python\n(.*?)^```$", PAGE, re.MULTILINE | re.DOTALL)
@@ -30,6 +32,13 @@ def test_every_line_of_the_page_runs(
     assert {"drawn.jpg", "photo.json"} == {path.name for path in Path("out").iterdir()}
     assert names["vectors"].shape == (len(names["result"]), 512)  # of a ResNet-18
     assert names["others"].shape == (2, 512)
+
+
+def test_the_variables_that_a_program_sets_are_those_that_commands_choose() -> None:
+    said = {THREADS, POLICY}
+    assert said == {*re.findall(r"OMP_\w+", PAGE)}
+    assert [name for name, _ in env._threads()] == ["threads now"]
+    assert "`threads now`" in PAGE
 
 
 @pytest.mark.parametrize("name", sorted({*detection.__all__} - {"__version__"}))

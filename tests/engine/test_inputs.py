@@ -106,6 +106,11 @@ def test_a_list_names_files_beside_it_or_in_the_current_folder(
 def test_cameras_are_numbers_or_addresses() -> None:
     found = find_inputs(["camera:0", "camera:rtsp://cam/1", "rtsp://cam/2"])
     assert found.cameras == [0, "rtsp://cam/1", "rtsp://cam/2"]
+    assert [*found.camera_names().values()] == ["camera-0", "camera-1", "camera-2"]
+    mixed = find_inputs(["rtsp://hall", "camera:0", "rtsp://cellar", "camera:3", "camera:0"])
+    assert mixed.camera_names() == {
+        "rtsp://hall": "camera-1", 0: "camera-0", "rtsp://cellar": "camera-2", 3: "camera-3",
+    }  # fmt: skip
     with pytest.raises(ValueError, match=r"camera:front: a camera is camera:0"):
         find_inputs("camera:front")
 

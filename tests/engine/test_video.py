@@ -82,3 +82,22 @@ def test_a_video_that_is_cut_off_is_said_to_be(
     monkeypatch.setattr(video, "_declared", 400)
     assert len(list(video.frames())) == 40
     assert "clip.avi: ends after 40 of 400 frames" in caplog.text
+    assert video.is_cut
+
+
+def test_a_video_that_is_left_early_is_not_cut(
+    clip: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    video = Video(clip)
+    frames = video.frames()
+    next(frames)
+    frames.close()
+    assert not video.is_cut
+    assert not caplog.text
+
+
+def test_the_end_of_a_stream_is_said(clip: Path, caplog: pytest.LogCaptureFixture) -> None:
+    video = Video(str(clip))  # an address
+    assert list(video.frames())
+    assert "clip.avi: the stream has ended after 40 frames" in caplog.text
+    assert not video.is_cut

@@ -143,6 +143,32 @@ def test_wrong_calls_are_refused_at_once(
         make()(photos, **options)
 
 
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        ({"batch_size": 0}, "batch_size must be a whole number"),
+        ({"errors": "x"}, "errors must be raise or warn, got 'x'"),
+        ({"tile": 20}, "tile must be a number of pixels"),
+        ({"tile": 64, "tile_overlap": "half"}, r"tile_overlap must lie in \[0, 0\.5\], got 'half'"),
+    ],
+)
+def test_wrong_values_are_refused_for_one_photo_too(
+    make: Callable[..., Detector], rgb: np.ndarray, options: Any, words: str
+) -> None:
+    with pytest.raises(ValueError, match=words):
+        make()(rgb, **options)
+
+
+def test_tiles_and_class_thresholds_are_numbers_of_numpy_too(
+    make: Callable[..., Detector], rgb: np.ndarray
+) -> None:
+    detector = make()
+    name = detector.class_names[0]
+    numpys: Any = {"tile": np.int64(64), "tile_overlap": np.float32(0.25)}
+    found = detector(rgb, threshold={name: np.float32(0.5)}, **numpys)
+    assert same(found, detector(rgb, threshold={name: 0.5}, tile=64, tile_overlap=0.25))
+
+
 def test_an_empty_folder_is_said(make: Callable[..., Detector], tmp_path: Path) -> None:
     with pytest.raises(FileNotFoundError, match="no images there"):
         make()(tmp_path)

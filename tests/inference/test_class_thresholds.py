@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import numpy as np
 import pytest
 import torch
 
@@ -21,6 +22,11 @@ def test_classes_that_are_not_named_keep_theirs() -> None:
         0.3,
         0.4,
     )
+    found = class_thresholds(
+        {"car": np.float32(0.5), "person": np.int64(1)}, NAMES, others=0, key="x"
+    )
+    assert found == (1.0, 0.5, 0.0)
+    assert {type(each) for each in found} == {float}
 
 
 @pytest.mark.parametrize(

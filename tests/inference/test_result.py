@@ -95,6 +95,25 @@ def test_a_picture_is_saved_by_its_suffix(tmp_path: Path, name: str) -> None:
     assert int(np.abs(read.astype(int) - make_result().draw(bgr=True)).mean()) < 8
 
 
+def test_a_picture_too_long_for_its_format_is_saved_all_the_same(tmp_path: Path) -> None:
+    found = Detections(torch.empty(0, 4), torch.empty(0), torch.empty(0, dtype=torch.int64))
+    result = Result(found, ("dog",), (18,), np.zeros((4, 70_000, 3), np.uint8), None)
+    result.save(tmp_path / "long.jpg")
+    read = cv2.imdecode(np.fromfile(tmp_path / "long.jpg", np.uint8), cv2.IMREAD_COLOR)
+    assert read.shape[1] == 70_000
+
+
+def test_what_opencv_does_not_encode_is_an_error(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(cv2, "imencode", lambda suffix, image: (False, None))
+    with pytest.raises(ValueError, match=r"a\.png: could not be written as \.png"):
+        make_result().save(tmp_path / "a.png")
+    assert not (tmp_path / "a.png").exists()
+    with pytest.raises(ValueError, match=r"could not be written as \.png"):
+        make_result()._repr_png_()
+
+
 def test_json_is_saved_too(tmp_path: Path) -> None:
     make_result().save(tmp_path / "found.json")
     assert json.loads((tmp_path / "found.json").read_text()) == make_result().to_coco()

@@ -16,6 +16,7 @@ class Server:
     """``files``: name -> content.  ``asked``: the paths of the requests.
 
     ``cut_after``, ``silent_after``: bytes after which a connection ends, or goes silent.
+    ``missing``: the status with which a HEAD for another file is answered.
     ``released``: until it is set, no content is sent.
     """
 
@@ -25,6 +26,7 @@ class Server:
     cut_after: int | None = None
     silent_after: int | None = None
     with_length: bool = True
+    missing: int = 404
     released: threading.Event = field(default_factory=threading.Event)
     ended: threading.Event = field(default_factory=threading.Event)
 
@@ -51,6 +53,11 @@ def server() -> Iterator[Server]:
                 return
             if state.silent_after is not None:
                 state.ended.wait()
+
+        def do_HEAD(self) -> None:
+            state.asked.append(self.path)
+            self.send_response(200 if self.path.lstrip("/") in state.files else state.missing)
+            self.end_headers()
 
         def log_message(self, *_: object) -> None:
             pass

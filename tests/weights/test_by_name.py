@@ -76,8 +76,7 @@ def test_it_is_downloaded_once_and_kept_as_a_checkpoint(
 ) -> None:
     path = weights_file(NAME, kind="backbone")
     assert path == cache / "detection" / f"{NAME}.safetensors"
-    # The length is asked for, and then the file.
-    assert server.asked == ["/resnet18-x.pth"] * 2
+    assert server.asked == ["/resnet18-x.pth"]
     assert "100%" in capsys.readouterr().err  # the progress bar
     names = {file.name for file in path.parent.iterdir()}
     assert names == {path.name, f".{path.name}.lock"}
@@ -91,7 +90,7 @@ def test_it_is_downloaded_once_and_kept_as_a_checkpoint(
     monkeypatch.setenv("DETECTION_WEIGHTS", "/no/such/folder")
     assert weights_file(NAME) == path
     assert weights_file(Path(NAME)) == path
-    assert len(server.asked) == 2
+    assert len(server.asked) == 1
 
 
 def test_it_goes_into_a_detector_with_its_input_checked(
@@ -217,5 +216,5 @@ def test_of_two_processes_one_downloads(
             process.kill()
     kept = cache / "detection" / f"{NAME}.safetensors"
     assert shown == [str(kept)] * 2
-    assert len(server.asked) == 2  # the length, and the file
+    assert len(server.asked) == 1
     assert load_plain(kept)

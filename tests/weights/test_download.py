@@ -5,6 +5,8 @@ from __future__ import annotations
 import hashlib
 import socket
 import sys
+import threading
+import time
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -62,10 +64,23 @@ def test_a_folder_that_the_program_has_set_is_the_cache(tmp_path: Path) -> None:
 def test_a_whole_download_is_yielded_and_removed(
     row: Published, cache: Path, tmp_path: Path
 ) -> None:
-    before = socket.getdefaulttimeout()
     assert fetched(row, tmp_path) == CONTENT
     assert not (tmp_path / "work").exists()
-    assert socket.getdefaulttimeout() == before
+
+
+def test_the_time_out_is_that_of_one_download_alone(
+    row: Published, cache: Path, server: Any, tmp_path: Path
+) -> None:
+    before = socket.getdefaulttimeout()
+    server.released.clear()
+    loading = threading.Thread(target=fetched, args=(row, tmp_path))
+    loading.start()
+    while not server.asked:
+        time.sleep(0.01)
+    meanwhile = socket.getdefaulttimeout()
+    server.released.set()
+    loading.join()
+    assert meanwhile == before
 
 
 def test_without_a_length_the_hash_is_enough(
@@ -115,10 +130,8 @@ def test_a_silent_server_is_left_after_a_while(
 ) -> None:
     monkeypatch.setattr(download, "SECONDS_OF_SILENCE", 0.2)
     server.silent_after = sent
-    before = socket.getdefaulttimeout()
     with pytest.raises(ValueError, match=r"\(the server says nothing for 0\.2 s\)"):
         fetched(row, tmp_path)
-    assert socket.getdefaulttimeout() == before
 
 
 def test_without_a_network_one_line_says_what_to_fetch(

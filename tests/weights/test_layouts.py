@@ -360,7 +360,7 @@ def test_the_log_says_which_was_taken_and_what_was_left_out(
     assert warned.endswith(
         "dino.pth: teacher.backbone is taken, and not student.module.backbone (to take that: "
         "weights_entry=student.module.backbone, or entry=student.module.backbone of "
-        "import_weights.py)"
+        "detection import)"
     )
     assert "265 tensors into the backbone; left out: student, optimizer" in caplog.text
     assert "args (argparse.Namespace, not read)" in caplog.text

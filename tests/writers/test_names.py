@@ -8,9 +8,9 @@ import cv2
 import numpy as np
 import pytest
 
+from detection.visualization.picture_file import writable_name, write_picture
 from detection.writers.drawings import DrawingsWriter
-from detection.writers.picture_file import writable_name, write_picture
-from detection.writers.video import drawn_video_name, partial_name
+from detection.writers.video import drawn_video_names, partial_name
 from detection.writers.writer import PictureRecord, Stems, folder_names
 
 
@@ -34,9 +34,15 @@ def test_what_cannot_be_written_is_drawn_as_a_jpeg() -> None:
     assert writable_name("x.jfif") == "x.jfif.jpg"
     assert writable_name("download") == "download.jpg"
     assert writable_name("x.gif") == "x.gif.jpg"
-    assert drawn_video_name("sub/clip.MP4") == "drawn/sub/clip.MP4"
-    assert drawn_video_name("clip.mov") == "drawn/clip.mov.mp4"
     assert partial_name("drawn/clip.mov.mp4") == "drawn/.clip.mov.partial.mp4"
+
+
+def test_drawn_videos_are_mp4_and_no_two_alike() -> None:
+    names = ["clip.avi", "clip.avi.mp4", "clip.AVI", "sub/clip.MP4", "clip.mov", "camera-0"]
+    assert [*drawn_video_names([*names, "camera-0.mp4"]).values()] == [
+        "drawn/clip.avi.mp4.mp4", "drawn/clip.avi.mp4", "drawn/clip.AVI.mp4.mp4.mp4",
+        "drawn/sub/clip.MP4", "drawn/clip.mov.mp4", "drawn/camera-0.mp4.mp4", "drawn/camera-0.mp4",
+    ]  # fmt: skip
 
 
 def test_drawings_of_like_names_do_not_overwrite_each_other(tmp_path: Path) -> None:

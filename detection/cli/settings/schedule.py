@@ -167,4 +167,6 @@ class ClassifierSchedule(Schedule):
     def broken(self, given: Set[str]) -> Iterator[Rule]:
         yield from super().broken(given)
         if self.precise_bn:
-            yield Rule("precise_bn", "a classifier's statistics are tools/bn_statistics.py's: 0")
+            yield Rule(
+                "precise_bn", "a classifier's statistics are those of detection bn-statistics: 0"
+            )

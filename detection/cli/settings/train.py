@@ -51,7 +51,7 @@ class DetectorTraining(FirstWeights):
             yield Rule(
                 "train_only",
                 "learns on proposals of data.train_split: give proposals=<.safetensors>, which "
-                "tools/propose.py writes",
+                "detection propose writes",
             )
 
 
@@ -97,5 +97,5 @@ class Alternating(Train):
                 yield Rule(
                     key,
                     "each of the four steps has its own: leave it out, or train one network alone "
-                    "with train_net.py",
+                    "with detection train",
                 )

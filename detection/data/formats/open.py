@@ -25,6 +25,7 @@ from detection.data.formats.voc import Voc
 from detection.data.formats.voc_loose import VocLoose
 from detection.data.formats.yolo import Yolo
 from detection.data.picture_files import is_left_out, listed_once
+from detection.user_path import user_path
 
 log = logging.getLogger(__name__)
 
@@ -142,7 +143,7 @@ def _splits(root: Path, formats: Sequence[Format]) -> list[str]:
 
 
 def _there(root: Path) -> Path:
-    root = Path(root).expanduser()
+    root = user_path(root)
     check_there(root)
     return root
 

@@ -31,10 +31,20 @@ def write_picture(path: Path, image: Image) -> None:
     if max(image.shape[:2]) > _LONGEST.get(suffix, 1 << 30):
         suffix = ".png"
     try:
+        data = encoded(image, suffix)
+    except ValueError as error:
+        raise ValueError(f"{path}: {error}") from error
+    # Not cv2.imwrite, which on Windows takes names of its code page alone.
+    with atomic_write(path) as partial:
+        partial.write_bytes(data)
+
+
+def encoded(image: Image, suffix: str) -> bytes:
+    """The bytes of a file of this suffix; ValueError where OpenCV cannot write it so."""
+    try:
         done, data = cv2.imencode(suffix, image)
     except cv2.error as error:
-        raise ValueError(f"{path}: {' '.join(str(error).split())}") from error
+        raise ValueError(" ".join(str(error).split())) from error
     if not done:
-        raise ValueError(f"{path}: could not be written as {suffix}")
-    with atomic_write(path) as partial:
-        partial.write_bytes(data.tobytes())
+        raise ValueError(f"could not be written as {suffix}")
+    return data.tobytes()
