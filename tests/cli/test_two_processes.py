@@ -31,7 +31,7 @@ DETECTOR = [
     # sign are alike.
     "schedule=paper2015",
     "schedule/optimizer=caffe_sgd",
-    "schedule.learning_rate.reference=0.0005",
+    "schedule.learning_rate.reference=0.0001",
     # Small pixels and steps: a network of random weights multiplies them, and their rounding.
     "model/pixels=torchvision",
     "schedule.learning_rate.warmup_iterations=0",
