@@ -46,7 +46,9 @@ class CsvBoxes(FilesOfSplits):
         findings = Findings()
         files = self.parts(root)[split]
         base = root if root.is_dir() else root.parent
-        names = FileNames(folders=[files[0].parent, base], root=base, findings=findings)
+        names = FileNames(
+            folders=[files[0].parent, base], root=base, findings=findings, split=split
+        )
         pictures: dict[Path, AnnotatedPicture] = {}
         missing: dict[str, None] = {}
         has_classes = has_sizes = False
@@ -66,6 +68,7 @@ class CsvBoxes(FilesOfSplits):
                     picture = pictures.setdefault(path, AnnotatedPicture(path, _size(row, columns)))
                     _add(picture, row, columns, relative, f"{file.name}, line {number}", findings)
         nearest = names.nearest(next(iter(missing))) if missing else ""
+        names.refuse_shared(files[0])
         refuse_missing(list(missing), len(missing) + len(pictures), files[0], nearest)
         beside = [p for f in sorted({path.parent for path in pictures}) for p in find_pictures(f)]
         if has_classes:

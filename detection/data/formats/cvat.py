@@ -59,7 +59,10 @@ class CvatImages(FilesOfSplits):
             )
             base = root if root.is_dir() else root.parent
             names = FileNames(
-                folders=[file.parent / "images", file.parent], root=base, findings=findings
+                folders=[file.parent / "images", file.parent],
+                root=base,
+                findings=findings,
+                split=split,
             )
             images = tree.findall("image")
             if len(files) == 1 and split != ALL:
@@ -73,6 +76,7 @@ class CvatImages(FilesOfSplits):
                     nearest = nearest or names.nearest(name)
                 else:
                     pictures.append(_picture(path, image, f"{file.name}, image {name}", findings))
+            names.refuse_shared(file)
         refuse_missing(missing, total, files[0], nearest)
         return to_dataset(
             pictures,

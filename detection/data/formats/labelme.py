@@ -44,7 +44,7 @@ class LabelMe(FilesOfSplits):
         findings = Findings()
         files = self.parts(root)[split]
         base = root if root.is_dir() else root.parent
-        names = FileNames(folders=[base], root=base, findings=findings)
+        names = FileNames(folders=[base], root=base, findings=findings, split=split)
         pictures, missing = [], []
         for file in files:
             content = read_json(file)
@@ -57,6 +57,7 @@ class LabelMe(FilesOfSplits):
                 missing.append(str(content.get("imagePath") or file.stem))
                 continue
             pictures.append(_picture(path, content, file, findings))
+        names.refuse_shared(root)
         refuse_missing(missing, len(files), root, names.nearest(missing[0]) if missing else "")
         if root.is_dir():
             there = by_folder(root, find_pictures(root)).get(split, [])

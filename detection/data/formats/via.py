@@ -57,7 +57,9 @@ class Via(FilesOfSplits):
         ]
         attribute = _class_attribute([entry for _, entry in entries], files[0], findings)
         base = root if root.is_dir() else root.parent
-        names = FileNames(folders=[files[0].parent, base], root=base, findings=findings)
+        names = FileNames(
+            folders=[files[0].parent, base], root=base, findings=findings, split=split
+        )
         pictures, missing = [], []
         for file, entry in entries:
             name = str(entry.get("filename", ""))
@@ -69,6 +71,7 @@ class Via(FilesOfSplits):
                 missing.append(name)
             elif _regions(entry):
                 pictures.append(_picture(path, entry, attribute, f"{file.name}, {name}", findings))
+        names.refuse_shared(files[0])
         refuse_missing(
             missing, len(entries), files[0], names.nearest(missing[0]) if missing else ""
         )

@@ -50,7 +50,10 @@ class VocLoose(FilesOfSplits):
         findings = Findings()
         files = self.parts(root)[split]
         names = FileNames(
-            folders=[root / "JPEGImages", root / "images"], root=root, findings=findings
+            folders=[root / "JPEGImages", root / "images"],
+            root=root,
+            findings=findings,
+            split=split,
         )
         pictures, missing = [], []
         for file in files:
