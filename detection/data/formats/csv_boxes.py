@@ -46,9 +46,7 @@ class CsvBoxes(FilesOfSplits):
         findings = Findings()
         files = self.parts(root)[split]
         base = root if root.is_dir() else root.parent
-        names = FileNames(
-            folders=[files[0].parent, base], root=base, findings=findings, split=split
-        )
+        names = FileNames(folders=[base], root=base, findings=findings, split=split)
         pictures: dict[Path, AnnotatedPicture] = {}
         missing: dict[str, None] = {}
         has_classes = has_sizes = False
@@ -57,7 +55,7 @@ class CsvBoxes(FilesOfSplits):
             has_classes = has_classes or columns.label is not None
             has_sizes = has_sizes or columns.width is not None
             found = {row[columns.file]: None for _, row in rows}
-            paths = {name: names.find(name) for name in found}
+            paths = {name: names.find(name, near=file.parent) for name in found}
             missing |= dict.fromkeys(name for name, path in paths.items() if path is None)
             relative = _is_relative(rows, columns)
             if relative:

@@ -77,6 +77,17 @@ def test_files_of_several_splits(write_files: Write, read_all: Read) -> None:
     assert {name: len(dataset) for name, dataset in splits.items()} == {"test": 1, "train": 1}
 
 
+def test_each_table_names_the_pictures_beside_it(
+    write_files: Write, read_all: Read, objects: Any
+) -> None:
+    line = "filename,class,xmin,ymin,xmax,ymax\n001.jpg,{},10,10,34,30\n"
+    files = {f"{folder}/labels.csv": line.format(folder) for folder in "ab"}
+    root = write_files(files | {"a/001.jpg": None, "b/001.jpg": None})
+    (dataset,) = read_all(root).values()
+    found = {e.path: dataset.class_names[e.labels[0] - 1] for e in dataset.examples}
+    assert found == {root / "a" / "001.jpg": "a", root / "b" / "001.jpg": "b"}
+
+
 def test_all_faults_of_a_table_are_said(write_files: Write, read_all: Read) -> None:
     lines = "filename,class,xmin,ymin,xmax,ymax\na.jpg,mug,1,1,x,9\na.jpg,,1,1,5,9\na.jpg,mug\n"
     with pytest.raises(ValueError, match="3 faults") as error:

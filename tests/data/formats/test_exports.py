@@ -104,6 +104,15 @@ def test_a_project_of_via(write_files: Write, read_all: Read, objects: Any, cont
     assert box in (BOX, [12, 10, 32, 30])
 
 
+def test_each_file_of_via_names_the_pictures_beside_it(write_files: Write, read_all: Read) -> None:
+    files = {f"{f}/mine.json": via(region(attributes={"class": f})) for f in "xy"}
+    root = write_files(files | {"x/a.jpg": None, "y/a.jpg": None, "y/b.jpg": None})
+    (dataset,) = read_all(root).values()
+    found = {e.path: dataset.class_names[e.labels[0] - 1] for e in dataset.examples}
+    assert found == {root / "x" / "a.jpg": "x", root / "y" / "a.jpg": "y"}
+    assert "never annotated" in str(dataset.oddities)
+
+
 def test_the_class_of_via_is_not_guessed(write_files: Write, read_all: Read) -> None:
     unclear = via(region(attributes={"maker": "x", "state": "y"}))
     with pytest.raises(ValueError, match=r"which attribute .* maker, state.*Rename it"):
