@@ -7,6 +7,7 @@ from collections import Counter
 from pathlib import Path
 
 from detection.data.formats.text_file import decode, read_json, read_xml
+from detection.data.formats.yolo_yaml import absent_paths, find_yamls
 from detection.data.picture_files import find_files, is_picture_name
 
 # Suffixes of what holds a data set but is not read as it stands.
@@ -54,6 +55,9 @@ def _hint(file: Path, root: Path) -> str:
             return (
                 f"{name} has <{read_xml(file).tag}>: VOC's has <annotation>, CVAT's <annotations>"
             )
+        if suffix in (".yaml", ".yml"):
+            absent = absent_paths(find_yamls(file))
+            return f"{absent[0]} is not there; correct the path in {name}" if absent else ""
         if suffix in (".csv", ".tsv"):
             with file.open("rb") as opened:
                 head = decode(opened.read(1000))[0].splitlines()[:1]
