@@ -61,6 +61,7 @@ def to_dataset(
     ``replaced``: see `settle_sizes`.
     Raises ValueError with all faults.
     """
+    pictures = _each_once(pictures, findings)
     corners = [np.array(picture.corners, dtype=np.float64).reshape(-1, 4) for picture in pictures]
     stated = [
         Sized(picture.path, picture.size, boxes)
@@ -107,6 +108,22 @@ def to_dataset(
     return DetectionDataset(
         tuple(names), ids, examples, source, annotated, format, findings.oddities
     )
+
+
+def _each_once(
+    pictures: Sequence[AnnotatedPicture], findings: Findings
+) -> Sequence[AnnotatedPicture]:
+    """Without those that are annotated a second time alike, as a second download of a file is."""
+    kept: list[AnnotatedPicture] = []
+    seen: dict[Path, list[AnnotatedPicture]] = {}
+    for picture in pictures:
+        others = seen.setdefault(picture.path, [])
+        if any((o.names, o.corners) == (picture.names, picture.corners) for o in others):
+            findings.repaired("picture annotated twice alike, once left out", str(picture.path))
+            continue
+        others.append(picture)
+        kept.append(picture)
+    return kept
 
 
 def _tidy_names(picture: AnnotatedPicture, findings: Findings) -> None:

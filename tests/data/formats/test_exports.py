@@ -113,6 +113,21 @@ def test_each_file_of_via_names_the_pictures_beside_it(write_files: Write, read_
     assert "never annotated" in str(dataset.oddities)
 
 
+@pytest.mark.parametrize("kind", ["VIA", "CVAT", "LabelMe"])
+def test_a_second_download_doubles_no_picture(
+    write_files: Write, read_all: Read, objects: Any, kind: str
+) -> None:
+    drawn = labelme(shape("rectangle", (10, 10), (34, 30)))
+    contents = {"VIA": ("json", via(region())), "CVAT": ("xml", cvat(CVAT_BOX))}
+    suffix, content = contents.get(kind, ("json", drawn))
+    files = {f"train{number}.{suffix}": content for number in ("", " (1)")}
+    root = write_files({f"train/{name}": text for name, text in files.items()} | {"a.jpg": None})
+    dataset = read_all(root)["train"]
+    assert len(dataset) == 1
+    assert objects(dataset) == {"a.jpg": [MUG]}
+    assert "annotated twice alike" in str(dataset.oddities)
+
+
 def test_the_class_of_via_is_not_guessed(write_files: Write, read_all: Read) -> None:
     unclear = via(region(attributes={"maker": "x", "state": "y"}))
     with pytest.raises(ValueError, match=r"which attribute .* maker, state.*Rename it"):
