@@ -24,7 +24,7 @@ from detection.data.formats.via import Via
 from detection.data.formats.voc import Voc
 from detection.data.formats.voc_loose import VocLoose
 from detection.data.formats.yolo import Yolo
-from detection.data.picture_files import is_left_out, listed_once
+from detection.data.picture_files import is_left_out, is_output, listed_once
 
 log = logging.getLogger(__name__)
 
@@ -233,4 +233,6 @@ def _find_folder(root: Path, folder: str, split: str) -> Path:
 def _folders(root: Path) -> list[Path]:
     if not root.is_dir():
         return []
-    return sorted(p for p in root.iterdir() if p.is_dir() and not is_left_out(p.name))
+    return sorted(
+        p for p in root.iterdir() if p.is_dir() and not (is_left_out(p.name) or is_output(p))
+    )

@@ -60,6 +60,11 @@ def split_of(path: Path) -> str | None:
     return folders[-1] if folders else split_in(path.stem)
 
 
+def split_folder(path: Path) -> Path | None:
+    """The last folder of a relative path that is a split; None if there is none."""
+    return next((folder for folder in path.parents if is_split(folder.name)), None)
+
+
 def split_in(name: str) -> str | None:
     """The split that a file's name says: train of train_labels, of instances_train."""
     if is_split(name):

@@ -11,13 +11,14 @@ root/*.jpg  root/*.txt            labels beside the pictures
 from __future__ import annotations
 
 from collections import Counter, defaultdict
+from collections.abc import Container
 from dataclasses import dataclass, field, replace
 from itertools import islice
 from pathlib import Path
 
 from detection.data.data_root import leads_out, widen
 from detection.data.formats.file_names import fold
-from detection.data.formats.splits import by_folder
+from detection.data.formats.splits import by_folder, kinds_of, split_folder
 from detection.data.formats.text_file import read_json, read_lines
 from detection.data.formats.yolo_yaml import (
     Part,
@@ -106,14 +107,32 @@ def _tree_of_folders(root: Path, yamls: list[YoloYaml]) -> YoloTree | None:
         ("path of a yaml that is not there, so that the folders count", path)
         for path in absent_paths(yamls)
     ]
-    parts = {key: Part(found) for key, found in by_folder(base, pictures).items()}
-    tree = YoloTree(base, root, None, parts, labels, None, said)
-    own = [label for picture in pictures if (label := tree.label_of(picture)) is not None]
-    if not _have_labels(own):
+    tree = YoloTree(base, root, None, {}, labels, None, said)
+    own = {picture: label for picture in pictures if (label := tree.label_of(picture)) is not None}
+    if not _have_labels(list(own.values())):
         return None
+    kept = _of_splits(base, pictures, own)
+    strays = sorted({*pictures} - {*kept})
+    said += [("picture outside of the folders with labels, left out", str(p)) for p in strays]
+    parts = {key: Part(found) for key, found in by_folder(base, kept).items()}
     names = _find_names(base) or names_of_all(yamls)
     keypoints = next((n for yaml in yamls if (n := yaml.keypoints()) is not None), None)
-    return replace(tree, names=names, keypoints=keypoints)
+    return replace(tree, names=names, splits=parts, keypoints=keypoints)
+
+
+def _of_splits(base: Path, pictures: list[Path], labelled: Container[Path]) -> list[Path]:
+    """Those that have labels, or lie where others have some: in the same split, or beside it."""
+    homes = {picture: split_folder(picture.relative_to(base)) for picture in pictures}
+    with_labels = {homes[picture] for picture in pictures if picture in labelled}
+    beside = {home.parent for home in with_labels if home is not None}
+
+    def is_of_a_split(home: Path | None) -> bool:
+        if home is None or home in with_labels or home.parent in beside:
+            return home is not None or None in with_labels
+        # Pictures of a test set need no labels, nor do they lie where the others do.
+        return home.parent == Path() and (bool(beside) or "test" in kinds_of(home.name))
+
+    return [p for p in pictures if p in labelled or is_of_a_split(homes[p])]
 
 
 def _labels(base: Path) -> dict[Path | str, Path]:

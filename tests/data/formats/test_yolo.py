@@ -260,3 +260,36 @@ def test_folders_may_be_written_with_capitals(
     (dataset,) = read_all(root).values()
     assert objects(dataset) == {Path(picture).name: [BOX]}
     assert "without a picture" not in str(dataset.oddities)
+
+
+OUTPUTS = ("results/train/a.jpg", "preview/b.jpg", "runs/detect/train/c.jpg", "mine/val/d.jpg")
+
+
+def test_outputs_of_runs_are_no_splits(write_files: Write, read_all: Read, objects: Any) -> None:
+    files = {"images/a.jpg": None, "labels/a.txt": LINE, "classes.txt": "mug\njug\n"}
+    files |= dict.fromkeys(OUTPUTS) | {"mine/.detection-run.json": "{}"}
+    # Ultralytics saves what it has detected as labels.
+    files |= {"runs/detect/train/labels/c.txt": LINE, "mine/val/d.txt": LINE}
+    root = write_files(files)
+    (found,) = read_all(root).items()
+    assert found[0] == "all"
+    assert objects(found[1]) == {"a.jpg": [BOX]}
+    odd = "\n".join(map(str, found[1].oddities))
+    assert "1 x picture outside of the folders with labels, left out" in odd
+    # preview/ is no split, so that its pictures may be some that nobody has labelled yet.
+    assert "never annotated" in odd
+
+
+def test_pictures_beside_the_splits_are_no_split(
+    write_files: Write, read_all: Read, objects: Any
+) -> None:
+    files: dict[str, Any] = dict.fromkeys([*OUTPUTS, "cover.jpg", "images/test/e.jpg"])
+    files |= {f"images/{split}/{split}.jpg": None for split in ("train", "val")}
+    files |= {f"labels/{split}/{split}.txt": LINE for split in ("train", "val")}
+    splits = read_all(write_files(files | {"mine/.detection-run.json": "{}"}))
+    assert {name: list(objects(dataset)) for name, dataset in splits.items()} == {
+        "test": ["e.jpg"],
+        "train": ["train.jpg"],
+        "val": ["val.jpg"],
+    }
+    assert "3 x picture outside of the folders" in "".join(map(str, splits["train"].oddities))
