@@ -20,6 +20,7 @@ from detection.data.formats.imagenet_det import ImageNetDet
 from detection.data.formats.imagenet_loc import ImageNetLoc
 from detection.data.formats.labelme import LabelMe
 from detection.data.formats.splits import aliases
+from detection.data.formats.unread import FOREIGN, say_unread
 from detection.data.formats.via import Via
 from detection.data.formats.voc import Voc
 from detection.data.formats.voc_loose import VocLoose
@@ -42,8 +43,6 @@ EXPORTS: tuple[Format, ...] = (
     CsvBoxes(),
 )
 FORMATS = TREES + EXPORTS
-# What reading raises where a file has something else than its format has there.
-_FOREIGN = (AttributeError, IndexError, KeyError, OverflowError, RecursionError, TypeError)
 
 
 def open_dataset(
@@ -184,7 +183,7 @@ def _read(
             dataset = format.read(
                 root=root, split=found_name, check_images=check_images, invalid_boxes=invalid_boxes
             )
-        except _FOREIGN as error:
+        except FOREIGN as error:
             raise ValueError(
                 f"{root}: the split {found_name} is not as {format.name} has it: {error!r}; export "
                 "it again"
@@ -192,6 +191,9 @@ def _read(
         if not dataset.examples:
             odd = "".join(f"; {oddity}" for oddity in dataset.oddities)
             raise ValueError(f"{dataset.source}: it has no annotated picture{odd}")
+        if format in EXPORTS and check_images:
+            others = [other for other in formats if other in EXPORTS and other is not format]
+            return say_unread(dataset, root, format, others)
         return dataset
     splits = _splits(root, formats)
     if splits:

@@ -123,12 +123,23 @@ def find_yamls(root: Path) -> list[YoloYaml]:
 
 
 def fitting(yamls: Sequence[YoloYaml]) -> tuple[YoloYaml, dict[str, Part]] | None:
-    """The first whose pictures are there: those for training and validation, or else any."""
-    found = [(yaml, yaml.parts()) for yaml in yamls]
-    fits = [item for item in found if any(part.pictures for part in item[1].values())]
-    for item in fits:
-        if not any(part.absent for key, part in item[1].items() if key != "test"):
-            return item
+    """The first whose pictures are there: those for training and validation, or else any.
+
+    Raises ValueError if none has, and one names files outside of the data set.
+    """
+    fits, error = [], None
+    for yaml in yamls:
+        try:
+            parts = yaml.parts()
+        except ValueError as leads_out:
+            error = error or leads_out
+            continue
+        if any(part.pictures for part in parts.values()):
+            fits.append((yaml, parts))
+            if not any(part.absent for key, part in parts.items() if key != "test"):
+                return fits[-1]
+    if not fits and error is not None:
+        raise error
     return fits[0] if fits else None
 
 

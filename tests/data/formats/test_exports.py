@@ -277,6 +277,26 @@ def test_a_json_may_be_the_root(write_files: Write, read_all: Read, objects: Any
     assert objects(read_all(root / "mine" / "x.json")["all"]) == {"a.jpg": [MUG]}
 
 
+def test_of_several_exports_those_that_are_not_read_are_said(
+    write_files: Write, read_all: Read, objects: Any
+) -> None:
+    files = {"result.json": coco("a.jpg"), "images/a.jpg": None, "images/b.jpg": None}
+    files |= {"annotations.xml": cvat(CVAT_BOX), "classes.txt": "mug\n"}
+    files |= {f"labels/{name}.txt": "0 0.5 0.5 0.5 0.5\n" for name in "ab"}
+    root = write_files(files)
+    dataset = read_all(root)["all"]
+    assert objects(dataset) == {"a.jpg": [MUG]}
+    assert str(dataset.oddities[-1]) == (
+        "3 x file of annotations that is not read, since those of COCO are; pass its path to read "
+        "it, or take it away: annotations.xml (CVAT for images)"
+    )
+    assert dataset.oddities[-1].others == ("labels/a.txt (YOLO)", "labels/b.txt (YOLO)")
+    assert read_all(root / "result.json")["all"].oddities == ()
+    # One that cannot be read is no hindrance.
+    write_files({"data.yaml": "train: images\nnames: {a: b}\n"})
+    assert objects(read_all(root)["all"]) == {"a.jpg": [MUG]}
+
+
 def test_two_files_of_one_split_are_not_chosen_between(write_files: Write) -> None:
     root = write_files({"train.json": coco("a.jpg"), "old_train.json": coco("a.jpg")})
     with pytest.raises(ValueError, match=r"2 files may be .* of 'train': old_train\.json, train"):

@@ -193,6 +193,19 @@ def test_a_yaml_of_another_data_set_is_passed_over(
     assert list(read_all(root)) == ["train"]
 
 
+def test_a_yaml_that_leads_out_is_refused_where_no_other_fits(
+    write_files: Write, read_all: Read
+) -> None:
+    files = {"elsewhere/b.jpg": None, "in/images/a.jpg": None, "in/labels/a.txt": LINE}
+    root = write_files(files | {"in/a.yaml": "train: ../elsewhere\nnames: [mug, jug]\n"}) / "in"
+    with pytest.raises(
+        ValueError, match=r"a\.yaml: '\.\./elsewhere' is .* outside of the data set"
+    ):
+        read_all(root)
+    write_files({"in/b.yaml": "train: images\nnames: [mug, jug]\n"})
+    assert list(read_all(root)) == ["train"]
+
+
 def test_where_no_yaml_has_its_pictures_the_folders_count(
     write_files: Write, read_all: Read, objects: Any
 ) -> None:
