@@ -590,6 +590,23 @@ def _(data: DataSet) -> None:
     (data.root / "labels" / "train" / "gone.txt").write_text("0 0.5 0.5 0.5 0.5\n")
 
 
+@case("mended", "9 x file of annotations that is not read", "labels of two formats")
+def _(data: DataSet) -> None:
+    write_yolo(data)
+    shape = {"label": "mug", "points": [[9, 9], [30, 30]], "shape_type": "rectangle"}
+    for path in (data.root / "images").glob("*/*.jpg"):
+        content = {"shapes": [shape], "imagePath": path.name}
+        path.with_suffix(".json").write_text(json.dumps(content))
+
+
+@case("mended", "1 x picture of a list that is not there", "a list with a name of no picture")
+def _(data: DataSet) -> None:
+    write_yolo(data)
+    (data.root / "data.yaml").write_text("train: train.txt\nval: images/val\nnames: [mug]\n")
+    names = [f"images/train/{name}.jpg\n" for name in ("train0", "train1", "gone")]
+    (data.root / "train.txt").write_text("".join(names))
+
+
 def write_yolo(data: DataSet) -> None:
     (data.root / "classes.txt").write_text("mug\n")
     for split, number in PICTURES.items():
@@ -620,6 +637,14 @@ def plant(data: DataSet, name: str) -> None:
 
 def test_nothing_is_wrong_with_a_clean_data_set(data: DataSet) -> None:
     data.write()
+    assert checked(data.root).remarks.text("error", "warning", "note") == ""
+
+
+def test_outputs_of_runs_are_not_looked_at(data: DataSet) -> None:
+    data.write()
+    (data.root / "run" / "worst").mkdir(parents=True)
+    for name in (".detection-run.json", "worst/.x.json"):
+        (data.root / "run" / name).write_text("{}")
     assert checked(data.root).remarks.text("error", "warning", "note") == ""
 
 

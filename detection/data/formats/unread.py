@@ -16,6 +16,11 @@ from detection.data.formats.yolo_tree import find_tree
 # What reading raises where a file has something else than its format has there.
 FOREIGN = (AttributeError, IndexError, KeyError, OverflowError, RecursionError, TypeError)
 
+UNREAD = (
+    "file of annotations that is not read, since those of another format are; pass its path to "
+    "read it, or take it away"
+)
+
 
 def say_unread(
     dataset: DetectionDataset, root: Path, chosen: Format, others: Iterable[Format]
@@ -31,9 +36,8 @@ def say_unread(
         except (OSError, ValueError, *FOREIGN):  # it would not be read as it is
             continue
         findings.all_repaired(
-            f"file of annotations that is not read, since those of {chosen.name} are; pass its "
-            "path to read it, or take it away",
-            (f"{file.relative_to(root)} ({other.name})" for file in unread),
+            UNREAD,
+            (f"{file.relative_to(root)} ({other.name}, not {chosen.name})" for file in unread),
         )
     return replace(dataset, oddities=dataset.oddities + findings.oddities)
 

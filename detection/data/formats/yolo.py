@@ -22,7 +22,7 @@ from detection.data.formats.pictures import AnnotatedPicture, say_unlabelled, to
 from detection.data.formats.sizes import Size
 from detection.data.formats.text_file import read_lines, read_yaml
 from detection.data.formats.yolo_tree import YoloTree, find_tree
-from detection.data.formats.yolo_yaml import Part
+from detection.data.formats.yolo_yaml import ABSENT_LINE, Part
 from detection.data.image import read_size
 
 # Coordinates are rounded: so much over 1 is no other unit.
@@ -97,7 +97,7 @@ def _refuse_unlisted(part: Part, source: Path, findings: Findings) -> None:
     """Raises FileNotFoundError if more than half of the pictures of a list are not there."""
     total = len(part.missing) + len(part.pictures)
     if 2 * len(part.missing) <= total:
-        findings.all_repaired("picture of a list that is not there, left out", part.missing)
+        findings.all_repaired(ABSENT_LINE, part.missing)
     elif not collect(f"{source}: no picture {name}" for name in part.missing):
         raise FileNotFoundError(
             f"{source}: {len(part.missing)} of {total} pictures that its lists name are not there, "

@@ -21,6 +21,8 @@ from detection.data.formats.file_names import fold
 from detection.data.formats.splits import by_folder, kinds_of, split_folder
 from detection.data.formats.text_file import read_json, read_lines
 from detection.data.formats.yolo_yaml import (
+    ABSENT_PATH,
+    ABSENT_SPLIT,
     Part,
     YoloYaml,
     absent_paths,
@@ -94,7 +96,7 @@ def _tree_of_yaml(yaml: YoloYaml, parts: dict[str, Part]) -> YoloTree:
         {key: part for key, part in parts.items() if part.pictures or part.missing},
         labels,
         yaml.keypoints(),
-        [("split of the yaml that is not there, left out", place) for place in absent],
+        [(ABSENT_SPLIT, place) for place in absent],
     )
 
 
@@ -103,10 +105,7 @@ def _tree_of_folders(root: Path, yamls: list[YoloYaml]) -> YoloTree | None:
     base = root if root.is_dir() else root.parent
     pictures = find_pictures(base)
     labels = _labels(base)
-    said = [
-        ("path of a yaml that is not there, so that the folders count", path)
-        for path in absent_paths(yamls)
-    ]
+    said = [(ABSENT_PATH, path) for path in absent_paths(yamls)]
     tree = YoloTree(base, root, None, {}, labels, None, said)
     own = {picture: label for picture in pictures if (label := tree.label_of(picture)) is not None}
     if not _have_labels(list(own.values())):

@@ -17,6 +17,10 @@ from detection.data.formats.text_file import read_lines, read_yaml
 from detection.data.picture_files import find_pictures
 
 SPLITS = ("train", "val", "valid", "validation", "test")
+ABSENT_SPLIT = "split of the yaml that is not there, left out"
+ABSENT_PATH = "path of a yaml that is not there, so that the folders count"
+ABSENT_LINE = "picture of a list that is not there, left out"
+ABSENT = (ABSENT_SPLIT, ABSENT_PATH, ABSENT_LINE)
 # Of several yaml files those of these names come first.
 _USUAL = ("data", "dataset")
 

@@ -287,10 +287,12 @@ def test_of_several_exports_those_that_are_not_read_are_said(
     dataset = read_all(root)["all"]
     assert objects(dataset) == {"a.jpg": [MUG]}
     assert str(dataset.oddities[-1]) == (
-        "3 x file of annotations that is not read, since those of COCO are; pass its path to read "
-        "it, or take it away: annotations.xml (CVAT for images)"
+        "3 x file of annotations that is not read, since those of another format are; pass its "
+        "path to read it, or take it away: annotations.xml (CVAT for images, not COCO)"
     )
-    assert dataset.oddities[-1].others == ("labels/a.txt (YOLO)", "labels/b.txt (YOLO)")
+    assert dataset.oddities[-1].others == tuple(
+        f"labels/{name}.txt (YOLO, not COCO)" for name in "ab"
+    )
     assert read_all(root / "result.json")["all"].oddities == ()
     # One that cannot be read is no hindrance.
     write_files({"data.yaml": "train: images\nnames: {a: b}\n"})
