@@ -88,12 +88,15 @@ def _tree_of_yaml(yaml: YoloYaml, parts: dict[str, Part]) -> YoloTree:
     labels = _labels(base)
     if not (path.is_relative_to(base) or leads_out(path)):
         labels = _labels(path) | labels
+    # A test set that was not downloaded is no hindrance.
+    there = {k: p for k, p in parts.items() if p.pictures or (p.missing and k != "test")}
     absent = [place for part in parts.values() for place in part.absent]
+    absent += [p.missing[0] for k, p in parts.items() if k not in there and p.missing]
     return YoloTree(
         base,
         yaml.file,
         yaml.names() or _find_names(base),
-        {key: part for key, part in parts.items() if part.pictures or part.missing},
+        there,
         labels,
         yaml.keypoints(),
         [(ABSENT_SPLIT, place) for place in absent],

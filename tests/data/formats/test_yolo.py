@@ -243,6 +243,12 @@ def test_the_missing_pictures_of_a_list_are_counted(
     write_files({"train.txt": "\n".join([*pictures, "images/e.jpg"])})
     with pytest.raises(FileNotFoundError, match=r"3 of 5 pictures .* is train\.txt: images/c\.jpg"):
         read_all(root)
+    # Of a test set that was not downloaded there are none.
+    yaml = "train: images\ntest: train.txt\nnames: [mug, jug]\n"
+    write_files({"data.yaml": yaml, "train.txt": "images/y.jpg\nimages/z.jpg"})
+    assert list(read_all(root)) == ["train"]
+    assert "left out: train.txt: images/y.jpg" in str(read_all(root)["train"].oddities[0])
+    write_files({"data.yaml": "train: train.txt\nnames: [mug, jug]\n"})
     write_files({"train.txt": "x/a.jpg\nimages/a.jpg"})
     with pytest.raises(ValueError, match=r"'images/a\.jpg' and 'x/a\.jpg' lead to one picture"):
         read_all(root)
