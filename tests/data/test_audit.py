@@ -648,6 +648,46 @@ def test_outputs_of_runs_are_not_looked_at(data: DataSet) -> None:
     assert checked(data.root).remarks.text("error", "warning", "note") == ""
 
 
+ENTRIES = ("a/1.jpg", "b/1.jpg", "b/2.jpg")
+REGION = {
+    "shape_attributes": {"name": "rect", "x": 1, "y": 1, "width": 9, "height": 9},
+    "region_attributes": {"class": "mug"},
+}
+SHAPE = {"label": "mug", "points": [[9, 9], [30, 30]], "shape_type": "rectangle"}
+CVAT_BOX = '<box label="mug" xtl="9" ytl="9" xbr="30" ybr="30"/>'
+SHARED: dict[str, dict[str, Any]] = {
+    "COCO": {
+        "all.json": clean("val")
+        | {"images": [{"id": i, "file_name": n} for i, n in enumerate(ENTRIES, start=1)]}
+    },
+    "VIA": {"via.json": {n: {"filename": n, "size": 1, "regions": [REGION]} for n in ENTRIES}},
+    "LabelMe": {n[:3] + ".json": {"shapes": [SHAPE], "imagePath": n[2:]} for n in ENTRIES},
+    "CVAT": {
+        "x.xml": "<annotations>"
+        + "".join(f'<image name="{n}">{CVAT_BOX}</image>' for n in ENTRIES)
+        + "</annotations>"
+    },
+    "CSV": {"x.csv": "image,x1,y1,x2,y2,label\n" + "".join(f"{n},9,9,30,30,m\n" for n in ENTRIES)},
+}
+
+
+@pytest.mark.parametrize("kind", SHARED)
+def test_the_entry_of_a_picture_that_is_not_there_leaves_no_boxes(
+    kind: str, tmp_path: Path
+) -> None:
+    for name in ENTRIES[1:]:
+        save(tmp_path / name, len(name))
+    for name, inside in SHARED[kind].items():
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        text = inside if isinstance(inside, str) else json.dumps(inside)
+        (tmp_path / name).write_text(text, encoding="utf-8")
+    found = checked(tmp_path)
+    assert len([place for _, place in found.refused if "lead to one picture" in place]) == 1
+    (dataset,) = found.splits.values()
+    expected = 2 if kind == "COCO" else 1
+    assert [len(e.labels) for e in dataset.examples] == [expected, expected]
+
+
 def test_there_are_fifty_faults_and_every_rule_is_among_them() -> None:
     assert len(CASES) >= 50
     assert {rule for rule, _, _ in CASES.values()} == set(RULES) - {"not-compared", "zeros"}

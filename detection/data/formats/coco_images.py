@@ -31,7 +31,7 @@ def find_images(
     folders = [folder] if root is None else [folder, root, path.parent]
     files = FileNames(folders=folders, root=root or folder, findings=findings, split=split)
     found = {key: files.find(str(image["file_name"])) for key, image in images.items()}
-    files.refuse_shared(path)
+    others = {name for name, _ in files.refuse_shared(path)}
     missing = [str(images[key]["file_name"]) for key, file in found.items() if file is None]
     if missing and not collect(f"{path}: no picture {name} in {folder}" for name in missing):
         nearest = files.nearest(missing[0])
@@ -41,4 +41,8 @@ def find_images(
             f"{f' ({nearest})' if nearest else ''}; "
             "check the folder, or take them out of the annotations"
         )
-    return {key: file for key, file in found.items() if file is not None}
+    return {
+        key: file
+        for key, file in found.items()
+        if file is not None and str(images[key]["file_name"]).strip() not in others
+    }

@@ -50,22 +50,29 @@ class CsvBoxes(FilesOfSplits):
         base = root if root.is_dir() else root.parent
         names = FileNames(folders=[base], root=base, findings=findings, split=split)
         pictures: dict[Path, AnnotatedPicture] = {}
-        missing: dict[str, None] = {}
         before: set[tuple[Path | None, Columns, tuple[str, ...]]] = set()
         has_classes = has_sizes = False
-        for file in files:
-            rows, columns = _rows(file, findings)
+        tables = [(file, *_rows(file, findings)) for file in files]
+        found = {
+            (row[columns.file], file.parent): None
+            for file, rows, columns in tables
+            for _, row in rows
+        }
+        paths = {(name, near): names.find(name, near=near) for name, near in found}
+        missing = dict.fromkeys(name for (name, _), path in paths.items() if path is None)
+        others = names.refuse_shared(files[0])
+        for file, rows, columns in tables:
             has_classes = has_classes or columns.label is not None
             has_sizes = has_sizes or columns.width is not None
-            found = {row[columns.file]: None for _, row in rows}
-            paths = {name: names.find(name, near=file.parent) for name in found}
-            missing |= dict.fromkeys(name for name, path in paths.items() if path is None)
             relative = _is_relative(rows, columns)
             if relative:
                 findings.repaired("boxes as parts of the picture's size", file.name)
             here = set()
             for number, row in rows:
-                path = paths[row[columns.file]]
+                name = row[columns.file]
+                path = paths[name, file.parent]
+                if (name.strip(), file.parent) in others:
+                    continue
                 line = (path, columns, tuple(row))
                 here.add(line)
                 if line in before:
@@ -77,7 +84,6 @@ class CsvBoxes(FilesOfSplits):
                     _add(picture, row, columns, relative, f"{file.name}, line {number}", findings)
             before |= here
         nearest = names.nearest(next(iter(missing))) if missing else ""
-        names.refuse_shared(files[0])
         refuse_missing(list(missing), len(missing) + len(pictures), files[0], nearest)
         beside = [p for f in sorted({path.parent for path in pictures}) for p in find_pictures(f)]
         if has_classes:

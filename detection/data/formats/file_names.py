@@ -94,23 +94,30 @@ class FileNames:
             self.findings.repaired(difference, f"{name} is {self._shown(found)}")
         return found
 
-    def refuse_shared(self, source: Path) -> None:
-        """Two names that led to one file are a fault if one of them is not the file's own."""
+    def refuse_shared(self, source: Path) -> set[tuple[str, Path | None]]:
+        """Two names that led to one file are a fault if one of them is not the file's own.
+
+        Returns the (name, near) whose pictures are to be left out where faults are collected.
+        """
+        others: set[tuple[str, Path | None]] = set()
         for path, names in self._led.items():
             if len(names) < 2 or all(names.values()):
                 continue
-            second = [key for key in names if not names[key]][-1]
-            first = next((key for key in names if names[key]), next(iter(names)))
+            mended = [key for key in names if not names[key]]
+            others.update(mended)
+            first = ([key for key in names if names[key]] or mended)[0]
             self.findings.refuse(
-                f"{source}: the names {self._entry(first)} and {self._entry(second)} lead to one "
-                f"picture, {self._shown(Path(path))}; add the picture of the "
-                f"{'second' if names[first] else 'other'}, or take its entry out"
+                f"{source}: the names {self._entry(first)} and {self._entry(mended[-1])} lead to "
+                f"one picture, {self._shown(Path(path))}; add the one that is missing, or take its "
+                "entry out"
             )
+        return others
 
     def _entry(self, key: tuple[str, Path | None]) -> str:
         name, near = key
-        at = "" if near is None or near == self.root else f" of {self._shown(near)}"
-        return f"{name!r}{at}"
+        if near is None or near == self.root:
+            return repr(name)
+        return f"{name!r} of {self._shown(near)}"
 
     def nearest(self, name: str) -> str:
         """For the message about a name that is not found: what is there instead."""
@@ -173,9 +180,8 @@ class FileNames:
         if not self._kinds or not path.is_relative_to(self.root):
             return True
         folders = [f for f in path.relative_to(self.root).parts[:-1] if is_split(f)]
-        named = {fold(part) for part in parts[:-1]}
         own = any(kinds_of(folder) & self._kinds for folder in folders)
-        return own or all(fold(folder) in named for folder in folders)
+        return own or all(fold(folder) in map(fold, parts[:-1]) for folder in folders)
 
 
 def _best(found: list[Path], parts: list[str], folders: list[Path]) -> Path | None:

@@ -58,7 +58,7 @@ class Via(FilesOfSplits):
         attribute = _class_attribute([entry for _, entry in entries], files[0], findings)
         base = root if root.is_dir() else root.parent
         names = FileNames(folders=[base], root=base, findings=findings, split=split)
-        pictures, missing = [], []
+        keyed, missing = [], []
         for file, entry in entries:
             name = str(entry.get("filename", ""))
             path = names.find(name, near=file.parent)
@@ -68,8 +68,10 @@ class Via(FilesOfSplits):
             elif path is None:
                 missing.append(name)
             elif _regions(entry):
-                pictures.append(_picture(path, entry, attribute, f"{file.name}, {name}", findings))
-        names.refuse_shared(files[0])
+                picture = _picture(path, entry, attribute, f"{file.name}, {name}", findings)
+                keyed.append(((name.strip(), file.parent), picture))
+        others = names.refuse_shared(files[0])
+        pictures = [picture for key, picture in keyed if key not in others]
         refuse_missing(
             missing, len(entries), files[0], names.nearest(missing[0]) if missing else ""
         )
