@@ -1,9 +1,10 @@
 """Which files of a folder are looked at: one rule for every listing.
 
 Hidden files and folders are left out, and what systems and tools leave beside photos: macOS's
-``__MACOSX`` and ``._x.jpg`` (AppleDouble), notebooks' ``.ipynb_checkpoints``, ``Thumbs.db``.  A
-folder that is called x.jpg is a folder.  Listings are sorted, so that no result depends on the
-order in which a file system lists its entries.
+``__MACOSX`` and ``._x.jpg`` (AppleDouble), notebooks' ``.ipynb_checkpoints``, ``Thumbs.db``.  So
+are the outputs of runs below the folder: this project's, told by their marker, and Ultralytics'
+``runs/detect``.  A folder that is called x.jpg is a folder.  Listings are sorted, so that no result
+depends on the order in which a file system lists its entries.
 """
 
 from __future__ import annotations
@@ -19,6 +20,9 @@ from detection.data.image import SUFFIXES
 
 # What annotations may name besides SUFFIXES; OpenCV decodes them where it was built to.
 OTHER_SUFFIXES = (".gif", ".jfif", ".jpe", ".avif", ".jp2")
+# The marker of `detection.engine.folder_lock`, in the output folder of each run.
+_MARKER = ".detection-run.json"
+_ULTRALYTICS = ("detect", "segment", "pose", "obb", "classify")
 _LEFT_OUT = ("__macosx", "thumbs.db", "desktop.ini")
 _APPLE_DOUBLE = b"\x00\x05\x16\x07"
 # The listings of `listed_once`; None outside of it.
@@ -28,6 +32,12 @@ _LISTED: ContextVar[dict[Path, list[Path]] | None] = ContextVar("_LISTED", defau
 def is_left_out(name: str) -> bool:
     """Whether a file or folder of this name is none of the user's own."""
     return name.startswith(".") or name.casefold() in _LEFT_OUT
+
+
+def is_output(folder: Path) -> bool:
+    """Whether a run wrote it: it has this project's marker, or is Ultralytics' runs/detect."""
+    ultralytics = folder.parent.name == "runs" and folder.name in _ULTRALYTICS
+    return ultralytics or (folder / _MARKER).is_file()
 
 
 def is_apple_double(path: Path) -> bool:
@@ -78,7 +88,7 @@ def _walk(folder: Path) -> list[Path]:
         refuse_outside(Path(at))
         # A link may lead back to a folder that it lies in.
         kept = [] if real in seen else [name for name in folders if not is_left_out(name)]
-        folders[:] = sorted(kept)
+        folders[:] = sorted(name for name in kept if not is_output(Path(at, name)))
         if real not in seen:
             found += [_inside(Path(at, name)) for name in files if not is_left_out(name)]
         seen.add(real)

@@ -590,6 +590,23 @@ def _(data: DataSet) -> None:
     (data.root / "labels" / "train" / "gone.txt").write_text("0 0.5 0.5 0.5 0.5\n")
 
 
+@case("mended", "9 x file of annotations that is not read", "labels of two formats")
+def _(data: DataSet) -> None:
+    write_yolo(data)
+    shape = {"label": "mug", "points": [[9, 9], [30, 30]], "shape_type": "rectangle"}
+    for path in (data.root / "images").glob("*/*.jpg"):
+        content = {"shapes": [shape], "imagePath": path.name}
+        path.with_suffix(".json").write_text(json.dumps(content))
+
+
+@case("mended", "1 x picture of a list that is not there", "a list with a name of no picture")
+def _(data: DataSet) -> None:
+    write_yolo(data)
+    (data.root / "data.yaml").write_text("train: train.txt\nval: images/val\nnames: [mug]\n")
+    names = [f"images/train/{name}.jpg\n" for name in ("train0", "train1", "gone")]
+    (data.root / "train.txt").write_text("".join(names))
+
+
 def write_yolo(data: DataSet) -> None:
     (data.root / "classes.txt").write_text("mug\n")
     for split, number in PICTURES.items():
@@ -621,6 +638,54 @@ def plant(data: DataSet, name: str) -> None:
 def test_nothing_is_wrong_with_a_clean_data_set(data: DataSet) -> None:
     data.write()
     assert checked(data.root).remarks.text("error", "warning", "note") == ""
+
+
+def test_outputs_of_runs_are_not_looked_at(data: DataSet) -> None:
+    data.write()
+    (data.root / "run" / "worst").mkdir(parents=True)
+    for name in (".detection-run.json", "worst/.x.json"):
+        (data.root / "run" / name).write_text("{}")
+    assert checked(data.root).remarks.text("error", "warning", "note") == ""
+
+
+ENTRIES = ("a/1.jpg", "b/1.jpg", "b/2.jpg")
+REGION = {
+    "shape_attributes": {"name": "rect", "x": 1, "y": 1, "width": 9, "height": 9},
+    "region_attributes": {"class": "mug"},
+}
+SHAPE = {"label": "mug", "points": [[9, 9], [30, 30]], "shape_type": "rectangle"}
+CVAT_BOX = '<box label="mug" xtl="9" ytl="9" xbr="30" ybr="30"/>'
+SHARED: dict[str, dict[str, Any]] = {
+    "COCO": {
+        "all.json": clean("val")
+        | {"images": [{"id": i, "file_name": n} for i, n in enumerate(ENTRIES, start=1)]}
+    },
+    "VIA": {"via.json": {n: {"filename": n, "size": 1, "regions": [REGION]} for n in ENTRIES}},
+    "LabelMe": {n[:3] + ".json": {"shapes": [SHAPE], "imagePath": n[2:]} for n in ENTRIES},
+    "CVAT": {
+        "x.xml": "<annotations>"
+        + "".join(f'<image name="{n}">{CVAT_BOX}</image>' for n in ENTRIES)
+        + "</annotations>"
+    },
+    "CSV": {"x.csv": "image,x1,y1,x2,y2,label\n" + "".join(f"{n},9,9,30,30,m\n" for n in ENTRIES)},
+}
+
+
+@pytest.mark.parametrize("kind", SHARED)
+def test_the_entry_of_a_picture_that_is_not_there_leaves_no_boxes(
+    kind: str, tmp_path: Path
+) -> None:
+    for name in ENTRIES[1:]:
+        save(tmp_path / name, len(name))
+    for name, inside in SHARED[kind].items():
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        text = inside if isinstance(inside, str) else json.dumps(inside)
+        (tmp_path / name).write_text(text, encoding="utf-8")
+    found = checked(tmp_path)
+    assert len([place for _, place in found.refused if "lead to one picture" in place]) == 1
+    (dataset,) = found.splits.values()
+    expected = 2 if kind == "COCO" else 1
+    assert [len(e.labels) for e in dataset.examples] == [expected, expected]
 
 
 def test_there_are_fifty_faults_and_every_rule_is_among_them() -> None:

@@ -13,6 +13,7 @@ from detection.data.picture_files import (
     is_left_out,
     listed_once,
 )
+from detection.engine.folder_lock import MARKER
 
 
 @pytest.mark.parametrize("name", [".DS_Store", "._a.jpg", ".git", "__MACOSX", "Thumbs.db"])
@@ -30,6 +31,16 @@ def test_files_are_found_at_every_depth_and_sorted(tmp_path: Path) -> None:
     assert found == ["a/c.PNG", "album.jpg/f.gif", "b.jpg", "g.txt"]
     assert [path.name for path in find_pictures(tmp_path)] == ["c.PNG", "f.gif", "b.jpg"]
     assert find_files(tmp_path / "nowhere") == []
+
+
+def test_the_outputs_of_runs_are_left_out_but_for_the_folder_itself(tmp_path: Path) -> None:
+    mine, theirs = tmp_path / "out" / "mine", tmp_path / "runs" / "detect"
+    for folder in (mine / "worst", theirs / "train", tmp_path / "detect"):
+        folder.mkdir(parents=True)
+        (folder / "a.jpg").write_bytes(b"x")
+    (mine / MARKER).write_text("{}", encoding="utf-8")
+    assert find_pictures(tmp_path) == [tmp_path / "detect" / "a.jpg"]
+    assert len(find_pictures(mine)) == len(find_pictures(theirs)) == 1
 
 
 def test_a_link_to_a_folder_above_is_followed_once(tmp_path: Path) -> None:

@@ -118,6 +118,11 @@ GROUPS = [
     {"id": 0, "name": "gull", "supercategory": "none"},
     {"id": 1, "name": "gull", "supercategory": "gull"},
 ]
+AB = ("a/1.jpg", "b/1.jpg")
+VIA_REGION = {
+    "shape_attributes": {"name": "rect", "x": 1, "y": 1, "width": 9, "height": 9},
+    "region_attributes": {"class": "mug"},
+}
 POLYGON = [[10, 10, 34, 10, 34, 30, 10, 30]]
 RUNS = {"size": [48, 64], "counts": [490] + [20, 28] * 23 + [20, 1458]}
 
@@ -292,6 +297,33 @@ REFUSED: dict[str, tuple[dict[str, Any], tuple[str, ...]]] = {
         coco(content(("p1.jpg", "p2.jpg")), {"images/a/p1.jpg": "", "images/b/p1.jpg": "",
                                              "images/p2.jpg": ""}),
         ("2 files are called so", "images/a/p1.jpg", "images/b/p1.jpg"),
+    ),
+    "a picture of another entry": (
+        coco(content(("cam_a/1.jpg", "cam_b/1.jpg")), {"images/cam_b/1.jpg": ""}),
+        (COCO, "'cam_b/1.jpg' and 'cam_a/1.jpg' lead to one picture", "images/cam_b/1.jpg"),
+    ),
+    "a table's picture of another line": (
+        table("image,label,x1,y1,x2,y2\na/1.jpg,mug,1,1,9,9\nb/1.jpg,mug,1,1,9,9\n")
+        | {"b/1.jpg": ""},
+        ("train_labels.csv", "'b/1.jpg' and 'a/1.jpg' lead to one picture"),
+    ),
+    "VIA's picture of another entry": (
+        {"via.json": {n: {"filename": n, "size": 1, "regions": [VIA_REGION]} for n in AB}}
+        | {"b/1.jpg": ""},
+        ("via.json", "'b/1.jpg' and 'a/1.jpg' lead to one picture"),
+    ),
+    "CVAT's picture of another entry": (
+        {"x.xml": "<annotations>" + "".join(f'<image name="{n}"/>' for n in AB) + "</annotations>",
+         "b/1.jpg": ""},
+        ("x.xml", "'b/1.jpg' and 'a/1.jpg' lead to one picture"),
+    ),
+    "LabelMe's picture of another file": (
+        {f"{n[0]}/1.json": {"shapes": [], "imagePath": "1.jpg"} for n in AB} | {"b/1.jpg": ""},
+        ("'1.jpg' of b and '1.jpg' of a lead to one picture, b/1.jpg",),
+    ),
+    "a picture of another split": (
+        {"annotations/instances_val.json": content(("p1.jpg",)), "train/p1.jpg": ""},
+        ("1 of 1 images", "train/p1.jpg is in the folder of another split"),
     ),
     "two used classes of one name": (
         coco(content(categories=[{"id": 1, "name": "mug"}, {"id": 2, "name": "mug"}],

@@ -19,6 +19,8 @@ from detection.data.box_check import OVER_BORDER
 from detection.data.dataset import DetectionDataset
 from detection.data.findings import collected
 from detection.data.formats.coco_entries import REPEATED_ID
+from detection.data.formats.unread import UNREAD
+from detection.data.formats.yolo_yaml import ABSENT
 from detection.data.picture_files import listed_once
 
 # What a reader says of the pictures that no split names.
@@ -34,6 +36,8 @@ _LOOK_AT = (
     "picture of another size than annotated, boxes kept in pixels (look at them)",
     *NOT_ANNOTATED,
     "label file without a picture, left out",
+    UNREAD,
+    *ABSENT,
     "name that a list has several times, taken once",
     "class name with blanks around it",
 )

@@ -11,6 +11,7 @@ from detection.data.picture_files import (
     find_pictures,
     is_apple_double,
     is_left_out,
+    is_output,
     is_picture_name,
 )
 
@@ -36,7 +37,9 @@ def audit_folder(
         elif say_strays:
             remarks.add("not-annotated", "", str(path.relative_to(root)))
     for at, inner, files in os.walk(root):
-        inner[:] = sorted(name for name in inner if name not in _TOOLS)
+        inner[:] = sorted(
+            name for name in inner if name not in _TOOLS and not is_output(Path(at, name))
+        )
         is_hidden = any(is_left_out(part) for part in Path(at).relative_to(root).parts)
         for name in sorted(files):
             looks_like_data = is_picture_name(name) or name.endswith((".xml", ".txt", ".json"))

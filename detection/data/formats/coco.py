@@ -56,6 +56,7 @@ class Coco:
             images=images if check_images else None,
             invalid_boxes=invalid_boxes,
             root=root,
+            split=split,
         )
 
 
@@ -65,12 +66,14 @@ def read_coco(
     images: Path | None,
     invalid_boxes: InvalidBoxes,
     root: Path | None = None,
+    split: str = "",
 ) -> DetectionDataset:
     """Reads ``annotations``; the labels follow the category ids in ascending order.
 
     ``images``: the folder of the pictures, all of which must exist; None: read the annotations
     alone (to measure saved detections).  ``root``: pictures that are not in ``images`` are looked
-    for in all of it.  A file image_info_*.json, of a test set, has no annotations.
+    for in all of it, but for the folders of other splits than ``split``.
+    A file image_info_*.json, of a test set, has no annotations.
     Image ids that are no integers are replaced by 1, 2, ... in the order of the file.
     Raises FileNotFoundError and ValueError, which name the file, the annotation and the value.
     """
@@ -94,7 +97,7 @@ def read_coco(
     findings.finish()
     paths = {key: Path(str(image["file_name"])) for key, image in keys.items()}
     if images is not None:
-        paths = find_images(keys, images, root, annotations, findings)
+        paths = find_images(keys, images, root, annotations, findings, split=split)
         keys = {key: image for key, image in keys.items() if key in paths}
         stated = [Sized(paths[key], sizes[key], box_ops.from_coco(boxes[key])) for key in keys]
         sizes = dict(zip(keys, settle_sizes(stated, findings), strict=True))

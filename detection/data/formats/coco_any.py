@@ -40,6 +40,7 @@ class CocoAny(FilesOfSplits):
             images=_images(files[0], base, split) if check_images else None,
             invalid_boxes=invalid_boxes,
             root=base,
+            split=split,
         )
 
 

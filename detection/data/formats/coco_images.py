@@ -11,9 +11,15 @@ from detection.data.formats.file_names import FileNames
 
 
 def find_images(
-    images: dict[Hashable, Entry], folder: Path, root: Path | None, path: Path, findings: Findings
+    images: dict[Hashable, Entry],
+    folder: Path,
+    root: Path | None,
+    path: Path,
+    findings: Findings,
+    *,
+    split: str = "",
 ) -> dict[Hashable, Path]:
-    """The picture of each image.  ``folder``, ``root``, ``path``: see `coco.read_coco`.
+    """The picture of each image.  ``folder``, ``root``, ``path``, ``split``: see `coco.read_coco`.
 
     Raises FileNotFoundError, which names the first that is missing.
     """
@@ -23,8 +29,9 @@ def find_images(
             "expected tree"
         )
     folders = [folder] if root is None else [folder, root, path.parent]
-    files = FileNames(folders=folders, root=root or folder, findings=findings)
+    files = FileNames(folders=folders, root=root or folder, findings=findings, split=split)
     found = {key: files.find(str(image["file_name"])) for key, image in images.items()}
+    others = {name for name, _ in files.refuse_shared(path)}
     missing = [str(images[key]["file_name"]) for key, file in found.items() if file is None]
     if missing and not collect(f"{path}: no picture {name} in {folder}" for name in missing):
         nearest = files.nearest(missing[0])
@@ -34,4 +41,8 @@ def find_images(
             f"{f' ({nearest})' if nearest else ''}; "
             "check the folder, or take them out of the annotations"
         )
-    return {key: file for key, file in found.items() if file is not None}
+    return {
+        key: file
+        for key, file in found.items()
+        if file is not None and str(images[key]["file_name"]).strip() not in others
+    }

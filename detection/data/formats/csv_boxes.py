@@ -1,6 +1,8 @@
 """CSV files of boxes, a line for each: TensorFlow's (from xml_to_csv), Kaggle's, OpenImages', ...
 
-The columns are recognised by their names (`csv_columns`) and told.  Coordinates are edges in
+Commas, semicolons or tabs are between the columns; a .tsv is one as well.
+
+The columns are recognised by their names (`csv_columns`) and told.  Coordinates are in
 pixels, or parts of the picture's size if none is over 1.  A picture without a line: where the file
 has no classes, as in Kaggle's detection tasks, it shows nothing, if it lies beside pictures that
 have some; where it has classes it was never labelled, and is left out.
@@ -9,14 +11,13 @@ have some; where it has classes it was never labelled, and is left out.
 from __future__ import annotations
 
 import csv
-import io
 import re
 from pathlib import Path
 
 from detection.data.box_check import InvalidBoxes
 from detection.data.dataset import DetectionDataset
 from detection.data.findings import Findings
-from detection.data.formats.csv_columns import Columns, recognise
+from detection.data.formats.csv_columns import Columns, recognise, rows_of
 from detection.data.formats.file_names import FileNames
 from detection.data.formats.pictures import (
     UNNAMED,
@@ -38,7 +39,8 @@ class CsvBoxes(FilesOfSplits):
     name = "CSV"
 
     def parts(self, root: Path) -> dict[str, list[Path]]:
-        return by_name(root, [f for f in candidates(root, ".csv") if _columns_of(f) is not None])
+        files = sorted(candidates(root, ".csv") + candidates(root, ".tsv"))
+        return by_name(root, [file for file in files if _columns_of(file) is not None])
 
     def read(
         self, *, root: Path, split: str, check_images: bool, invalid_boxes: InvalidBoxes
@@ -46,25 +48,41 @@ class CsvBoxes(FilesOfSplits):
         findings = Findings()
         files = self.parts(root)[split]
         base = root if root.is_dir() else root.parent
-        names = FileNames(folders=[files[0].parent, base], root=base, findings=findings)
+        names = FileNames(folders=[base], root=base, findings=findings, split=split)
         pictures: dict[Path, AnnotatedPicture] = {}
-        missing: dict[str, None] = {}
+        before: set[tuple[Path | None, Columns, tuple[str, ...]]] = set()
         has_classes = has_sizes = False
-        for file in files:
-            rows, columns = _rows(file, findings)
+        tables = [(file, *_rows(file, findings)) for file in files]
+        found = {
+            (row[columns.file], file.parent): None
+            for file, rows, columns in tables
+            for _, row in rows
+        }
+        paths = {(name, near): names.find(name, near=near) for name, near in found}
+        missing = dict.fromkeys(name for (name, _), path in paths.items() if path is None)
+        others = names.refuse_shared(files[0])
+        for file, rows, columns in tables:
             has_classes = has_classes or columns.label is not None
             has_sizes = has_sizes or columns.width is not None
-            found = {row[columns.file]: None for _, row in rows}
-            paths = {name: names.find(name) for name in found}
-            missing |= dict.fromkeys(name for name, path in paths.items() if path is None)
             relative = _is_relative(rows, columns)
             if relative:
                 findings.repaired("boxes as parts of the picture's size", file.name)
+            here = set()
             for number, row in rows:
-                path = paths[row[columns.file]]
-                if path is not None:
+                name = row[columns.file]
+                path = paths[name, file.parent]
+                if (name.strip(), file.parent) in others:
+                    continue
+                line = (path, columns, tuple(row))
+                here.add(line)
+                if line in before:
+                    findings.repaired(
+                        "line that another file has, too, left out", f"{file.name}, line {number}"
+                    )
+                elif path is not None:
                     picture = pictures.setdefault(path, AnnotatedPicture(path, _size(row, columns)))
                     _add(picture, row, columns, relative, f"{file.name}, line {number}", findings)
+            before |= here
         nearest = names.nearest(next(iter(missing))) if missing else ""
         refuse_missing(list(missing), len(missing) + len(pictures), files[0], nearest)
         beside = [p for f in sorted({path.parent for path in pictures}) for p in find_pictures(f)]
@@ -89,24 +107,16 @@ def _columns_of(file: Path) -> Columns | None:
     with file.open("rb") as opened:
         text = decode(opened.read(4000))[0]
     try:
-        rows = _parse(text)
+        rows = rows_of(text)
     except csv.Error:  # as of a file that is no table
         return None
     return recognise(rows[0]) if rows else None
 
 
-def _parse(text: str) -> list[list[str]]:
-    """With the separator that the first line has most of."""
-    first = text.partition("\n")[0]
-    separator = max(",;\t", key=first.count)
-    rows = csv.reader(io.StringIO(text, newline=""), delimiter=separator)
-    return [row for row in rows if any(cell.strip() for cell in row)]
-
-
 def _rows(file: Path, findings: Findings) -> tuple[list[tuple[int, list[str]]], Columns]:
     """The lines with their numbers, each as long as the first."""
     try:
-        rows = _parse(read_text(file))
+        rows = rows_of(read_text(file))
     except csv.Error as error:
         raise ValueError(
             f"{file}: not a readable CSV ({error}); look for a quotation mark that is never closed"
@@ -172,7 +182,9 @@ def _add(
     if numbers is None:
         return
     x1, y1, x2, y2 = numbers
-    if columns.is_size:
+    if columns.shape == "centre":
+        x1, y1 = x1 - x2 / 2, y1 - y2 / 2
+    if columns.shape != "corners":
         x2, y2 = x1 + x2, y1 + y2
     if relative:
         height, width = read_size(picture.path)

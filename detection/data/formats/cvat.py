@@ -59,12 +59,16 @@ class CvatImages(FilesOfSplits):
             )
             base = root if root.is_dir() else root.parent
             names = FileNames(
-                folders=[file.parent / "images", file.parent], root=base, findings=findings
+                folders=[file.parent / "images", file.parent],
+                root=base,
+                findings=findings,
+                split=split,
             )
             images = tree.findall("image")
             if len(files) == 1 and split != ALL:
                 images = [image for image in images if image.get("subset") == split]
             total += len(images)
+            keyed = []
             for image in images:
                 name = image.get("name", "")
                 path = names.find(name) if check_images else file.parent / name
@@ -72,7 +76,10 @@ class CvatImages(FilesOfSplits):
                     missing.append(name)
                     nearest = nearest or names.nearest(name)
                 else:
-                    pictures.append(_picture(path, image, f"{file.name}, image {name}", findings))
+                    picture = _picture(path, image, f"{file.name}, image {name}", findings)
+                    keyed.append(((name.strip(), None), picture))
+            others = names.refuse_shared(file)
+            pictures += [picture for key, picture in keyed if key not in others]
         refuse_missing(missing, total, files[0], nearest)
         return to_dataset(
             pictures,

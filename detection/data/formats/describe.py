@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import csv
 import json
 from collections import Counter
 from pathlib import Path
 
+from detection.data.formats.csv_columns import lacking, rows_of
 from detection.data.formats.text_file import decode, read_json, read_xml
+from detection.data.formats.yolo_yaml import absent_paths, find_yamls
 from detection.data.picture_files import find_files, is_picture_name
 
 # Suffixes of what holds a data set but is not read as it stands.
@@ -54,14 +57,18 @@ def _hint(file: Path, root: Path) -> str:
             return (
                 f"{name} has <{read_xml(file).tag}>: VOC's has <annotation>, CVAT's <annotations>"
             )
+        if suffix in (".yaml", ".yml"):
+            absent = absent_paths(find_yamls(file))
+            return f"{absent[0]} is not there; correct the path in {name}" if absent else ""
         if suffix in (".csv", ".tsv"):
             with file.open("rb") as opened:
-                head = decode(opened.read(1000))[0].splitlines()[:1]
+                line = next(iter(decode(opened.read(1000))[0].splitlines()), "nothing")
+            lacks = lacking(next(iter(rows_of(line)), []))
             return (
-                f"{name} begins with {head[0][:120] if head else 'nothing'!r}: a line with the "
-                "names of the columns is missing, such as filename,class,xmin,ymin,xmax,ymax"
+                f"{name} begins with {line[:120]!r}: {lacks}; name them as in "
+                "filename,class,xmin,ymin,xmax,ymax"
             )
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, csv.Error) as error:
         return str(error)
     return ""
 

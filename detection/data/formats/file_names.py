@@ -7,12 +7,14 @@ Names come from other systems and other folders.  In this order a name is
    slashes and %-codes, the composition of accents (NFC, NFD) and case do not count;
 3. the same with another suffix.
 
-A name that fits two files equally well is not decided: it is not found.
+A name that fits two files equally well is not decided: it is not found.  Nor is one of a split
+looked for in the folders of another split, unless it names them.
 """
 
 from __future__ import annotations
 
 import difflib
+import os
 import re
 import unicodedata
 from collections import defaultdict
@@ -23,6 +25,7 @@ from urllib.parse import unquote
 
 from detection.data.data_root import check_length, leads_out, refuse_outside
 from detection.data.findings import Findings
+from detection.data.formats.splits import is_split, kinds_of
 from detection.data.picture_files import find_files, is_picture_name
 
 
@@ -50,12 +53,18 @@ class FileNames:
     """The files that names may mean.
 
     ``folders``: where names begin, the most likely first.  ``root``: all below it is searched.
+    ``split``: that of the annotations.
     """
 
-    def __init__(self, *, folders: Sequence[Path], root: Path, findings: Findings) -> None:
+    def __init__(
+        self, *, folders: Sequence[Path], root: Path, findings: Findings, split: str = ""
+    ) -> None:
         self.folders = list(folders)
         self.root = root
         self.findings = findings
+        self._kinds = kinds_of(split)
+        # Of each file the names that led to it, and whether they did as they stand.
+        self._led: dict[str, dict[tuple[str, Path | None], bool]] = defaultdict(dict)
 
     def find(self, name: str, *, near: Path | None = None, say: bool = True) -> Path | None:
         """The picture that ``name`` means; None if there is none, or more than one.
@@ -72,15 +81,43 @@ class FileNames:
         for folder in folders:
             if (folder / name).is_file():
                 if not leads_out(folder / name):
+                    self._led[os.path.normpath(folder / name)][name, near] = True
                     return folder / name
                 outside = outside or folder / name
         found = self._choose(name, folders)
         if found is None and outside is not None:
             refuse_outside(outside, entry=f"{self.root}: the picture {name!r} of an annotation")
+        if found is not None:
+            self._led[os.path.normpath(found)][name, near] = False
         difference = _difference(name, found) if found is not None else None
         if say and difference is not None and found is not None:
             self.findings.repaired(difference, f"{name} is {self._shown(found)}")
         return found
+
+    def refuse_shared(self, source: Path) -> set[tuple[str, Path | None]]:
+        """Two names that led to one file are a fault if one of them is not the file's own.
+
+        Returns the (name, near) whose pictures are to be left out where faults are collected.
+        """
+        others: set[tuple[str, Path | None]] = set()
+        for path, names in self._led.items():
+            if len(names) < 2 or all(names.values()):
+                continue
+            mended = [key for key in names if not names[key]]
+            others.update(mended)
+            first = ([key for key in names if names[key]] or mended)[0]
+            self.findings.refuse(
+                f"{source}: the names {self._entry(first)} and {self._entry(mended[-1])} lead to "
+                f"one picture, {self._shown(Path(path))}; add the one that is missing, or take its "
+                "entry out"
+            )
+        return others
+
+    def _entry(self, key: tuple[str, Path | None]) -> str:
+        name, near = key
+        if near is None or near == self.root:
+            return repr(name)
+        return f"{name!r} of {self._shown(near)}"
 
     def nearest(self, name: str) -> str:
         """For the message about a name that is not found: what is there instead."""
@@ -88,6 +125,9 @@ class FileNames:
         if not parts:
             return "the name is empty"
         same = self._by_name.get(fold(parts[-1]), [])
+        if same and not any(self._may_be(path, parts) for path in same):
+            shown = self._shown(same[0])
+            return f"{shown} is in the folder of another split; if it is meant, name it so"
         if len(same) > 1:
             shown = " and ".join(self._shown(path) for path in same[:2])
             return f"{len(same)} files are called so, {shown}"
@@ -118,7 +158,7 @@ class FileNames:
     def _choose(self, name: str, folders: list[Path]) -> Path | None:
         for wanted in dict.fromkeys((name, unquote(name))):
             parts = parts_of(wanted)
-            found = self._by_name.get(fold(parts[-1]), [])
+            found = self._allowed(self._by_name.get(fold(parts[-1]), []), parts)
             if found:
                 return _best(found, parts, folders)
         parts = parts_of(unquote(name))
@@ -127,10 +167,21 @@ class FileNames:
         base = stem.stem if is_picture_name(stem.name) else stem.name
         # Label Studio puts eight digits before a name that was uploaded.
         for wanted in dict.fromkeys((base, re.sub(r"^[0-9a-f]{8}-", "", base))):
-            found = self._by_stem.get(fold(wanted), [])
+            found = self._allowed(self._by_stem.get(fold(wanted), []), parts)
             if found:
                 return _best(found, [*parts[:-1], wanted], folders)
         return None
+
+    def _allowed(self, found: list[Path], parts: list[str]) -> list[Path]:
+        return [path for path in found if self._may_be(path, parts)]
+
+    def _may_be(self, path: Path, parts: list[str]) -> bool:
+        """Whether ``path`` lies in no folder of another split, or the name says that one."""
+        if not self._kinds or not path.is_relative_to(self.root):
+            return True
+        folders = [f for f in path.relative_to(self.root).parts[:-1] if is_split(f)]
+        own = any(kinds_of(folder) & self._kinds for folder in folders)
+        return own or all(fold(folder) in map(fold, parts[:-1]) for folder in folders)
 
 
 def _best(found: list[Path], parts: list[str], folders: list[Path]) -> Path | None:

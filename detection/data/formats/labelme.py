@@ -44,19 +44,25 @@ class LabelMe(FilesOfSplits):
         findings = Findings()
         files = self.parts(root)[split]
         base = root if root.is_dir() else root.parent
-        names = FileNames(folders=[base], root=base, findings=findings)
-        pictures, missing = [], []
+        names = FileNames(folders=[base], root=base, findings=findings, split=split)
+        keyed, missing = [], []
         for file in files:
             content = read_json(file)
             if not isinstance(content, dict) or not isinstance(content.get("shapes"), list):
                 findings.refuse(f"{file}: no list of shapes; it is not LabelMe's, take it away")
                 continue
-            path = names.find(str(content.get("imagePath") or file.stem), near=file.parent)
-            path = path or names.find(file.stem, near=file.parent, say=False)
+            name = named = str(content.get("imagePath") or file.stem)
+            path = names.find(name, near=file.parent)
             if path is None:
-                missing.append(str(content.get("imagePath") or file.stem))
+                name = file.stem
+                path = names.find(name, near=file.parent, say=False)
+            if path is None:
+                missing.append(named)
                 continue
-            pictures.append(_picture(path, content, file, findings))
+            picture = _picture(path, content, file, findings)
+            keyed.append(((name.strip(), file.parent), picture))
+        others = names.refuse_shared(root)
+        pictures = [picture for key, picture in keyed if key not in others]
         refuse_missing(missing, len(files), root, names.nearest(missing[0]) if missing else "")
         if root.is_dir():
             there = by_folder(root, find_pictures(root)).get(split, [])

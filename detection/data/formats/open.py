@@ -20,11 +20,12 @@ from detection.data.formats.imagenet_det import ImageNetDet
 from detection.data.formats.imagenet_loc import ImageNetLoc
 from detection.data.formats.labelme import LabelMe
 from detection.data.formats.splits import stand_in
+from detection.data.formats.unread import FOREIGN, say_unread
 from detection.data.formats.via import Via
 from detection.data.formats.voc import Voc
 from detection.data.formats.voc_loose import VocLoose
 from detection.data.formats.yolo import Yolo
-from detection.data.picture_files import is_left_out, listed_once
+from detection.data.picture_files import is_left_out, is_output, listed_once
 from detection.user_path import user_path
 
 log = logging.getLogger(__name__)
@@ -43,8 +44,6 @@ EXPORTS: tuple[Format, ...] = (
     CsvBoxes(),
 )
 FORMATS = TREES + EXPORTS
-# What reading raises where a file has something else than its format has there.
-_FOREIGN = (AttributeError, IndexError, KeyError, OverflowError, RecursionError, TypeError)
 
 
 def open_dataset(
@@ -187,7 +186,7 @@ def _read(
             dataset = format.read(
                 root=root, split=found_name, check_images=check_images, invalid_boxes=invalid_boxes
             )
-        except _FOREIGN as error:
+        except FOREIGN as error:
             raise ValueError(
                 f"{root}: the split {found_name} is not as {format.name} has it: {error!r}; export "
                 "it again"
@@ -195,6 +194,9 @@ def _read(
         if not dataset.examples:
             odd = "".join(f"; {oddity}" for oddity in dataset.oddities)
             raise ValueError(f"{dataset.source}: it has no annotated picture{odd}")
+        if format in EXPORTS and check_images:
+            others = [other for other in formats if other in EXPORTS and other is not format]
+            return say_unread(dataset, root, format, others)
         return dataset
     splits = _splits(root, formats)
     if splits:
@@ -236,4 +238,6 @@ def _find_folder(root: Path, folder: str, split: str) -> Path:
 def _folders(root: Path) -> list[Path]:
     if not root.is_dir():
         return []
-    return sorted(p for p in root.iterdir() if p.is_dir() and not is_left_out(p.name))
+    return sorted(
+        p for p in root.iterdir() if p.is_dir() and not (is_left_out(p.name) or is_output(p))
+    )

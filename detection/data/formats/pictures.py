@@ -25,8 +25,8 @@ class AnnotatedPicture:
     """One picture and its objects, as the annotations have them.
 
     ``size``: (height, width), None where they do not say it.
-    For each object its class in ``names``, (x1, y1, x2, y2) in pixels in ``corners``, and in
-    ``where`` its place in the annotations.
+    For each object its class in ``names``, (x1, y1, x2, y2) in pixels in ``corners``, whether it is
+    ``difficult``, and in ``where`` its place in the annotations.
     """
 
     path: Path
@@ -34,11 +34,15 @@ class AnnotatedPicture:
     names: list[str] = field(default_factory=list)
     corners: list[Sequence[float]] = field(default_factory=list)
     where: list[str] = field(default_factory=list)
+    difficult: list[bool] = field(default_factory=list)
 
-    def add(self, name: str, corners: Sequence[float], where: str) -> None:
+    def add(
+        self, name: str, corners: Sequence[float], where: str, *, difficult: bool = False
+    ) -> None:
         self.names.append(name)
         self.corners.append(corners)
         self.where.append(where)
+        self.difficult.append(difficult)
 
 
 def to_dataset(
@@ -61,6 +65,7 @@ def to_dataset(
     ``replaced``: see `settle_sizes`.
     Raises ValueError with all faults.
     """
+    pictures = _each_once(pictures, findings)
     corners = [np.array(picture.corners, dtype=np.float64).reshape(-1, 4) for picture in pictures]
     stated = [
         Sized(picture.path, picture.size, boxes)
@@ -88,15 +93,14 @@ def to_dataset(
     ):
         clipped, kept = check(boxes.astype(np.float32), size, picture.where)
         annotation = box_ops.to_coco(boxes)
-        none = np.zeros(len(boxes), dtype=bool)
         example = Example(
             image_id=number,
             path=picture.path,
             size=size,
             boxes=clipped,
             labels=np.array([label_of[name] for name in picture.names], dtype=np.int64),
-            crowd=none,
-            difficult=none,
+            crowd=np.zeros(len(boxes), dtype=bool),
+            difficult=np.array(picture.difficult, dtype=bool),
             annotated=annotation,
             areas=np.prod(annotation[:, 2:], axis=1),
         )
@@ -107,6 +111,22 @@ def to_dataset(
     return DetectionDataset(
         tuple(names), ids, examples, source, annotated, format, findings.oddities
     )
+
+
+def _each_once(
+    pictures: Sequence[AnnotatedPicture], findings: Findings
+) -> Sequence[AnnotatedPicture]:
+    """Without those that are annotated a second time alike, as a second download of a file is."""
+    kept: list[AnnotatedPicture] = []
+    seen: dict[Path, list[AnnotatedPicture]] = {}
+    for picture in pictures:
+        others = seen.setdefault(picture.path, [])
+        if any((o.names, o.corners) == (picture.names, picture.corners) for o in others):
+            findings.repaired("picture annotated twice alike, once left out", str(picture.path))
+            continue
+        others.append(picture)
+        kept.append(picture)
+    return kept
 
 
 def _tidy_names(picture: AnnotatedPicture, findings: Findings) -> None:

@@ -68,10 +68,23 @@ def is_split(name: str) -> bool:
     return _kind(name) in WORDS
 
 
+def kinds_of(name: str) -> set[str]:
+    """Which of train, val and test the words of a split's name mean; none for other names."""
+    words = set(re.split(r"[^a-z]+", name.casefold()))
+    words |= {"train", "val"} if "trainval" in words else set()
+    words |= {"val"} if "minival" in words else set()
+    return {same[0] for same in ALIASES if words & set(same)}
+
+
 def split_of(path: Path) -> str | None:
     """The split that one of the folders of a relative path, or a word of its name, says."""
     folders = [part for part in path.parts[:-1] if is_split(part)]
     return folders[-1] if folders else split_in(path.stem)
+
+
+def split_folder(path: Path) -> Path | None:
+    """The last folder of a relative path that is a split; None if there is none."""
+    return next((folder for folder in path.parents if is_split(folder.name)), None)
 
 
 def split_in(name: str) -> str | None:

@@ -57,23 +57,27 @@ class Via(FilesOfSplits):
         ]
         attribute = _class_attribute([entry for _, entry in entries], files[0], findings)
         base = root if root.is_dir() else root.parent
-        names = FileNames(folders=[files[0].parent, base], root=base, findings=findings)
-        pictures, missing = [], []
+        names = FileNames(folders=[base], root=base, findings=findings, split=split)
+        keyed, missing = [], []
         for file, entry in entries:
             name = str(entry.get("filename", ""))
-            path = names.find(name)
+            path = names.find(name, near=file.parent)
             if path is None and str(entry.get("size")) == "-1":
                 # VIA knows no size of pictures that it showed from the web, as its examples are.
                 findings.repaired("picture from the web that is not here, left out", name)
             elif path is None:
                 missing.append(name)
             elif _regions(entry):
-                pictures.append(_picture(path, entry, attribute, f"{file.name}, {name}", findings))
+                picture = _picture(path, entry, attribute, f"{file.name}, {name}", findings)
+                keyed.append(((name.strip(), file.parent), picture))
+        others = names.refuse_shared(files[0])
+        pictures = [picture for key, picture in keyed if key not in others]
         refuse_missing(
             missing, len(entries), files[0], names.nearest(missing[0]) if missing else ""
         )
-        there = find_pictures(base if len(parts) == 1 else files[0].parent)
-        say_unlabelled(there, [picture.path for picture in pictures], findings)
+        folders = [base] if len(parts) == 1 else sorted({file.parent for file in files})
+        there = dict.fromkeys(picture for folder in folders for picture in find_pictures(folder))
+        say_unlabelled(list(there), [picture.path for picture in pictures], findings)
         return to_dataset(
             pictures,
             source=files[0],

@@ -50,9 +50,12 @@ class VocLoose(FilesOfSplits):
         findings = Findings()
         files = self.parts(root)[split]
         names = FileNames(
-            folders=[root / "JPEGImages", root / "images"], root=root, findings=findings
+            folders=[root / "JPEGImages", root / "images"],
+            root=root,
+            findings=findings,
+            split=split,
         )
-        pictures, missing = [], []
+        pictures, found, missing = [], [], []
         for file in files:
             annotation = read_annotation(file, findings, needs_size=not check_images)
             path = _find_picture(names, file, annotation.filename)
@@ -60,14 +63,17 @@ class VocLoose(FilesOfSplits):
                 missing.append(annotation.filename or file.stem)
                 continue
             picture = AnnotatedPicture(path, annotation.size)
-            for number, (name, box) in enumerate(
-                zip(annotation.names, corners_of(annotation).tolist(), strict=True), start=1
-            ):
-                picture.add(name, box, f"{file.name}, object {number} ({name})")
+            objects = zip(
+                annotation.names, corners_of(annotation).tolist(), annotation.difficult, strict=True
+            )
+            for number, (name, box, difficult) in enumerate(objects, start=1):
+                where = f"{file.name}, object {number} ({name})"
+                picture.add(name, box, where, difficult=difficult)
             pictures.append(picture)
+            found.append(file)
         nearest = names.nearest(missing[0]) if missing else ""
         refuse_missing(missing, len(files), root, nearest)
-        _refuse_twice(pictures, files, findings)
+        _refuse_twice(pictures, found, findings)
         there = by_folder(root, find_pictures(root)).get(split, [])
         say_unlabelled(there, [picture.path for picture in pictures], findings)
         return to_dataset(

@@ -11,42 +11,56 @@ root/*.jpg  root/*.txt            labels beside the pictures
 from __future__ import annotations
 
 from collections import Counter, defaultdict
-from dataclasses import dataclass, field
+from collections.abc import Container
+from dataclasses import dataclass, field, replace
+from itertools import islice
 from pathlib import Path
-from typing import Any
 
-from detection.data.data_root import leads_out, refuse_outside, widen
-from detection.data.findings import Findings
-from detection.data.formats.file_names import FileNames, fold
-from detection.data.formats.splits import by_folder
-from detection.data.formats.text_file import read_json, read_lines, read_yaml
+from detection.data.data_root import leads_out, widen
+from detection.data.formats.file_names import fold
+from detection.data.formats.splits import by_folder, kinds_of, split_folder
+from detection.data.formats.text_file import read_json, read_lines
+from detection.data.formats.yolo_yaml import (
+    ABSENT_PATH,
+    ABSENT_SPLIT,
+    Part,
+    YoloYaml,
+    absent_paths,
+    find_yamls,
+    fitting,
+    names_of_all,
+)
 from detection.data.picture_files import find_files, find_pictures
 
-SPLITS = ("train", "val", "valid", "validation", "test")
 # Text files that are no labels.
 NAME_FILES = ("classes.txt", "obj.names", "classes.names", "_darknet.labels", "labels.txt")
+
+# So many label files, and lines of each, are looked at to tell whether they are labels.
+_LOOKED_AT = 20
 
 
 @dataclass(frozen=True)
 class YoloTree:
-    """``base``: the folder of it all.  ``names``: None where no file has them.
+    """``base``: the folder of it all.  ``names``: by their numbers; None where no file has them.
 
     ``splits``: the pictures of each.  ``labels``: the .txt files by their path without suffix, and
-    by the same with the name folded, where it is the only one.  ``absent``: what the yaml names and
-    is not there.
+    by the same folded, where it is the only one.  ``keypoints``: how many numbers follow a box.
+    ``said``: kinds and examples of what is not as its files say.
     """
 
     base: Path
     source: Path
-    names: list[str] | None
-    splits: dict[str, list[Path]]
-    labels: dict[Path, Path]
-    absent: list[str] = field(default_factory=list)
+    names: dict[int, str] | None
+    splits: dict[str, Part]
+    labels: dict[Path | str, Path]
+    keypoints: int | None = None
+    said: list[tuple[str, str]] = field(default_factory=list)
 
     def label_of(self, picture: Path) -> Path | None:
         """The label file of a picture; None if it was never labelled."""
         for folder in _label_folders(picture, self.base):
-            for key in (folder / picture.stem, folder / fold(picture.stem)):
+            path = folder / picture.stem
+            for key in (path, fold(str(path))):
                 if key in self.labels:
                     return self.labels[key]
         return None
@@ -57,118 +71,85 @@ def find_tree(root: Path) -> YoloTree | None:
 
     Raises ValueError for a data.yaml whose names are none.
     """
-    found = _find_yaml(root)
+    yamls = find_yamls(root)
+    if root.is_file():
+        for yaml in yamls:
+            if path := yaml.content.get("path"):
+                widen(yaml.base / str(path))  # who names the file itself has read it
+    found = fitting(yamls)
     if found is not None:
-        file, content = found
-        base = file.parent
-        if root.is_file() and content.get("path"):
-            widen(base / str(content["path"]))  # who names the file itself has read it
-        splits = {
-            key: pictures
-            for key in SPLITS
-            if (pictures := _pictures_of(content.get(key), content.get("path"), file))
-        }
-        try:
-            names = _names_in(content["names"]) if content.get("names") else _find_names(base)
-        except ValueError:
-            raise ValueError(
-                f"{file}: names must be a list, or a table of numbers and names; got "
-                f"{content['names']!r}"
-            ) from None
-        absent = [
-            f"{key}: {content[key]}" for key in SPLITS if content.get(key) and key not in splits
-        ]
-        path = base / str(content.get("path") or "")
-        labels = _labels(base)
-        if not (path.is_relative_to(base) or leads_out(path)):
-            labels = _labels(path) | labels
-        return YoloTree(base, file, names, splits, labels, absent) if splits else None
-    if not root.is_dir():
+        return _tree_of_yaml(*found)
+    return _tree_of_folders(root, yamls) if root.is_dir() or yamls else None
+
+
+def _tree_of_yaml(yaml: YoloYaml, parts: dict[str, Part]) -> YoloTree:
+    base = yaml.base
+    path = base / str(yaml.content.get("path") or "")
+    labels = _labels(base)
+    if not (path.is_relative_to(base) or leads_out(path)):
+        labels = _labels(path) | labels
+    # A test set that was not downloaded is no hindrance.
+    there = {k: p for k, p in parts.items() if p.pictures or (p.missing and k != "test")}
+    absent = [place for part in parts.values() for place in part.absent]
+    absent += [p.missing[0] for k, p in parts.items() if k not in there and p.missing]
+    return YoloTree(
+        base,
+        yaml.file,
+        yaml.names() or _find_names(base),
+        there,
+        labels,
+        yaml.keypoints(),
+        [(ABSENT_SPLIT, place) for place in absent],
+    )
+
+
+def _tree_of_folders(root: Path, yamls: list[YoloYaml]) -> YoloTree | None:
+    """``yamls``: those whose pictures are not there."""
+    base = root if root.is_dir() else root.parent
+    pictures = find_pictures(base)
+    labels = _labels(base)
+    said = [(ABSENT_PATH, path) for path in absent_paths(yamls)]
+    tree = YoloTree(base, root, None, {}, labels, None, said)
+    own = {picture: label for picture in pictures if (label := tree.label_of(picture)) is not None}
+    if not _have_labels(list(own.values())):
         return None
-    pictures = find_pictures(root)
-    tree = YoloTree(root, root, _find_names(root), by_folder(root, pictures), _labels(root))
-    own = [label for picture in pictures if (label := tree.label_of(picture)) is not None]
-    filled = next((label for label in own if label.stat().st_size), None)
-    return tree if filled is not None and _is_label(filled) else None
+    kept = _of_splits(base, pictures, own)
+    strays = sorted({*pictures} - {*kept})
+    said += [("picture outside of the folders with labels, left out", str(p)) for p in strays]
+    parts = {key: Part(found) for key, found in by_folder(base, kept).items()}
+    names = _find_names(base) or names_of_all(yamls)
+    keypoints = next((n for yaml in yamls if (n := yaml.keypoints()) is not None), None)
+    return replace(tree, names=names, splits=parts, keypoints=keypoints)
 
 
-def _find_yaml(root: Path) -> tuple[Path, dict[str, Any]] | None:
-    if root.is_dir():
-        # An archive often has one folder for all.
-        files = [
-            f for p in ("*.yaml", "*.yml", "*/*.yaml", "*/*.yml") for f in sorted(root.glob(p))
-        ]
-    else:
-        files = [root] if root.suffix.lower() in (".yaml", ".yml") else []
-    for file in files:
-        try:
-            content = read_yaml(file)
-        except OSError:
-            continue
-        except ValueError:
-            refuse_outside(file)
-            continue
-        if isinstance(content, dict) and set(content) & set(SPLITS):
-            return file, content
-    return None
+def _of_splits(base: Path, pictures: list[Path], labelled: Container[Path]) -> list[Path]:
+    """Those that have labels, or lie where others have some: in the same split, or beside it."""
+    homes = {picture: split_folder(picture.relative_to(base)) for picture in pictures}
+    with_labels = {homes[picture] for picture in pictures if picture in labelled}
+    beside = {home.parent for home in with_labels if home is not None}
+
+    def is_of_a_split(home: Path | None) -> bool:
+        if home is None or home in with_labels or home.parent in beside:
+            return home is not None or None in with_labels
+        # Pictures of a test set need no labels, nor do they lie where the others do.
+        return home.parent == Path() and (bool(beside) or "test" in kinds_of(home.name))
+
+    return [p for p in pictures if p in labelled or is_of_a_split(homes[p])]
 
 
-def _names_in(names: Any) -> list[str]:
-    """From a list, or from a table of index and name."""
-    if isinstance(names, dict):
-        return [str(names[key]) for key in sorted(names, key=lambda key: int(str(key)))]
-    return [str(name) for name in names] if isinstance(names, list) else str(names).split(",")
-
-
-def _pictures_of(value: Any, path: Any, file: Path) -> list[Path]:
-    """Those of a folder, of a list of paths, or of several."""
-    bases = [file.parent]
-    if path:
-        bases.insert(0, file.parent / str(path))
-    found: list[Path] = []
-    for item in value if isinstance(value, list) else [value] if value else []:
-        place = _find_place(str(item).replace("\\", "/"), bases, file)
-        if place is None:
-            continue
-        if place.is_dir():
-            found += find_pictures(place)
-            continue
-        names = FileNames(folders=[*bases, place.parent], root=file.parent, findings=Findings())
-        found += [p for line in read_lines(place) if (p := names.find(line)) is not None]
-    return list(dict.fromkeys(found))
-
-
-def _find_place(item: str, bases: list[Path], file: Path) -> Path | None:
-    """As it stands, or without its first folders, which are of another place.
-
-    Raises ValueError if there is one outside of the data set alone (`data_root.within`).
-    """
-    parts = [part for part in item.split("/") if part not in ("", ".")]
-    for base in bases:
-        if (base / item).exists() and ".." not in parts and not leads_out(base / item):
-            return base / item
-    parts = [part for part in parts if part != ".."]
-    for start in range(len(parts)):
-        for base in bases:
-            place = base.joinpath(*parts[start:])
-            if place.exists() and not leads_out(place):
-                return place
-    found = next((base / item for base in bases if (base / item).exists()), None)
-    if found is not None:
-        refuse_outside(found, entry=f"{file}: {item!r}")
-    return found
-
-
-def _labels(base: Path) -> dict[Path, Path]:
+def _labels(base: Path) -> dict[Path | str, Path]:
     files = [
         path
         for path in find_files(base)
         if path.suffix.lower() == ".txt" and path.name.lower() not in NAME_FILES
     ]
-    times = Counter(path.parent / fold(path.stem) for path in files)
-    folded = {path.parent / fold(path.stem): path for path in files}
-    exact = {path.with_suffix(""): path for path in files}
-    return {key: path for key, path in folded.items() if times[key] == 1} | exact
+    stems = [path.with_suffix("") for path in files]
+    times = Counter(fold(str(stem)) for stem in stems)
+    found: dict[Path | str, Path] = dict(zip(stems, files, strict=True))
+    for stem, path in zip(stems, files, strict=True):
+        if times[fold(str(stem))] == 1:
+            found[fold(str(stem))] = path
+    return found
 
 
 def _label_folders(picture: Path, base: Path) -> list[Path]:
@@ -184,25 +165,32 @@ def _label_folders(picture: Path, base: Path) -> list[Path]:
     return [*found, folder.parent / "labels", folder / "labels", folder]
 
 
-def _is_label(file: Path) -> bool:
-    line = next(iter(read_lines(file)), "").split()
+def _have_labels(files: list[Path]) -> bool:
+    """Whether one of the first lines of the first files that have some is a box."""
+    texts = (read_lines(file) for file in files if file.stat().st_size)
+    filled = islice((lines for lines in texts if lines), _LOOKED_AT)
+    return any(_is_label(line) for lines in filled for line in lines[:_LOOKED_AT])
+
+
+def _is_label(line: str) -> bool:
+    words = line.split()
     try:
-        return len(line) >= 5 and len([float(word) for word in line]) >= 5
+        return len(words) >= 5 and len([float(word) for word in words]) >= 5
     except ValueError:
         return False
 
 
-def _find_names(root: Path) -> list[str] | None:
+def _find_names(root: Path) -> dict[int, str] | None:
     found: dict[str, list[Path]] = defaultdict(list)
     for path in sorted(find_files(root), key=lambda path: (len(path.parts), path)):
         found[path.name.lower()].append(path)
     for name in NAME_FILES:
         if found[name]:
-            return read_lines(found[name][0])
+            return dict(enumerate(read_lines(found[name][0])))
     for path in found["notes.json"]:
         try:
             categories = read_json(path)["categories"]
-            return [str(c["name"]) for c in sorted(categories, key=lambda c: int(c["id"]))]
+            return dict(sorted((int(c["id"]), str(c["name"])) for c in categories))
         except (KeyError, TypeError, ValueError):
             continue
     return None

@@ -29,6 +29,9 @@ BOX = [10, 10, 34, 30]
             "ImageID,LabelName,XMin,XMax,YMin,YMax\na,mug,0.15625,0.53125,0.2083333,0.625\n",
             "mug",
         ),
+        ("filename,width,height,x,y,w,h,label\na.jpg,64,48,10,10,24,20,mug\n", "mug"),
+        ("filename,x_center,y_center,width,height,label\na.jpg,22,20,24,20,mug\n", "mug"),
+        ("image;cx;cy;w;h;width;height\na;0.34375;0.416667;0.375;0.416667;64;48\n", "object"),
         ("imgs/a.jpg,10,10,34,30,mug\nimgs/b.jpg,,,,,\n", "mug"),
         (",Filename,img_width,img_height,obj_class,obj_x,obj_y,obj_width,obj_height\n"
          '0,a.jpg,64,48,"mug\n",10,10,24,20\n', "mug"),
@@ -75,6 +78,54 @@ def test_files_of_several_splits(write_files: Write, read_all: Read) -> None:
     pictures = dict.fromkeys(("images/train/train.jpg", "images/test/test.jpg"))
     splits = read_all(write_files(files | pictures))
     assert {name: len(dataset) for name, dataset in splits.items()} == {"test": 1, "train": 1}
+
+
+def test_a_table_with_tabs_may_be_called_so(
+    write_files: Write, read_all: Read, objects: Any
+) -> None:
+    lines = "image\tlabel\tx1\ty1\tx2\ty2\na.jpg\tmug\t10\t10\t34\t30\n"
+    (dataset,) = read_all(write_files({"boxes.tsv": lines, "a.jpg": None})).values()
+    assert objects(dataset) == {"a.jpg": [("mug", BOX)]}
+
+
+@pytest.mark.parametrize(
+    ("line", "said"),
+    [
+        ("a.jpg;10;10", "a line with the names of the columns is missing"),
+        ("photo,xmin,ymin,xmax,ymax", "no column is called as pictures are (filename, image"),
+        ("image;from;to", "no four columns are called as boxes are (xmin,ymin,xmax,ymax, or x,y"),
+    ],
+)
+def test_what_a_table_lacks_is_said_truly(
+    write_files: Write, read_all: Read, line: str, said: str
+) -> None:
+    with pytest.raises(FileNotFoundError) as error:
+        read_all(write_files({"boxes.csv": f"{line}\n", "a.jpg": None}))
+    assert f"boxes.csv begins with '{line}': {said}" in str(error.value)
+
+
+def test_a_second_download_of_a_table_doubles_no_box(
+    write_files: Write, read_all: Read, objects: Any
+) -> None:
+    lines = "filename,class,xmin,ymin,xmax,ymax\na.jpg,mug,10,10,34,30\n"
+    more = lines + "a.jpg,mug,1,1,5,5\n"
+    root = write_files({"train.csv": lines, "train (1).csv": more, "a.jpg": None})
+    dataset = read_all(root)["train"]
+    assert sorted(objects(dataset)["a.jpg"]) == [("mug", [1, 1, 5, 5]), ("mug", BOX)]
+    assert "1 x line that another file has, too, left out: train.csv, line 2" in [
+        str(oddity) for oddity in dataset.oddities
+    ]
+
+
+def test_each_table_names_the_pictures_beside_it(
+    write_files: Write, read_all: Read, objects: Any
+) -> None:
+    line = "filename,class,xmin,ymin,xmax,ymax\n001.jpg,{},10,10,34,30\n"
+    files = {f"{folder}/labels.csv": line.format(folder) for folder in "ab"}
+    root = write_files(files | {"a/001.jpg": None, "b/001.jpg": None})
+    (dataset,) = read_all(root).values()
+    found = {e.path: dataset.class_names[e.labels[0] - 1] for e in dataset.examples}
+    assert found == {root / "a" / "001.jpg": "a", root / "b" / "001.jpg": "b"}
 
 
 def test_all_faults_of_a_table_are_said(write_files: Write, read_all: Read) -> None:

@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 
 from detection.data.dataset import DetectionDataset
+from detection.data.findings import collected
 from detection.data.formats.open import available_splits, open_dataset
 
 Write = Callable[..., Path]
@@ -102,6 +103,30 @@ def test_a_project_of_via(write_files: Write, read_all: Read, objects: Any, cont
     ((name, box),) = objects(read_all(root)["all"])["a.jpg"]
     assert name == "mug"
     assert box in (BOX, [12, 10, 32, 30])
+
+
+def test_each_file_of_via_names_the_pictures_beside_it(write_files: Write, read_all: Read) -> None:
+    files = {f"{f}/mine.json": via(region(attributes={"class": f})) for f in "xy"}
+    root = write_files(files | {"x/a.jpg": None, "y/a.jpg": None, "y/b.jpg": None})
+    (dataset,) = read_all(root).values()
+    found = {e.path: dataset.class_names[e.labels[0] - 1] for e in dataset.examples}
+    assert found == {root / "x" / "a.jpg": "x", root / "y" / "a.jpg": "y"}
+    assert "never annotated" in str(dataset.oddities)
+
+
+@pytest.mark.parametrize("kind", ["VIA", "CVAT", "LabelMe"])
+def test_a_second_download_doubles_no_picture(
+    write_files: Write, read_all: Read, objects: Any, kind: str
+) -> None:
+    drawn = labelme(shape("rectangle", (10, 10), (34, 30)))
+    contents = {"VIA": ("json", via(region())), "CVAT": ("xml", cvat(CVAT_BOX))}
+    suffix, content = contents.get(kind, ("json", drawn))
+    files = {f"train{number}.{suffix}": content for number in ("", " (1)")}
+    root = write_files({f"train/{name}": text for name, text in files.items()} | {"a.jpg": None})
+    dataset = read_all(root)["train"]
+    assert len(dataset) == 1
+    assert objects(dataset) == {"a.jpg": [MUG]}
+    assert "annotated twice alike" in str(dataset.oddities)
 
 
 def test_the_class_of_via_is_not_guessed(write_files: Write, read_all: Read) -> None:
@@ -253,6 +278,28 @@ def test_a_json_may_be_the_root(write_files: Write, read_all: Read, objects: Any
     assert objects(read_all(root / "mine" / "x.json")["all"]) == {"a.jpg": [MUG]}
 
 
+def test_of_several_exports_those_that_are_not_read_are_said(
+    write_files: Write, read_all: Read, objects: Any
+) -> None:
+    files = {"result.json": coco("a.jpg"), "images/a.jpg": None, "images/b.jpg": None}
+    files |= {"annotations.xml": cvat(CVAT_BOX), "classes.txt": "mug\n"}
+    files |= {f"labels/{name}.txt": "0 0.5 0.5 0.5 0.5\n" for name in "ab"}
+    root = write_files(files)
+    dataset = read_all(root)["all"]
+    assert objects(dataset) == {"a.jpg": [MUG]}
+    assert str(dataset.oddities[-1]) == (
+        "3 x file of annotations that is not read, since those of another format are; pass its "
+        "path to read it, or take it away: annotations.xml (CVAT for images, not COCO)"
+    )
+    assert dataset.oddities[-1].others == tuple(
+        f"labels/{name}.txt (YOLO, not COCO)" for name in "ab"
+    )
+    assert read_all(root / "result.json")["all"].oddities == ()
+    # One that cannot be read is no hindrance.
+    write_files({"data.yaml": "train: images\nnames: {a: b}\n"})
+    assert objects(read_all(root)["all"]) == {"a.jpg": [MUG]}
+
+
 def test_two_files_of_one_split_are_not_chosen_between(write_files: Write) -> None:
     root = write_files({"train.json": coco("a.jpg"), "old_train.json": coco("a.jpg")})
     with pytest.raises(ValueError, match=r"2 files may be .* of 'train': old_train\.json, train"):
@@ -288,3 +335,21 @@ def test_real_exports_have_the_boxes_that_their_owners_drew(
         pytest.skip("without the folder of owners' data sets")
     found = read_all(root).values()
     assert sum(len(e.labels) for dataset in found for e in dataset.examples) == boxes
+
+
+def test_a_difficult_object_without_lists_is_as_one_with_them(
+    write_files: Write, read_all: Read
+) -> None:
+    files = {f"{stem}.xml": XML.format(f"{stem}.jpg", 64) for stem in "ab"}
+    files["a.xml"] = files["a.xml"].replace("</object>", "<difficult>1</difficult></object>")
+    dataset = read_all(write_files(files | {"a.jpg": None, "b.jpg": None}))["all"]
+    assert [e.difficult.tolist() for e in dataset.examples] == [[True], [False]]
+
+
+def test_a_check_of_vocs_files_goes_on_after_a_missing_picture(write_files: Write) -> None:
+    files = {f"{stem}.xml": XML.format(f"{stem}.jpg", 64) for stem in "ab"}
+    root = write_files(files | {"b.jpg": None})
+    with collected() as faults:
+        dataset = open_dataset(root=root, split="all", classes=None, invalid_boxes="clip")
+    assert [e.path.name for e in dataset.examples] == ["b.jpg"]
+    assert "no picture a.jpg" in str(faults)

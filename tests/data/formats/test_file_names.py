@@ -68,3 +68,41 @@ def test_what_is_there_instead_is_said(names: FileNames) -> None:
 def test_parts_of_paths_of_any_system() -> None:
     assert parts_of("..\\label\\.\\a.jpg") == ["label", "a.jpg"]
     assert parts_of("D:/x/a.jpg") == ["x", "a.jpg"]
+
+
+def test_two_names_for_one_file_are_refused(tmp_path: Path, names: FileNames) -> None:
+    assert names.find("a.jpg") == names.find("./a.jpg")
+    for near in (tmp_path / "x", tmp_path / "y"):
+        names.find("1.jpg", near=near)
+    names.refuse_shared(tmp_path)
+    names.findings.finish()
+    assert names.find("gone/1.jpg") is None
+    assert names.find("gone/a.jpg") == tmp_path / "images" / "a.jpg"
+    names.refuse_shared(tmp_path)
+    with pytest.raises(ValueError, match=r"'a\.jpg' and 'gone/a\.jpg' lead to one picture"):
+        names.findings.finish()
+
+
+@pytest.mark.parametrize(
+    ("split", "name", "found"),
+    [
+        ("val", "1.jpg", None),
+        ("test-dev2015", "images/1.jpg", None),
+        ("val", "train2017/1.jpg", "train2017/1.jpg"),
+        ("validation", "C:\\me\\Train2017\\1.jpg", "train2017/1.jpg"),
+        ("trainval", "1.jpg", "train2017/1.jpg"),
+        ("training", "1.jpg", "train2017/1.jpg"),
+        ("all", "1.jpg", "train2017/1.jpg"),
+        ("val", "2.jpg", "valid/2.jpg"),
+    ],
+)
+def test_a_name_is_not_looked_for_in_another_split(
+    tmp_path: Path, split: str, name: str, found: str | None
+) -> None:
+    for file in ("train2017/1.jpg", "train2017/2.jpg", "valid/2.jpg"):
+        (tmp_path / file).parent.mkdir(exist_ok=True)
+        (tmp_path / file).write_bytes(b"x")
+    names = FileNames(folders=[tmp_path], root=tmp_path, findings=Findings(), split=split)
+    assert names.find(name) == (found and tmp_path / found)
+    if found is None:
+        assert "train2017/1.jpg is in the folder of another split" in names.nearest(name)

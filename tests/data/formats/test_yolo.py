@@ -125,3 +125,190 @@ def test_stray_labels_are_counted(write_files: Write, read_all: Read) -> None:
 def test_a_folder_of_other_texts_is_no_data_set(write_files: Write) -> None:
     root = write_files({"a.jpg": None, "a.txt": "a caption of five words here\n"})
     assert available_splits(root) == []
+
+
+POSE = "train: images\nkpt_shape: [3, 2]\nnames: [mug, jug]\n"
+KEYPOINTS = " 0.1 0.1 0.9 0.1 0.9 0.9"
+
+
+def test_the_box_of_a_pose_is_read_without_its_keypoints(
+    write_files: Write, read_all: Read, objects: Any
+) -> None:
+    files = {"data.yaml": POSE, "images/a.jpg": None}
+    root = write_files(files | {"labels/a.txt": LINE.strip() + KEYPOINTS})
+    dataset = read_all(root)["train"]
+    assert objects(dataset) == {"a.jpg": [BOX]}
+    assert "keypoints, which are not used" in str(dataset.oddities)
+    # The third number of a keypoint is its visibility, up to 2.
+    visible = LINE.strip() + " 0.1 0.1 2" * 2
+    write_files({"data.yaml": POSE.replace("3, 2", "2, 3"), "labels/a.txt": visible})
+    assert objects(read_all(root)["train"]) == {"a.jpg": [BOX]}
+    write_files({"labels/a.txt": LINE.strip() + KEYPOINTS + " 0.5 0.5"})
+    with pytest.raises(ValueError, match=r"a\.txt, line 1: .* 6 of its keypoints, as kpt_shape"):
+        read_all(root)
+    write_files({"data.yaml": POSE.replace("[3, 2]", "3")})
+    with pytest.raises(ValueError, match=r"data\.yaml: kpt_shape must be two numbers.*got 3"):
+        read_all(root)
+
+
+@pytest.mark.parametrize(
+    ("names", "label", "name"),
+    [("{1: cat, 2: dog}", 1, "cat"), ("{1: cat, 2: dog}", 2, "dog"), ("{0: a, 2: c}", 2, "c")],
+)
+def test_names_are_those_of_their_numbers(
+    write_files: Write, read_all: Read, objects: Any, names: str, label: int, name: str
+) -> None:
+    files = {"data.yaml": f"train: images\nnames: {names}\n", "images/a.jpg": None}
+    root = write_files(files | {"labels/a.txt": f"{label}{LINE[1:]}"})
+    assert objects(read_all(root)["train"]) == {"a.jpg": [(name, BOX[1])]}
+
+
+@pytest.mark.parametrize(
+    ("names", "label", "said"),
+    [
+        ("{1: cat, 2: dog}", 0, "class 0, but there are 2 class names, from 1 to 2;"),
+        ("{0: a, 2: c}", 1, "class 1, but there are 2 class names, from 0 to 2 without 1;"),
+    ],
+)
+def test_a_number_without_a_name_is_refused(
+    write_files: Write, read_all: Read, names: str, label: int, said: str
+) -> None:
+    files = {"data.yaml": f"train: images\nnames: {names}\n", "images/a.jpg": None}
+    root = write_files(files | {"labels/a.txt": f"{label}{LINE[1:]}"})
+    with pytest.raises(ValueError, match=said):
+        read_all(root)
+
+
+DEAD = "path: ../datasets/coco128\ntrain: images/train2017\nval: images/val2017\nnames: [a, b]\n"
+
+
+def test_a_yaml_of_another_data_set_is_passed_over(
+    write_files: Write, read_all: Read, objects: Any
+) -> None:
+    files = {"images/a.jpg": None, "labels/a.txt": LINE, "coco128.yaml": DEAD}
+    root = write_files(files | {"my.yaml": "train: images\nnames: [mug, jug]\n"})
+    assert objects(read_all(root)["train"]) == {"a.jpg": [BOX]}
+    # One that has pictures for some splits is not better than one that has all.
+    write_files({"a.yaml": "train: none\nval: images\nnames: [a, b]\n"})
+    assert list(read_all(root)) == ["train"]
+
+
+def test_a_yaml_that_leads_out_is_refused_where_no_other_fits(
+    write_files: Write, read_all: Read
+) -> None:
+    files = {"elsewhere/b.jpg": None, "in/images/a.jpg": None, "in/labels/a.txt": LINE}
+    root = write_files(files | {"in/a.yaml": "train: ../elsewhere\nnames: [mug, jug]\n"}) / "in"
+    with pytest.raises(
+        ValueError, match=r"a\.yaml: '\.\./elsewhere' is .* outside of the data set"
+    ):
+        read_all(root)
+    write_files({"in/b.yaml": "train: images\nnames: [mug, jug]\n"})
+    assert list(read_all(root)) == ["train"]
+
+
+def test_where_no_yaml_has_its_pictures_the_folders_count(
+    write_files: Write, read_all: Read, objects: Any
+) -> None:
+    yaml = "train: D:/x/train2\nval: D:/x/val2\nnames: [mug, jug]\n"
+    files = {f"{kind}/train/a.{end}": LINE for kind, end in (("images", "jpg"), ("labels", "txt"))}
+    files = {name: None if name.endswith("jpg") else text for name, text in files.items()}
+    root = write_files(files | {"data.yaml": yaml})
+    for place in (root, root / "data.yaml"):
+        dataset = read_all(place)["train"]
+        assert objects(dataset) == {"a.jpg": [BOX]}
+        assert "data.yaml, train: D:/x/train2" in str(dataset.oddities[0])
+    write_files({"coco128.yaml": DEAD})
+    assert objects(read_all(root)["train"]) == {"a.jpg": [BOX]}
+    (root / "data.yaml").rename(root / "mine.yaml")
+    with pytest.raises(ValueError, match=r"coco128\.yaml: it has other class names than .*mine"):
+        read_all(root)
+
+
+def test_the_path_of_a_yaml_that_is_not_there_is_named(write_files: Write, read_all: Read) -> None:
+    root = write_files({"data.yaml": "train: D:/x/train2\nnames: [a]\n", "images/a.jpg": None})
+    with pytest.raises(FileNotFoundError, match=r"data\.yaml, train: D:/x/train2 is not there"):
+        read_all(root)
+
+
+def test_the_missing_pictures_of_a_list_are_counted(
+    write_files: Write, read_all: Read, objects: Any
+) -> None:
+    pictures = [f"images/{name}.jpg" for name in "abcd"]
+    files = {"data.yaml": "train: train.txt\nnames: [mug, jug]\n"}
+    files |= {"train.txt": "\n".join(pictures), "labels/a.txt": LINE, "labels/b.txt": LINE}
+    root = write_files(files | {"images/a.jpg": None, "images/b.jpg": None})
+    dataset = read_all(root)["train"]
+    assert list(objects(dataset)) == ["a.jpg", "b.jpg"]
+    assert "2 x picture of a list that is not there, left out" in str(dataset.oddities[0])
+    write_files({"train.txt": "\n".join([*pictures, "images/e.jpg"])})
+    with pytest.raises(FileNotFoundError, match=r"3 of 5 pictures .* is train\.txt: images/c\.jpg"):
+        read_all(root)
+    # Of a test set that was not downloaded there are none.
+    yaml = "train: images\ntest: train.txt\nnames: [mug, jug]\n"
+    write_files({"data.yaml": yaml, "train.txt": "images/y.jpg\nimages/z.jpg"})
+    assert list(read_all(root)) == ["train"]
+    assert "left out: train.txt: images/y.jpg" in str(read_all(root)["train"].oddities[0])
+    write_files({"data.yaml": "train: train.txt\nnames: [mug, jug]\n"})
+    write_files({"train.txt": "x/a.jpg\nimages/a.jpg"})
+    with pytest.raises(ValueError, match=r"'images/a\.jpg' and 'x/a\.jpg' lead to one picture"):
+        read_all(root)
+
+
+@pytest.mark.parametrize("first", ["\n", "x 1 2 3 4\n", ""])
+def test_a_first_label_file_without_a_box_hides_no_others(
+    write_files: Write, read_all: Read, objects: Any, first: str
+) -> None:
+    files = {f"images/{name}.jpg": None for name in "ab"} | {"classes.txt": "mug\njug\n"}
+    root = write_files(files | {"labels/a.txt": first, "labels/b.txt": LINE})
+    if first.strip():
+        with pytest.raises(ValueError, match=r"a\.txt, line 1"):
+            read_all(root)
+    else:
+        assert objects(read_all(root)["all"]) == {"a.jpg": [], "b.jpg": [BOX]}
+
+
+@pytest.mark.parametrize(
+    ("picture", "label"),
+    [("Images/A.jpg", "Labels/A.txt"), ("TRAIN/IMAGES/a.jpg", "TRAIN/LABELS/a.txt"),
+     ("images/Train/a.jpg", "labels/train/a.txt")],
+)  # fmt: skip
+def test_folders_may_be_written_with_capitals(
+    write_files: Write, read_all: Read, objects: Any, picture: str, label: str
+) -> None:
+    root = write_files({picture: None, label: LINE, "classes.txt": "mug\njug\n"})
+    (dataset,) = read_all(root).values()
+    assert objects(dataset) == {Path(picture).name: [BOX]}
+    assert "without a picture" not in str(dataset.oddities)
+
+
+OUTPUTS = ("results/train/a.jpg", "preview/b.jpg", "runs/detect/train/c.jpg", "mine/val/d.jpg")
+
+
+def test_outputs_of_runs_are_no_splits(write_files: Write, read_all: Read, objects: Any) -> None:
+    files = {"images/a.jpg": None, "labels/a.txt": LINE, "classes.txt": "mug\njug\n"}
+    files |= dict.fromkeys(OUTPUTS) | {"mine/.detection-run.json": "{}"}
+    # Ultralytics saves what it has detected as labels.
+    files |= {"runs/detect/train/labels/c.txt": LINE, "mine/val/d.txt": LINE}
+    root = write_files(files)
+    (found,) = read_all(root).items()
+    assert found[0] == "all"
+    assert objects(found[1]) == {"a.jpg": [BOX]}
+    odd = "\n".join(map(str, found[1].oddities))
+    assert "1 x picture outside of the folders with labels, left out" in odd
+    # preview/ is no split, so that its pictures may be some that nobody has labelled yet.
+    assert "never annotated" in odd
+
+
+def test_pictures_beside_the_splits_are_no_split(
+    write_files: Write, read_all: Read, objects: Any
+) -> None:
+    files: dict[str, Any] = dict.fromkeys([*OUTPUTS, "cover.jpg", "images/test/e.jpg"])
+    files |= {f"images/{split}/{split}.jpg": None for split in ("train", "val")}
+    files |= {f"labels/{split}/{split}.txt": LINE for split in ("train", "val")}
+    splits = read_all(write_files(files | {"mine/.detection-run.json": "{}"}))
+    assert {name: list(objects(dataset)) for name, dataset in splits.items()} == {
+        "test": ["e.jpg"],
+        "train": ["train.jpg"],
+        "val": ["val.jpg"],
+    }
+    assert "3 x picture outside of the folders" in "".join(map(str, splits["train"].oddities))
