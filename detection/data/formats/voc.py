@@ -7,6 +7,8 @@ The tree, in root/, root/VOC20xx/ or root/VOCdevkit/VOC20xx/::
     ImageSets/Main/<split>.txt         one <name> per line: a path
                                        under the two folders above, also in quotes
     ImageSets/Main/<class>_<split>.txt <name> and 1, -1 or 0: the images of one class
+
+Trees that others made may have the lists in ImageSets itself, and the pictures in images/.
 """
 
 from __future__ import annotations
@@ -46,7 +48,7 @@ class Voc:
         found = [
             (path.stem, year.name)
             for year in _year_folders(root)
-            for path in (year / "ImageSets" / "Main").glob("*.txt")
+            for path in _lists(year).glob("*.txt")
             if "_" not in path.stem
         ]
         times = Counter(split for split, _ in found)
@@ -78,11 +80,19 @@ def _year_folders(root: Path) -> list[Path]:
 
 
 def _years_with(root: Path, split: str) -> list[Path]:
-    return [
-        year
-        for year in _year_folders(root)
-        if (year / "ImageSets" / "Main" / f"{split}.txt").is_file()
-    ]
+    return [year for year in _year_folders(root) if (_lists(year) / f"{split}.txt").is_file()]
+
+
+def _lists(root: Path) -> Path:
+    """The folder of the splits' lists: some leave out Main, beside Annotations."""
+    above, main = root / "ImageSets", root / "ImageSets" / "Main"
+    return main if main.is_dir() or not (root / "Annotations").is_dir() else above
+
+
+def _images(root: Path) -> Path:
+    """The folder of the pictures, which some call as others do."""
+    usual = root / "JPEGImages"
+    return usual if usual.is_dir() or not (root / "images").is_dir() else root / "images"
 
 
 def read_voc(
@@ -98,7 +108,7 @@ def read_voc(
     Raises FileNotFoundError and ValueError, which name the file, the object and the value.
     """
     findings = Findings()
-    folder = root / "JPEGImages"
+    folder = _images(root)
     xml, pictures = Stems(root / "Annotations", (".xml",)), Stems(folder, SUFFIXES + OTHER_SUFFIXES)
     names = _read_image_set(root, split, (xml, pictures), findings)
     if check_images:
@@ -132,7 +142,7 @@ def read_voc(
     class_names = VOC_CLASSES if found <= set(VOC_CLASSES) else tuple(sorted(found))
     label_of = {name: label for label, name in enumerate(class_names, start=1)}
 
-    source = root / "ImageSets" / "Main" / f"{split}.txt"
+    source = _lists(root) / f"{split}.txt"
     check = BoxCheck(source=source, on_invalid=invalid_boxes)
     examples = []
     for number, (path, annotation, size, boxes) in enumerate(
@@ -153,7 +163,7 @@ def _read_image_set(
     root: Path, split: str, known: tuple[Stems, Stems], findings: Findings
 ) -> list[str]:
     """The names of the list, each once, as paths without suffix under the two folders."""
-    path = root / "ImageSets" / "Main" / f"{split}.txt"
+    path = _lists(root) / f"{split}.txt"
     if not path.is_file():
         splits = sorted(p.stem for p in path.parent.glob("*.txt") if "_" not in p.stem)
         raise FileNotFoundError(
@@ -193,7 +203,9 @@ def _name(line: str, known: tuple[Stems, Stems]) -> str:
 def _present(folder: Path, names: list[str], pictures: Stems) -> list[str]:
     """The names, all of which have a picture."""
     if not folder.is_dir():
-        raise FileNotFoundError(f"{folder}: no such folder of images")
+        raise FileNotFoundError(
+            f"{folder}: no such folder of images: put them there, or into images/"
+        )
     missing = [name for name in names if name not in pictures]
     if missing and not collect(f"{folder}: no picture of {name}" for name in missing):
         raise FileNotFoundError(

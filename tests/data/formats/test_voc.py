@@ -10,7 +10,8 @@ import numpy as np
 import pytest
 
 from detection.data.dataset import DetectionDataset
-from detection.data.formats.voc import VOC_CLASSES, read_voc
+from detection.data.formats.open import available_splits, open_dataset
+from detection.data.formats.voc import VOC_CLASSES, Voc, read_voc
 from detection.data.report import report
 
 Write = Callable[..., Path]
@@ -95,6 +96,22 @@ def test_lists_of_one_class_have_a_second_column(tmp_path: Path, write_voc: Writ
     root = write_voc(tmp_path, {"one": "", "two": ""})
     (root / "ImageSets" / "Main" / "train.txt").write_text("one  1\n\ntwo -1\n")
     assert [e.path.stem for e in read(root).examples] == ["one", "two"]
+
+
+def test_main_may_be_left_out_and_pictures_be_in_images(tmp_path: Path, write_voc: Write) -> None:
+    write_voc(tmp_path, {"one": "", "two": ""}, split="train")
+    write_voc(tmp_path, {"three": ""}, split="val")
+    sets = tmp_path / "ImageSets"
+    for path in [*(sets / "Main").iterdir()]:
+        path.rename(sets / path.name)
+    (sets / "Main").rmdir()
+    (tmp_path / "JPEGImages").rename(tmp_path / "images")
+    assert available_splits(tmp_path) == ["train", "val"]
+    dataset = open_dataset(root=tmp_path, split="train", classes=None, invalid_boxes="error")
+    assert [e.path.name for e in dataset.examples] == ["one.jpg", "two.jpg"]
+
+    (tmp_path / "Annotations").rename(tmp_path / "label_2")  # KITTI has such lists, and no XML
+    assert available_splits(tmp_path, formats=[Voc()]) == []
 
 
 def test_pictures_may_have_any_known_suffix(tmp_path: Path, write_voc: Write) -> None:
