@@ -17,6 +17,7 @@ LAYERS = (
         "boxes",
         "atomic_write",
         "user_path",
+        "run_marker",
         "precision",
         "earlier_versions",
         "machine",

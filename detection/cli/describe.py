@@ -34,10 +34,8 @@ def main(config: DictConfig) -> None:
     costs = {size: detector_cost(model, height=size[0], width=size[1]) for size in {base, *scales}}
     cost = costs[base]
     looks = 2 if steps.flip else 1  # at the picture, and at its mirror image
-    # The RPN takes the upright one at the base scale alone.
-    upright = sum(costs[size].shared.multiply_adds for size in {base, *scales})
-    mirrored = sum(costs[size].shared.multiply_adds for size in {*scales} or {base})
-    shared = upright + (looks - 1) * mirrored
+    # Shared layers besides those for the RPN, which takes the upright picture at the base scale.
+    further = [size for size in scales if size != base] + (looks - 1) * (scales or [base])
     regions, again = model.rpn.test_proposals.after_nms, steps.refinement.passes
     of_each = classes if steps.refinement.regions == "every_class" else 1
     through = regions * (1 + again * of_each) + model.has_context
@@ -53,7 +51,10 @@ def main(config: DictConfig) -> None:
             f"all, with {through} regions",
             amount(cost.parameters),
             amount(cost.learnt),
-            amount(shared + cost.rpn.multiply_adds + through * cost.regions.multiply_adds),
+            amount(
+                cost.multiply_adds(through)
+                + sum(costs[size].shared.multiply_adds for size in further)
+            ),
         ),
     ]
     print(

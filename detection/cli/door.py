@@ -8,6 +8,7 @@ import logging
 import os
 import sys
 
+from detection.atomic_write import ESCAPED
 from detection.machine.cores import find_cores
 from detection.machine.neighbours import free_cores
 from detection.machine.threads import plan_threads
@@ -43,4 +44,4 @@ def speak_utf8() -> None:
 def escape_names() -> None:
     """A file's name that is no UTF-8 is printed escaped, as the log does, and is no error."""
     if isinstance(sys.stdout, io.TextIOWrapper) and sys.stdout.errors == "strict":
-        sys.stdout.reconfigure(errors="backslashreplace")
+        sys.stdout.reconfigure(errors=ESCAPED)

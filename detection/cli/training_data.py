@@ -6,7 +6,6 @@ import functools
 import hashlib
 import logging
 import os
-import re
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
@@ -18,7 +17,7 @@ from detection.data.audit.classes import boxes_per_class, fold_name
 from detection.data.class_words import classes_override
 from detection.data.dataset import DetectionDataset
 from detection.data.formats.open import available_splits
-from detection.data.formats.splits import aliases, stand_in
+from detection.data.formats.splits import is_of, stand_in
 from detection.data.report import splits_report
 from detection.data.split_file import SPLIT_FILE, PictureSplit, make_split
 from detection.user_path import user_path
@@ -26,8 +25,6 @@ from detection.user_path import user_path
 log = logging.getLogger("train")
 
 SIDES: tuple[Literal["train"], Literal["val"]] = ("train", "val")
-# val2017 and Valid validate, too.
-_VAL = {word.casefold() for word in ("val", *aliases("val"))}
 
 
 @dataclass(frozen=True)
@@ -137,7 +134,7 @@ def to_divide(data: DictConfig) -> str | None:
         return None
     root = user_path(data.root)
     splits = available_splits(root, formats(data), allow_outside=data.allow_outside)
-    if not splits or any(re.sub(r"[\d_-]+$", "", name.casefold()) in _VAL for name in splits):
+    if not splits or any(is_of(name, data.val_split) for name in splits):
         return None
     train = stand_in(data.train_split, splits)
     if train is None and data.train_split == "train" and len(splits) == 1:

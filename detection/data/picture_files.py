@@ -17,11 +17,10 @@ from pathlib import Path
 
 from detection.data.data_root import refuse_outside
 from detection.data.image import SUFFIXES
+from detection.run_marker import MARKER
 
 # What annotations may name besides SUFFIXES; OpenCV decodes them where it was built to.
 OTHER_SUFFIXES = (".gif", ".jfif", ".jpe", ".avif", ".jp2")
-# The marker of `detection.engine.folder_lock`, in the output folder of each run.
-_MARKER = ".detection-run.json"
 _ULTRALYTICS = ("detect", "segment", "pose", "obb", "classify")
 _LEFT_OUT = ("__macosx", "thumbs.db", "desktop.ini")
 _APPLE_DOUBLE = b"\x00\x05\x16\x07"
@@ -37,7 +36,7 @@ def is_left_out(name: str) -> bool:
 def is_output(folder: Path) -> bool:
     """Whether a run wrote it: it has this project's marker, or is Ultralytics' runs/detect."""
     ultralytics = folder.parent.name == "runs" and folder.name in _ULTRALYTICS
-    return ultralytics or (folder / _MARKER).is_file()
+    return ultralytics or (folder / MARKER).is_file()
 
 
 def is_apple_double(path: Path) -> bool:

@@ -14,8 +14,8 @@ from typing import Any
 from filelock import FileLock, Timeout
 
 from detection.atomic_write import write_text
+from detection.run_marker import MARKER
 
-MARKER = ".detection-run.json"
 LOCK = ".detection-run.lock"
 
 # Loader workers outlive a killed run, and hold its lock, until they notice that it is gone.

@@ -19,7 +19,6 @@ from detection.atomic_write import remove_leftovers
 from detection.engine.distributed import Processes
 from detection.engine.folder_lock import (
     LOCK,
-    MARKER,
     listed,
     locked,
     read_marker,
@@ -27,6 +26,7 @@ from detection.engine.folder_lock import (
     write_marker,
 )
 from detection.engine.worst_pictures import PATTERNS
+from detection.run_marker import MARKER
 from detection.version import __version__
 
 # Of a training, besides its checkpoints, its log and its metrics.

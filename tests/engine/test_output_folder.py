@@ -13,8 +13,9 @@ from pathlib import Path
 
 import pytest
 
-from detection.engine.folder_lock import LOCK, MARKER, locked, read_marker
+from detection.engine.folder_lock import LOCK, locked, read_marker
 from detection.engine.output_folder import OutputFolder, training_folder
+from detection.run_marker import MARKER
 
 
 def content(folder: Path) -> dict[str, bytes]:

@@ -50,12 +50,16 @@ def stand_in(split: str, splits: Sequence[str]) -> str | None:
     known = next((word for word in (split, *aliases(split)) if word in splits), None)
     if known is not None:
         return known
-    same = {word.casefold() for word in (split, *aliases(split))}
-    alike = [name for name in splits if _kind(name) in same]
+    alike = [name for name in splits if is_of(name, split)]
     if not alike and split == ALIASES[0][0]:
-        tests = {word for word in splits if _kind(word) in ALIASES[2]}
+        tests = {word for word in splits if is_of(word, ALIASES[2][0])}
         alike = [name for name in ("trainval", REST) if {name, *tests} == {*splits}]
     return alike[0] if len(alike) == 1 else None
+
+
+def is_of(name: str, split: str) -> bool:
+    """Whether ``name`` is another name of ``split``: val2017, Valid and dev of val."""
+    return _kind(name) in {word.casefold() for word in (split, *aliases(split))}
 
 
 def _kind(name: str) -> str:
