@@ -19,7 +19,7 @@ from detection.model.faster_rcnn import FasterRCNN
 
 # A picture of which nothing is known is 3 high and 4 wide; COCO has 80 classes.
 _PICTURE, _CLASSES = (300, 400), 80
-_UNITS = ((1e9, "G"), (1e6, "M"), (1e3, "k"))
+_UNITS = ((1e12, "T"), (1e9, "G"), (1e6, "M"), (1e3, "k"))
 
 
 def main(config: DictConfig) -> None:

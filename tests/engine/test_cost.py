@@ -101,8 +101,9 @@ def test_the_steps_of_inference_count(
 
 def _number(row: str) -> float:
     number, unit = row.split()[-2:]
-    return float(number) * {"G": 1e9, "M": 1e6, "k": 1e3}[unit]
+    return float(number) * {"T": 1e12, "G": 1e9, "M": 1e6, "k": 1e3}[unit]
 
 
 def test_amounts_are_short() -> None:
     assert [amount(n) for n in (0, 999, 27_200, 3_860_000_000)] == ["0", "999", "27.2 k", "3.86 G"]
+    assert amount(1_290_000_000_000) == "1.29 T"
