@@ -47,4 +47,4 @@ def as_markdown(rows: Sequence[Row]) -> str:
 
 
 def _milliseconds(seconds: float) -> str:
-    return f"{1000 * seconds:.1f} ms"
+    return f"{1000 * seconds:.{1 if seconds >= 0.01 else 3}f} ms"

@@ -45,14 +45,18 @@ class ConfigFile:
                 yield group, file
 
 
-@cache
 def read(path: Path) -> ConfigFile:
     """Reads the style that configs/ is written in: indented blocks, one key a line."""
+    return _parsed(path.read_text(encoding="utf-8"))
+
+
+@cache
+def _parsed(text: str) -> ConfigFile:
     found = ConfigFile()
     parents: list[tuple[int, str]] = []  # (indentation, key)
     above: list[str] = []  # comment lines that wait for their key
     in_header = True
-    for line in path.read_text(encoding="utf-8").splitlines():
+    for line in text.splitlines():
         text, comment = _split_comment(line)
         indent = len(text) - len(text.lstrip())
         content = text.strip()

@@ -139,7 +139,9 @@ class _Given:
 def _device(runtime: Runtime, processes: Processes) -> DeviceFacts:
     if runtime.device.type != "cuda":
         return DeviceFacts(is_gpu=False, memory=0.0, processes=processes.world_size)
-    memory = torch.cuda.get_device_properties(runtime.device).total_memory / 2**30
+    # What others leave, of the fullest GPU: all processes must come to the same recipe.
+    free = torch.cuda.mem_get_info(runtime.device)[0] + torch.cuda.memory_reserved(runtime.device)
+    memory = min(processes.gather(free)) / 2**30
     return DeviceFacts(is_gpu=True, memory=memory, processes=processes.world_size)
 
 
@@ -183,7 +185,7 @@ def _write(config: DictConfig, values: Mapping[str, Any]) -> None:
 
 
 def _say(facts: DataFacts, device: DeviceFacts, said: list[Choice]) -> None:
-    on = f"a GPU of {device.memory:.0f} GiB" if device.is_gpu else "a CPU"
+    on = f"a GPU with {device.memory:.0f} GiB free" if device.is_gpu else "a CPU"
     log.info(
         "The recipe for %d pictures with %d boxes of %d classes on %s (key=value changes any of "
         "it, schedule.recipe.RULE=false leaves a rule out):",

@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import re
 
-# torch's words for it; its error for a GPU is a RuntimeError, too.
-_WORDS = re.compile(r"out of memory|not enough memory|can.?t allocate memory", re.IGNORECASE)
+# torch's words for it, and cuBLAS's and cuDNN's where they find none for themselves.  torch's error
+# for a GPU is a RuntimeError, too.
+_WORDS = re.compile(
+    r"out of memory|not enough memory|can.?t allocate memory|STATUS_ALLOC_FAILED", re.IGNORECASE
+)
 
 
 def is_out_of_memory(error: BaseException) -> bool:

@@ -12,7 +12,8 @@ On CPUs the 3x3 convolutions can use :mod:`detection.ops.winograd`.
 from __future__ import annotations
 
 from collections.abc import Collection
-from typing import Literal
+from dataclasses import dataclass
+from typing import Any, Literal
 
 import torch
 import torch.nn.functional as F
@@ -35,6 +36,7 @@ class FrozenBN(nn.Module):
     bias: Tensor
     running_mean: Tensor
     running_var: Tensor
+    _kept: _Kept | None = None
 
     def __init__(self, channels: int, *, eps: float = 1e-5) -> None:
         super().__init__()
@@ -45,9 +47,49 @@ class FrozenBN(nn.Module):
         self.register_buffer("running_var", torch.ones(channels))
 
     def scale_and_shift(self) -> tuple[Tensor, Tensor]:
-        """([C], [C]): the affine map per channel that this layer is."""
+        """([C], [C]): the affine map per channel that this layer is.  Not to be changed in place.
+
+        It is kept until a buffer is changed or replaced: on a GPU to launch its five small kernels
+        takes longer than the convolution.  Torch does not count changes through ``.data``, NumPy or
+        another process.
+        """
+        buffers = (self.weight, self.bias, self.running_mean, self.running_var)
+        if _is_traced(buffers[0]) or any(b.is_inference() or b.requires_grad for b in buffers):
+            return self._affine_map()
+        kept = self._kept
+        if kept is None or not kept.is_of(buffers):
+            # Not an inference tensor, which no later training step could use.
+            with torch.inference_mode(False), torch.no_grad():
+                kept = _Kept(buffers, [buffer._version for buffer in buffers], self._affine_map())
+            self._kept = kept
+        return kept.value
+
+    def _affine_map(self) -> tuple[Tensor, Tensor]:
         scale = self.weight * (self.running_var + self.eps).rsqrt()
         return scale, self.bias - self.running_mean * scale
+
+    def __getstate__(self) -> dict[str, Any]:
+        return self.__dict__ | {"_kept": None}
+
+
+def _is_traced(buffer: Tensor) -> bool:
+    """What a compiler or a CUDA graph sees once it repeats later, when the buffers may differ."""
+    return torch.compiler.is_compiling() or (
+        buffer.is_cuda and torch.cuda.is_current_stream_capturing()
+    )
+
+
+@dataclass(frozen=True)
+class _Kept:
+    """``value``: what was computed from ``buffers`` when torch had counted ``versions`` of them."""
+
+    buffers: tuple[Tensor, ...]
+    versions: list[int]
+    value: tuple[Tensor, Tensor]
+
+    def is_of(self, buffers: tuple[Tensor, ...]) -> bool:
+        same = all(one is other for one, other in zip(buffers, self.buffers, strict=True))
+        return same and [buffer._version for buffer in buffers] == self.versions
 
 
 class ConvBN(nn.Module):
@@ -100,7 +142,7 @@ class ConvBN(nn.Module):
             weight, shift = self._folded_parameters(self.bn)
             # Assigned, not copied: keeps the channels_last layout of the weight.
             conv.weight = nn.Parameter(weight, requires_grad=False)
-            conv.bias = nn.Parameter(shift, requires_grad=False)
+            conv.bias = nn.Parameter(shift.clone(), requires_grad=False)
         return conv
 
     def _folded_parameters(self, bn: FrozenBN) -> tuple[Tensor, Tensor]:

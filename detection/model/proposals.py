@@ -14,7 +14,7 @@ from torch import Tensor
 
 from detection import boxes as box_ops
 from detection.model.anchors import UNIT_WEIGHTS
-from detection.ops.nms import nms_until
+from detection.ops.nms import first_survivors
 from detection.structures import Proposals
 
 
@@ -41,21 +41,18 @@ class ProposalSelection:
         """
         count = logits.shape[1]
         best = logits.topk(min(self.before_nms or count, count), dim=1)  # sorted
-        return [
-            self._of_image(
-                box_ops.decode(image_deltas[index], anchors[index], UNIT_WEIGHTS), values, size
-            )
-            for image_deltas, index, values, size in zip(
-                deltas, best.indices, best.values, sizes, strict=True
-            )
-        ]
-
-    def _of_image(self, boxes: Tensor, logits: Tensor, size: tuple[int, int]) -> Proposals:
-        """Regressed boxes of one image, best first -> its proposals."""
-        boxes = box_ops.clip(boxes, size)
-        extent = boxes[:, 2:] - boxes[:, :2]
+        index = best.indices
+        regressed = box_ops.decode(
+            deltas.gather(1, index[..., None].expand(-1, -1, 4)), anchors[index], UNIT_WEIGHTS
+        )
+        boxes = torch.stack(
+            [box_ops.clip(own, size) for own, size in zip(regressed, sizes, strict=True)]
+        )
+        extent = boxes[..., 2:] - boxes[..., :2]
         # At least a sliver: a box without area overlaps nothing and can be regressed to nothing.
-        large = (extent >= max(self.min_size, 1e-3)).all(dim=1).nonzero()[:, 0]
-        boxes, logits = boxes[large], logits[large]
-        kept = nms_until(boxes, self.nms_iou, self.after_nms)
-        return Proposals(boxes=boxes[kept], logits=logits[kept])
+        large = (extent >= max(self.min_size, 1e-3)).all(dim=2)
+        kept = first_survivors(boxes, large, self.nms_iou, self.after_nms)
+        return [
+            Proposals(boxes=own[numbers], logits=values[numbers])
+            for own, values, numbers in zip(boxes, best.values, kept, strict=True)
+        ]

@@ -10,6 +10,7 @@ import torch
 import torchvision
 
 from detection.ops import extension
+from detection.ops.nms import first_survivors
 from detection.ops.roi_pool import roi_align, roi_pool
 
 
@@ -42,7 +43,7 @@ def main() -> int:
 
 
 def self_test(device: torch.device) -> list[str]:
-    """Compares both operators and their gradients with torchvision's; returns what differs."""
+    """Compares the operators and their gradients with torchvision's; returns what differs."""
     generator = torch.Generator().manual_seed(0)
     features = torch.randn(2, 24, 19, 25, generator=generator)
     corners = torch.rand(50, 2, 2, generator=generator) * 500 - 50
@@ -72,6 +73,16 @@ def self_test(device: torch.device) -> list[str]:
             half = ours(given.detach().bfloat16(), rois.to(device), *arguments)
             if not torch.allclose(half.float(), pooled.detach(), rtol=1e-2, atol=1e-2):
                 problems.append(f"{name} differs in bfloat16 ({layout})")
+    corners = torch.rand(3, 500, 2, 2, generator=generator) * 200
+    boxes = torch.cat((corners.amin(2), corners.amax(2)), 2)
+    usable = torch.rand(3, 500, generator=generator) < 0.9
+    found = first_survivors(boxes.to(device), usable.to(device), 0.5, 100)
+    for own, own_usable, survivors in zip(boxes, usable, found, strict=True):
+        index = own_usable.nonzero()[:, 0]
+        falling = -torch.arange(len(index)).float()
+        expected = index[torchvision.ops.nms(own[index], falling, 0.5)][:100]
+        if not survivors.cpu().equal(expected):
+            problems.append("the first survivors of NMS differ from torchvision's")
     return problems
 
 

@@ -16,6 +16,7 @@ from pathlib import Path
 import torch
 
 FOLDER = Path(__file__).resolve().parent
+_NEWEST = "first_survivors"  # a binary without it is older than this code
 
 CANNOT_BE_LOADED = "cannot be loaded"
 REMEDY = (
@@ -36,10 +37,20 @@ def _load(name: str) -> dict[str, str] | str:
         build = ctypes.CDLL(str(path)).detection_ops_build
     except (OSError, AttributeError) as error:
         return f"{path.name} {CANNOT_BE_LOADED}: {error}"
+    if not _has_newest(name):
+        return f"{path.name} {CANNOT_BE_LOADED}: it was built from older sources"
     build.restype = ctypes.c_char_p
     facts = json.loads(build().decode())
     assert isinstance(facts, dict)
     return facts
+
+
+def _has_newest(name: str) -> bool:
+    """Whether the binary that was loaded has the operator that came last."""
+    if name == "_cpu":  # the schema
+        return hasattr(torch.ops.detection, _NEWEST)
+    has_kernel = torch._C._dispatch_has_kernel_for_dispatch_key(f"detection::{_NEWEST}", "CUDA")
+    return bool(has_kernel)
 
 
 #: Facts about the kernels for the CPU (which hold the operators' schemas), or why there are none.

@@ -1,15 +1,44 @@
-"""Greedy non-maximum suppression (NMS), by torchvision's operator."""
+"""Greedy non-maximum suppression (NMS): torchvision's operator, on a GPU our own for proposals."""
 
 from __future__ import annotations
 
 import torch
 from torch import Tensor
 
+from detection.ops import extension
 from detection.ops.torchvision_nms import nms as torchvision_nms
 
 # The number of boxes that are compared with the kept ones at a time.  The first one or two thousand
 # of 6,000-12,000 proposals give a few hundred survivors.  A chunk costs (kept + chunk) * chunk.
 CHUNK = 1024
+# What csrc/nms_kernels.h takes of an image, and the memory for it: a bit for each pair of boxes.
+MOST_ON_GPU = 1 << 15
+BYTES_ON_GPU = 1 << 28
+
+
+def first_survivors(
+    boxes: Tensor, usable: Tensor, iou_threshold: float, limit: int
+) -> list[Tensor]:
+    """Of each image, the first ``limit`` survivors of greedy NMS over its usable boxes.
+
+    ``boxes``: [N, B, 4], sorted best first.  ``usable``: bool [N, B]; the others neither survive
+    nor suppress.  Returns their numbers among the B boxes, ascending.  On a GPU many images are
+    done at once, and the host waits for it once.
+    """
+    on_gpu = boxes.device.type == "cuda" and extension.serves(boxes.device)
+    if on_gpu and 0 < boxes.shape[1] <= MOST_ON_GPU and len(boxes):
+        at_once = max(1, 8 * BYTES_ON_GPU // boxes.shape[1] ** 2)
+        parts = [
+            torch.ops.detection.first_survivors(*some, iou_threshold, limit)
+            for some in zip(boxes.split(at_once), usable.split(at_once), strict=True)
+        ]
+        kept, found = (torch.cat(part) for part in zip(*parts, strict=True))
+        return [image[:count] for image, count in zip(kept, found.tolist(), strict=True)]
+    survivors = []
+    for own_boxes, own_usable in zip(boxes, usable, strict=True):
+        index = own_usable.nonzero()[:, 0]
+        survivors.append(index[nms_until(own_boxes[index], iou_threshold, limit)])
+    return survivors
 
 
 def nms_until(boxes: Tensor, iou_threshold: float, limit: int) -> Tensor:

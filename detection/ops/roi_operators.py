@@ -19,6 +19,7 @@ def register() -> None:
     torch.library.register_fake("detection::roi_pool_backward", _fake_roi_pool_backward)
     torch.library.register_fake("detection::roi_align", _fake_roi_align)
     torch.library.register_fake("detection::roi_align_backward", _fake_roi_align_backward)
+    torch.library.register_fake("detection::first_survivors", _fake_first_survivors)
     for name in ("detection::roi_pool", "detection::roi_pool_argmax"):
         torch.library.register_autograd(name, _roi_pool_backward, setup_context=_remember_argmax)
     torch.library.register_autograd(
@@ -120,6 +121,16 @@ def _fake_roi_align_backward(
     deterministic: bool,
 ) -> Tensor:
     return _fake_backward(grad, images, map_height, map_width, channels_last)
+
+
+def _fake_first_survivors(
+    boxes: Tensor, usable: Tensor, iou_threshold: float, limit: int
+) -> tuple[Tensor, Tensor]:
+    images = boxes.shape[0]
+    return (
+        boxes.new_empty((images, limit), dtype=torch.int64),
+        boxes.new_empty(images, dtype=torch.int64),
+    )
 
 
 # ---- Gradients -------------------------------------------------------------------------------

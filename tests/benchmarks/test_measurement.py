@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shlex
 import subprocess
 import sys
 import time
@@ -19,6 +20,7 @@ from detection.cli.compose import compose_config
 CPU = torch.device("cpu")
 ROOT = Path(__file__).resolve().parents[2]
 SMALL = ["ops.rois=5", "ops.channels=16", "ops.height=9", "ops.width=8", "device=cpu"]
+SMALL += ["ops.candidates=300", "ops.proposals=20"]
 
 
 @pytest.mark.slow
@@ -26,8 +28,8 @@ def test_ops_suite(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     main(compose_config("benchmark", [*SMALL, "repeats=3", f"output_dir={tmp_path}"]))
     report = json.loads((tmp_path / "ops.json").read_text())
     rows = report["rows"]
-    # 2 layouts x 2 operators x 2 steps x 3 kinds x (torchvision, float32, bfloat16)
-    assert len(rows) == len({(row["name"], row["dtype"]) for row in rows}) == 2 * 2 * 2 * 3 * 3
+    # 2 layouts x 2 operators x 2 steps x 3 kinds x (torchvision, float32, bfloat16), and NMS
+    assert len(rows) == len({(row["name"], row["dtype"]) for row in rows}) == 2 * 2 * 2 * 3 * 3 + 2
     for row in rows:
         assert 0 < row["min_s"] <= row["median_s"] <= row["max_s"]
         assert (row["ratio"] is None) == row["name"].startswith("torchvision")
@@ -87,6 +89,12 @@ def test_unknown_suite_and_layout() -> None:
         main(compose_config("benchmark", ["suite=opps", "device=cpu"]))
     with pytest.raises(ValueError, match="each channels_last or contiguous"):
         main(compose_config("benchmark", [*SMALL, "ops.layouts=[nhwc]"]))
+
+
+def test_the_benchmark_of_the_gpu_script_is_understood() -> None:
+    script = (ROOT / "tests" / "ops" / "gpu.sh").read_text(encoding="utf-8")
+    (line,) = [line for line in script.splitlines() if "tools/benchmark.py" in line]
+    assert compose_config("benchmark", shlex.split(line)[2:]).device == "cuda"
 
 
 @pytest.mark.cuda

@@ -14,6 +14,7 @@ from detection.machine.out_of_memory import is_out_of_memory
         (RuntimeError("CUDA out of memory. Tried to allocate 2.00 GiB"), True),
         (RuntimeError("DefaultCPUAllocator: can't allocate memory: you tried"), True),
         (RuntimeError("[enforce fail] not enough memory: you tried to allocate"), True),
+        (RuntimeError("CUDA error: CUBLAS_STATUS_ALLOC_FAILED when calling `cublasCreate`"), True),
         (RuntimeError("shapes do not fit"), False),
         (ValueError("out of memory"), False),
     ],

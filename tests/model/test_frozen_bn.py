@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import copy
 import math
+import pickle
 from collections.abc import Callable
 
 import pytest
@@ -76,6 +78,74 @@ def test_scale_and_shift_by_hand() -> None:
     scale, shift = bn.scale_and_shift()
     assert scale.item() == pytest.approx(3)
     assert shift.item() == pytest.approx(-1)
+
+
+def _changed_in_place(bn: FrozenBN) -> FrozenBN:
+    bn.weight.mul_(2)
+    return bn
+
+
+def _another_buffer(bn: FrozenBN) -> FrozenBN:
+    bn.weight = bn.weight * 2
+    return bn
+
+
+def _loaded(bn: FrozenBN) -> FrozenBN:
+    bn.load_state_dict(bn.state_dict() | {"weight": bn.weight * 2})
+    return bn
+
+
+def _copied(bn: FrozenBN) -> FrozenBN:
+    return _changed_in_place(copy.deepcopy(bn))
+
+
+def _pickled(bn: FrozenBN) -> FrozenBN:
+    assert len(pickle.dumps(bn)) == len(pickle.dumps(FrozenBN(3)))  # without what is kept
+    return _changed_in_place(pickle.loads(pickle.dumps(bn)))
+
+
+@pytest.mark.parametrize("change", [_changed_in_place, _another_buffer, _loaded, _copied, _pickled])
+def test_what_is_kept_of_a_frozen_bn_follows_its_buffers(
+    change: Callable[[FrozenBN], FrozenBN],
+) -> None:
+    bn = FrozenBN(3)
+    before, _ = bn.scale_and_shift()
+    assert bn.scale_and_shift()[0] is before  # kept
+    after, _ = change(bn).scale_and_shift()
+    torch.testing.assert_close(after, 2 * before)
+    assert bn.double().scale_and_shift()[0].dtype == torch.float64
+
+
+def test_buffers_that_are_to_learn_have_gradients() -> None:
+    bn = FrozenBN(3)
+    bn.scale_and_shift()
+    bn.weight.requires_grad_()
+    bn.scale_and_shift()[0].sum().backward()
+    assert bn.weight.grad is not None
+
+
+def test_a_folded_layer_shares_nothing_with_the_one_it_came_from() -> None:
+    layer = ConvBN(3, 4, 3, norm="frozen")
+    first, second = layer.folded(), layer.folded()
+    assert first.bias is not None
+    with torch.no_grad():
+        first.bias += 1
+    torch.testing.assert_close(second.bias, layer.folded().bias)
+    torch.testing.assert_close(layer(torch.zeros(1, 3, 3, 3))[0, :, 0, 0], second.bias)
+
+
+def test_a_frozen_bn_learns_on_after_inference() -> None:
+    layer = ConvBN(3, 4, 3, norm="frozen")
+    x = torch.randn(1, 3, 5, 5)
+    with torch.inference_mode():
+        layer(x)
+    layer(x).sum().backward()
+    assert layer.conv.weight.grad is not None
+    with torch.inference_mode():
+        made_there = ConvBN(3, 4, 3, norm="frozen")  # torch counts no changes of its tensors
+        before = made_there(x)
+        made_there.bn.bias += 1
+        torch.testing.assert_close(made_there(x), before + 1)
 
 
 def test_a_frozen_bn_has_no_parameters_and_does_not_move_in_training() -> None:

@@ -14,6 +14,10 @@
 #define __global__
 #define __device__
 #define __forceinline__ inline
+// Threads run one after the other: a block that shares memory must be one thread, which waits for none.
+#define __shared__ static
+#define ROI_BLOCK_THREADS 1
+inline void __syncthreads() {}
 
 struct dim3 {
   unsigned x, y, z;
@@ -39,6 +43,11 @@ void for_each_thread(dim3 grid, unsigned threads, const Kernel& kernel) {
 template <typename T>
 void atomicAdd(T* to, T value) {
   *to += value;
+}
+
+template <typename T>
+void atomicOr(T* to, T bits) {
+  *to |= bits;
 }
 
 typedef void* cudaStream_t;

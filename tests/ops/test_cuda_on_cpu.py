@@ -13,8 +13,10 @@ from typing import Any
 import pytest
 import torch
 from torch import Tensor
+from torchvision.ops import nms as torchvision_nms
 
 from detection.ops import extension
+from tests.ops.test_nms import SETS
 
 HERE = Path(__file__).parent
 COMPILER = shutil.which("c++") or shutil.which("g++")
@@ -155,3 +157,51 @@ def test_images_that_are_not_there_pool_to_nan(emulated: Any) -> None:
     )
     assert grad[0].abs().sum() == 0
     assert grad[1].sum() == 8 * 9
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+@pytest.mark.parametrize("kind", SETS)
+@pytest.mark.parametrize(("count", "limit"), [(200, 300), (200, 7), (64, 64), (65, 1), (1, 5)])
+def test_survivors_of_a_batch(
+    emulated: Any, kind: str, count: int, limit: int, dtype: torch.dtype
+) -> None:
+    torch.manual_seed(count + limit)
+    boxes = torch.stack([SETS[kind](count) for _ in range(3)]).to(dtype)
+    usable = torch.rand(3, count) < 0.8
+    usable[2] = False
+    for threshold in (0.3, 0.5, 1 / 3, 0.7, 1.0):
+        kept, found = emulated.first_survivors(boxes, usable, threshold, limit)
+        assert kept.shape == (3, limit)
+        assert found[2] == 0
+        for image in range(3):
+            index = usable[image].nonzero()[:, 0]
+            falling = -torch.arange(len(index), dtype=dtype)
+            expected = index[torchvision_nms(boxes[image][index], falling, threshold)][:limit]
+            assert kept[image, : found[image]].equal(expected)
+            assert not kept[image, found[image] :].any()
+
+
+def test_survivors_of_nothing_and_of_what_they_do_not_take(emulated: Any) -> None:
+    for images, count in ((0, 5), (2, 0)):
+        boxes, usable = torch.zeros(images, count, 4), torch.ones(images, count).bool()
+        kept, found = emulated.first_survivors(boxes, usable, 0.5, 3)
+        assert kept.shape == (images, 3)
+        assert found.tolist() == [0] * images
+    boxes, usable = torch.zeros(1, 5, 4), torch.ones(1, 5).bool()
+    for wrong in (
+        (boxes[0], usable, 3),
+        (boxes, usable[:, :4], 3),
+        (boxes, usable.float(), 3),
+        (boxes.half(), usable, 3),
+        (boxes, usable, 0),
+        (torch.zeros(1, 40_000, 4), torch.ones(1, 40_000).bool(), 3),
+    ):
+        with pytest.raises(RuntimeError):
+            emulated.first_survivors(wrong[0], wrong[1], 0.5, wrong[2])
+
+
+def test_a_box_that_is_not_finite_neither_suppresses_nor_is_suppressed(emulated: Any) -> None:
+    boxes = torch.tensor([[[float("nan")] * 4, [0.0, 0, 10, 10], [0, 0, 10, 10], [5, 5, 5, 5]]])
+    usable = torch.ones(1, 4).bool()
+    kept, found = emulated.first_survivors(boxes, usable, 0.5, 4)
+    assert kept[0, : found[0]].tolist() == [0, 1, 3]

@@ -16,7 +16,7 @@ from torchvision.ops import batched_nms
 from torchvision.ops import nms as torchvision_nms
 
 from detection.ops import nms as nms_module
-from detection.ops.nms import class_wise_nms, nms_until
+from detection.ops.nms import class_wise_nms, first_survivors, nms_until
 
 
 def random_boxes(count: int, spread: float) -> Tensor:
@@ -120,6 +120,35 @@ def test_no_boxes_give_no_survivors(device: torch.device) -> None:
     assert nms_until(torch.zeros(0, 4, device=device), 0.5, 10).tolist() == []
     none = torch.zeros(0, device=device)
     assert class_wise_nms(torch.zeros(0, 4, device=device), none, none.long(), 0.5).tolist() == []
+
+
+@pytest.mark.parametrize("memory", [1, 1 << 28])
+@pytest.mark.parametrize("kind", SETS)
+def test_first_survivors_of_a_batch_are_those_of_each_image(
+    kind: str, memory: int, device: torch.device, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(nms_module, "BYTES_ON_GPU", memory)
+    torch.manual_seed(0)
+    boxes = torch.stack([SETS[kind](3000) for _ in range(3)]).to(device)
+    usable = (torch.rand(3, 3000) < 0.8).to(device)
+    usable[2] = False
+    for threshold, limit in ((0.3, 300), (0.7, 2000), (1 / 3, 10)):
+        found = first_survivors(boxes, usable, threshold, limit)
+        assert len(found) == 3
+        for own_boxes, own_usable, survivors in zip(boxes, usable, found, strict=True):
+            index = own_usable.nonzero()[:, 0]
+            falling = -torch.arange(len(index), device=device).float()
+            expected = index[torchvision_nms(own_boxes[index], falling, threshold)]
+            # torchvision fuses products on a GPU, which moves overlaps at the threshold itself.
+            exact = torchvision_nms(own_boxes[index].cpu(), falling.cpu(), threshold).to(device)
+            assert survivors.equal((expected if device.type == "cpu" else index[exact])[:limit])
+
+
+def test_more_boxes_than_the_gpu_takes_at_once(device: torch.device) -> None:
+    boxes = random_boxes(nms_module.MOST_ON_GPU + 100, 5000)[None].to(device)
+    usable = torch.ones(boxes.shape[:2], dtype=torch.bool, device=device)
+    (survivors,) = first_survivors(boxes, usable, 0.9, 50)
+    assert survivors.equal(nms_until(boxes[0], 0.9, 50))
 
 
 def test_class_wise_nms_is_nms_within_each_class_best_score_first(device: torch.device) -> None:

@@ -1,4 +1,4 @@
-"""Suite `ops`: RoI pooling and RoIAlign, forward and backward, compared with torchvision's."""
+"""Suite `ops`: RoI pooling, RoIAlign and the proposals' NMS, compared with torchvision's."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ import torchvision
 from torch import Tensor
 
 from detection.benchmarks.measurement import Case
+from detection.ops.nms import first_survivors
 from detection.ops.roi_pool import roi_align, roi_pool
 
 
@@ -25,9 +26,14 @@ def cases(
     output_size: int,
     dtypes: Sequence[str],
     layouts: Sequence[str],
+    images: int,
+    candidates: int,
+    proposals: int,
     seed: int,
 ) -> Iterator[list[Case]]:
     """A group for each operator, layout, bin step and direction; torchvision's run in float32.
+
+    One more group is NMS of ``candidates`` boxes of each of ``images``, down to ``proposals``.
 
     With a bin step of 2, torchvision pools all bins and its result is subsampled.  A group is
     made only when it is asked for, because all groups together hold gigabytes.  All cases are
@@ -46,6 +52,7 @@ def cases(
             call = _Operator(operator, boxes, output_size, 1 / stride)
             for step in (1, 2):
                 yield from _groups(call, given, layout, step, dtypes)
+    yield _nms(images, candidates, proposals, device, generator)
 
 
 def _layout(name: str) -> torch.memory_format:
@@ -146,3 +153,40 @@ def _traffic(name: str, kind: str, features: Tensor, pooled: int) -> int:
     cells = features.shape[2] * features.shape[3]
     argmax = (1 if cells <= 0xFF else 2 if cells <= 0xFFFF else 4) if with_argmax else 0
     return (features.numel() + pooled) * features.element_size() + pooled * argmax
+
+
+_NMS_IOU = 0.7  # of the paper's proposals
+
+
+def _nms(
+    images: int, candidates: int, proposals: int, device: torch.device, generator: torch.Generator
+) -> list[Case]:
+    """Half of the boxes lie around twenty objects of 1000 x 700 pixels, the others anywhere."""
+    corners = torch.rand(images, 20, 2, generator=generator) * torch.tensor([800.0, 500.0])
+    sides = 30 + 170 * torch.rand(images, 20, 2, generator=generator)
+    objects = torch.cat((corners, corners + sides), 2)
+    chosen = torch.randint(20, (images, candidates, 1), generator=generator).expand(-1, -1, 4)
+    around = objects.gather(1, chosen)
+    around += 12 * torch.randn(around.shape, generator=generator)
+    corner = torch.rand(images, candidates, 2, generator=generator) * torch.tensor([900.0, 600.0])
+    side = 20 + 80 * torch.rand(images, candidates, 2, generator=generator)
+    anywhere = torch.cat((corner, corner + side), 2)
+    half = torch.rand(images, candidates, 1, generator=generator) < 0.5
+    boxes = torch.where(half, around, anywhere)
+    usable = torch.ones(images, candidates, dtype=torch.bool)
+    falling = -torch.arange(candidates).float()
+
+    def theirs(boxes: Tensor, scores: Tensor) -> list[Tensor]:
+        return [torchvision.ops.nms(own, scores, _NMS_IOU)[:proposals] for own in boxes]
+
+    # On a GPU torchvision fuses products, which moves overlaps at the threshold: the CPU's count.
+    expected = theirs(boxes, falling)
+    boxes, usable, falling = boxes.to(device), usable.to(device), falling.to(device)
+    found = first_survivors(boxes, usable, _NMS_IOU, proposals)
+    if not all(ours.cpu().equal(own) for ours, own in zip(found, expected, strict=True)):
+        raise AssertionError("the survivors of NMS are not torchvision's")
+    what = f"NMS, {images} x {candidates} boxes to {proposals}"
+    return [
+        Case(f"torchvision {what}", "float32", lambda: theirs(boxes, falling), peer=True),
+        Case(what, "float32", lambda: first_survivors(boxes, usable, _NMS_IOU, proposals)),
+    ]

@@ -18,6 +18,7 @@ from detection.cli.settings.kinds import (
     DTypes,
     Folder,
     Images,
+    OperatorDTypes,
     Overrides,
     Pixels,
     Regions,
@@ -42,8 +43,11 @@ class Ops(Node):
     width: Pixels
     stride: Pixels
     output_size: Bins
-    dtypes: DTypes
+    dtypes: OperatorDTypes
     layouts: Annotated[list[Layout], MinLen(1), NOT_REPEATED]
+    images: Images
+    candidates: Count
+    proposals: Count
     seed: Seed
 
 

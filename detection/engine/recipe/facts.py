@@ -61,7 +61,10 @@ class DataFacts:
 
 @dataclass(frozen=True)
 class DeviceFacts:
-    """``memory``: of the accelerator, in GiB; 0 on a CPU.  ``processes``: that train together."""
+    """``memory``: free on the accelerator, in GiB; 0 on a CPU.
+
+    ``processes``: how many train together.
+    """
 
     is_gpu: bool
     memory: float

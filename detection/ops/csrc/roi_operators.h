@@ -204,6 +204,11 @@ inline void define_operators(torch::stable::detail::StableLibrary& library) {
       "roi_align_backward(Tensor grad, Tensor rois, SymInt images, SymInt map_height, "
       "SymInt map_width, SymInt height, SymInt width, float spatial_scale, SymInt sampling_ratio, "
       "bool aligned, SymInt bin_step, bool channels_last, bool deterministic) -> Tensor");
+  // NMS of [N, B, 4], best first, among what is usable: the first survivors [N, limit], and how many
+  // of these there are [N].  On CUDA devices alone.
+  library.def(
+      "first_survivors(Tensor boxes, Tensor usable, float iou_threshold, SymInt limit) "
+      "-> (Tensor, Tensor)");
 }
 
 // The operators on one device, whose kernels are, for numbers T and an argmax of type Index,

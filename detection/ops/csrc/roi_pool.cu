@@ -17,6 +17,7 @@
   kernel<<<grid, threads, 0, stream>>>(__VA_ARGS__)
 #define ROI_LIBRARY detection
 #define ROI_DEVICE CUDA
+#define ROI_BLOCK_THREADS 1024
 #endif
 
 #include <torch/csrc/stable/accelerator.h>
@@ -535,8 +536,11 @@ struct CudaKernels {
 }  // namespace
 }  // namespace detection
 
+#include "nms_kernels.h"
+
 STABLE_TORCH_LIBRARY_IMPL(ROI_LIBRARY, ROI_DEVICE, library) {
   detection::Operators<detection::CudaKernels>::implement(library);
+  library.impl("first_survivors", TORCH_BOX(&detection::first_survivors));
 }
 
 // What this file was built by and for; read by `python -m detection.ops`.
