@@ -1,4 +1,4 @@
-"""Greedy non-maximum suppression (NMS): torchvision's operator, on a GPU our own for proposals."""
+"""Greedy non-maximum suppression (NMS): our own for proposals, torchvision's operator within classes."""
 
 from __future__ import annotations
 
@@ -21,24 +21,25 @@ def first_survivors(
 ) -> list[Tensor]:
     """Of each image, the first ``limit`` survivors of greedy NMS over its usable boxes.
 
-    ``boxes``: [N, B, 4], sorted best first.  ``usable``: bool [N, B]; the others neither survive
-    nor suppress.  Returns their numbers among the B boxes, ascending.  On a GPU many images are
-    done at once, and the host waits for it once.
+    ``boxes``: [N, B, 4], sorted best first, float32 or float64.  ``usable``: bool [N, B]; the others
+    neither survive nor suppress.  Returns their numbers among the B boxes, ascending: those of
+    torchvision's NMS on a CPU, to the last one.  On a GPU the host waits once, for all images.
     """
-    on_gpu = boxes.device.type == "cuda" and extension.serves(boxes.device)
-    if on_gpu and 0 < boxes.shape[1] <= MOST_ON_GPU and len(boxes):
-        at_once = max(1, 8 * BYTES_ON_GPU // boxes.shape[1] ** 2)
-        parts = [
-            torch.ops.detection.first_survivors(*some, iou_threshold, limit)
-            for some in zip(boxes.split(at_once), usable.split(at_once), strict=True)
-        ]
-        kept, found = (torch.cat(part) for part in zip(*parts, strict=True))
-        return [image[:count] for image, count in zip(kept, found.tolist(), strict=True)]
-    survivors = []
-    for own_boxes, own_usable in zip(boxes, usable, strict=True):
-        index = own_usable.nonzero()[:, 0]
-        survivors.append(index[nms_until(own_boxes[index], iou_threshold, limit)])
-    return survivors
+    on_gpu = boxes.device.type == "cuda"
+    most = MOST_ON_GPU if on_gpu else boxes.shape[1]
+    if not extension.serves(boxes.device) or boxes.shape[1] > most or not boxes.numel():
+        survivors = []
+        for own_boxes, own_usable in zip(boxes, usable, strict=True):
+            index = own_usable.nonzero()[:, 0]
+            survivors.append(index[nms_until(own_boxes[index], iou_threshold, limit)])
+        return survivors
+    at_once = max(1, 8 * BYTES_ON_GPU // boxes.shape[1] ** 2) if on_gpu else len(boxes)
+    parts = [
+        torch.ops.detection.first_survivors(*some, iou_threshold, limit)
+        for some in zip(boxes.split(at_once), usable.split(at_once), strict=True)
+    ]
+    kept, found = (torch.cat(part) for part in zip(*parts, strict=True))
+    return [image[:count] for image, count in zip(kept, found.tolist(), strict=True)]
 
 
 def nms_until(boxes: Tensor, iou_threshold: float, limit: int) -> Tensor:

@@ -122,14 +122,19 @@ def test_no_boxes_give_no_survivors(device: torch.device) -> None:
     assert class_wise_nms(torch.zeros(0, 4, device=device), none, none.long(), 0.5).tolist() == []
 
 
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
 @pytest.mark.parametrize("memory", [1, 1 << 28])
 @pytest.mark.parametrize("kind", SETS)
 def test_first_survivors_of_a_batch_are_those_of_each_image(
-    kind: str, memory: int, device: torch.device, monkeypatch: pytest.MonkeyPatch
+    kind: str,
+    memory: int,
+    dtype: torch.dtype,
+    device: torch.device,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr(nms_module, "BYTES_ON_GPU", memory)
     torch.manual_seed(0)
-    boxes = torch.stack([SETS[kind](3000) for _ in range(3)]).to(device)
+    boxes = torch.stack([SETS[kind](3000) for _ in range(3)]).to(device, dtype)
     usable = (torch.rand(3, 3000) < 0.8).to(device)
     usable[2] = False
     for threshold, limit in ((0.3, 300), (0.7, 2000), (1 / 3, 10)):
@@ -137,11 +142,24 @@ def test_first_survivors_of_a_batch_are_those_of_each_image(
         assert len(found) == 3
         for own_boxes, own_usable, survivors in zip(boxes, usable, found, strict=True):
             index = own_usable.nonzero()[:, 0]
-            falling = -torch.arange(len(index), device=device).float()
-            expected = index[torchvision_nms(own_boxes[index], falling, threshold)]
-            # torchvision fuses products on a GPU, which moves overlaps at the threshold itself.
-            exact = torchvision_nms(own_boxes[index].cpu(), falling.cpu(), threshold).to(device)
-            assert survivors.equal((expected if device.type == "cpu" else index[exact])[:limit])
+            # Of a CPU: on a GPU torchvision fuses products, which moves overlaps at the threshold.
+            falling = -torch.arange(len(index), dtype=dtype)
+            expected = torchvision_nms(own_boxes[index].cpu(), falling, threshold).to(device)
+            assert survivors.equal(index[expected][:limit])
+
+
+@pytest.mark.parametrize("kind", SETS)
+def test_the_compiled_nms_says_what_the_chunks_of_torchvisions_do(
+    kind: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    torch.manual_seed(1)
+    boxes = torch.stack([SETS[kind](1500) for _ in range(2)])
+    usable = torch.rand(2, 1500) < 0.5
+    compiled = [first_survivors(boxes, usable, 0.7, limit) for limit in (1, 33, 2000)]
+    monkeypatch.setattr(nms_module.extension, "serves", lambda device: False)
+    for ours, limit in zip(compiled, (1, 33, 2000), strict=True):
+        chunks = first_survivors(boxes, usable, 0.7, limit)
+        assert all(a.equal(b) for a, b in zip(ours, chunks, strict=True))
 
 
 def test_more_boxes_than_the_gpu_takes_at_once(device: torch.device) -> None:

@@ -110,7 +110,7 @@ class Kind:
             found = f"of {low.ge:g} or more"
         if below is not None:
             found += f", below {below.lt:g}" if above is not None else f", and below {below.lt:g}"
-        return f"{found}, or .inf" if self.mark(OrInfinity) else found
+        return f"{found}, or inf (in YAML .inf)" if self.mark(OrInfinity) else found
 
     def _of_several(self, item: Kind) -> str:
         low, high = self.mark(MinLen), self.mark(MaxLen)

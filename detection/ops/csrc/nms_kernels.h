@@ -9,11 +9,7 @@
 // later.  It ends at the last survivor that is wanted, and the host waits for nothing.
 #pragma once
 
-#include <algorithm>
-#include <cmath>
 #include <cstdint>
-#include <limits>
-#include <tuple>
 
 namespace detection {
 namespace {
@@ -28,15 +24,6 @@ ROI_INLINE int lowest_bit(uint64_t bits) {
 #else
   return __builtin_ctzll(bits);
 #endif
-}
-
-// The largest T that is not above the threshold: a T is above the one if it is above the other.
-template <typename T>
-T threshold_in(double threshold) {
-  const T nearest = static_cast<T>(threshold);
-  return static_cast<double>(nearest) > threshold
-      ? std::nextafter(nearest, -std::numeric_limits<T>::infinity())
-      : nearest;
 }
 
 template <typename T>
@@ -126,54 +113,21 @@ __global__ void survivors_kernel(
 }
 
 template <typename T>
-void launch_nms(const Tensor& boxes, const Tensor& usable, double threshold, int limit,
-                Tensor& kept, Tensor& found) {
+void launch_nms(const Tensor& boxes, const Tensor& usable, T threshold, int limit, Tensor& kept,
+                Tensor& found) {
   const Device device(boxes);
   const int count = static_cast<int>(boxes.size(1)), words = (count + kBits - 1) / kBits;
   Tensor overlaps = torch::stable::empty(
       {boxes.size(0), count, words}, ScalarType::Long, std::nullopt, boxes.device());
   const auto* values = static_cast<const T*>(boxes.const_data_ptr());
   const auto* flags = static_cast<const bool*>(usable.const_data_ptr());
-  auto* bits = static_cast<uint64_t*>(const_cast<void*>(overlaps.const_data_ptr()));
+  auto* bits = static_cast<uint64_t*>(overlaps.data_ptr());
   ROI_LAUNCH((overlap_kernel<T>), blocks(boxes.size(0), int64_t(count) * words), kThreads,
-             device.stream, values, flags, count, words, threshold_in<T>(threshold), bits);
+             device.stream, values, flags, count, words, threshold, bits);
   ROI_LAUNCH(survivors_kernel, dim3(static_cast<unsigned>(boxes.size(0))), ROI_BLOCK_THREADS,
              device.stream, flags, bits, count, words, limit,
-             static_cast<int64_t*>(const_cast<void*>(kept.const_data_ptr())),
-             static_cast<int64_t*>(const_cast<void*>(found.const_data_ptr())));
+             static_cast<int64_t*>(kept.data_ptr()), static_cast<int64_t*>(found.data_ptr()));
   check_launch();
-}
-
-// See define_operators.
-std::tuple<Tensor, Tensor> first_survivors(
-    const Tensor& boxes, const Tensor& usable, double iou_threshold, int64_t limit) {
-  STD_TORCH_CHECK(
-      boxes.dim() == 3 && boxes.size(2) == 4 && boxes.size(1) <= kMostBoxes,
-      "boxes must be [N, B, 4], with at most ", kMostBoxes, " boxes");
-  STD_TORCH_CHECK(
-      usable.dim() == 2 && usable.size(0) == boxes.size(0) && usable.size(1) == boxes.size(1) &&
-          usable.scalar_type() == ScalarType::Bool,
-      "usable must be bool [N, B]");
-  STD_TORCH_CHECK(boxes.device() == usable.device(), "boxes and usable are on different devices");
-  const int wanted = checked_positive(limit, "limit");
-  const auto whole = [&](std::initializer_list<int64_t> sizes) {
-    return torch::stable::empty(sizes, ScalarType::Long, std::nullopt, boxes.device());
-  };
-  Tensor kept = whole({boxes.size(0), limit}), found = whole({boxes.size(0)});
-  if (boxes.numel() == 0) return {torch::stable::zero_(kept), torch::stable::zero_(found)};
-  const Tensor values = torch::stable::contiguous(boxes);
-  const Tensor flags = torch::stable::contiguous(usable);
-  switch (boxes.scalar_type()) {
-    case ScalarType::Float:
-      launch_nms<float>(values, flags, iou_threshold, wanted, kept, found);
-      break;
-    case ScalarType::Double:
-      launch_nms<double>(values, flags, iou_threshold, wanted, kept, found);
-      break;
-    default:
-      STD_TORCH_CHECK(false, "boxes must be float32 or float64");
-  }
-  return {kept, found};
 }
 
 }  // namespace

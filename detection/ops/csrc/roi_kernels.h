@@ -30,6 +30,9 @@ struct Map {
   int columns;
 };
 
+// Bytes of survivors that a box is compared with at a time.
+constexpr int kNmsStep = 64;
+
 // One sampling point: where its four cells lie, and their weights.
 template <typename T>
 struct Tap {
@@ -510,6 +513,40 @@ ROI_TARGET void convert(const T* from, int64_t count, Out* to) {
     store_as(to + i, load<typename Lanes<T, true>::Value>(from + i));
   }
   for (; i < count; ++i) store_as(to + i, from[i]);
+}
+
+// Whether one of the boxes that survived suppresses ``box``.  ``kept``: rows of ``stride`` numbers,
+// x1, y1, x2, y2 and areas, of ``count`` boxes and then NaN up to whole steps.
+template <typename T>
+ROI_TARGET bool is_suppressed(
+    const T* kept, int64_t stride, int64_t count, const T* box, T threshold) {
+  typedef typename Pack<T>::type Numbers;
+  typedef decltype(Numbers() > Numbers()) Answers;
+  constexpr int lanes = Pack<T>::lanes;
+  const T area = (box[2] - box[0]) * (box[3] - box[1]);
+  const Numbers zero = {};
+  for (int64_t i = 0; i < count; i += kNmsStep / sizeof(T)) {
+    Answers near = {};
+    for (int part = 0; part < kNmsStep / static_cast<int>(sizeof(T)); part += lanes) {
+      const T* from = kept + i + part;
+      // In torchvision's order of operations; the survivor's box is the first of the two.
+      const Numbers x1 = load<Numbers>(from), y1 = load<Numbers>(from + stride);
+      const Numbers x2 = load<Numbers>(from + 2 * stride), y2 = load<Numbers>(from + 3 * stride);
+      const Numbers width = (x2 < box[2] ? x2 : zero + box[2]) - (x1 > box[0] ? x1 : zero + box[0]);
+      const Numbers height = (y2 < box[3] ? y2 : zero + box[3]) - (y1 > box[1] ? y1 : zero + box[1]);
+      const Numbers common = (width > 0 ? width : zero) * (height > 0 ? height : zero);
+      const Numbers both = load<Numbers>(from + 4 * stride) + area - common;
+      // A quotient is dear: only where it may be above the threshold.
+      const Answers may = common * T(1.0001) >= both * threshold;
+      bool any = false;
+      for (int lane = 0; lane < lanes; ++lane) any |= may[lane] != 0;
+      if (any) near |= common / both > threshold;
+    }
+    bool any = false;
+    for (int lane = 0; lane < lanes; ++lane) any |= near[lane] != 0;
+    if (any) return true;
+  }
+  return false;
 }
 
 }  // namespace ROI_ISA

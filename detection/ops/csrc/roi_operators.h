@@ -10,7 +10,9 @@
 #include <torch/headeronly/util/BFloat16.h>
 #include <torch/headeronly/util/Half.h>
 
+#include <cmath>
 #include <cstdint>
+#include <initializer_list>
 #include <limits>
 #include <tuple>
 #include <type_traits>
@@ -204,11 +206,20 @@ inline void define_operators(torch::stable::detail::StableLibrary& library) {
       "roi_align_backward(Tensor grad, Tensor rois, SymInt images, SymInt map_height, "
       "SymInt map_width, SymInt height, SymInt width, float spatial_scale, SymInt sampling_ratio, "
       "bool aligned, SymInt bin_step, bool channels_last, bool deterministic) -> Tensor");
-  // NMS of [N, B, 4], best first, among what is usable: the first survivors [N, limit], and how many
-  // of these there are [N].  On CUDA devices alone.
+  // NMS of [N, B, 4], best first, among what is usable: the numbers of the first survivors [N, limit],
+  // ascending, then zeros, and how many there are [N].
   library.def(
       "first_survivors(Tensor boxes, Tensor usable, float iou_threshold, SymInt limit) "
       "-> (Tensor, Tensor)");
+}
+
+// The largest T that is not above the threshold: a T is above the one if it is above the other.
+template <typename T>
+T threshold_in(double threshold) {
+  const T nearest = static_cast<T>(threshold);
+  return static_cast<double>(nearest) > threshold
+      ? std::nextafter(nearest, -std::numeric_limits<T>::infinity())
+      : nearest;
 }
 
 // The operators on one device, whose kernels are, for numbers T and an argmax of type Index,
@@ -217,6 +228,7 @@ inline void define_operators(torch::stable::detail::StableLibrary& library) {
 //   Kernels::unpool<T, Index>(grad, argmax, boxes, bins, deterministic, output)
 //   Kernels::align<T>(features, boxes, bins, output)
 //   Kernels::unalign<T>(grad, boxes, bins, deterministic, output)
+//   Kernels::survivors<T>(boxes, usable, threshold, limit, kept, found), of most_boxes an image
 //
 // ``boxes`` are coordinates() of the RoIs; there is at least one RoI and one channel.
 template <typename Kernels>
@@ -298,12 +310,43 @@ struct Operators {
     return output;
   }
 
+  static std::tuple<Tensor, Tensor> first_survivors(
+      const Tensor& boxes, const Tensor& usable, double iou_threshold, int64_t limit) {
+    using torch::headeronly::ScalarType;
+    STD_TORCH_CHECK(
+        boxes.dim() == 3 && boxes.size(2) == 4 && boxes.size(1) <= Kernels::most_boxes,
+        "boxes must be [N, B, 4], with at most ", Kernels::most_boxes, " boxes");
+    STD_TORCH_CHECK(
+        usable.dim() == 2 && usable.size(0) == boxes.size(0) && usable.size(1) == boxes.size(1) &&
+            usable.scalar_type() == ScalarType::Bool && usable.device() == boxes.device(),
+        "usable must be bool [N, B], on the device of the boxes");
+    const bool wide = boxes.scalar_type() == ScalarType::Double;
+    STD_TORCH_CHECK(
+        wide || boxes.scalar_type() == ScalarType::Float, "boxes must be float32 or float64");
+    const int wanted = checked_positive(limit, "limit");
+    const auto whole_numbers = [&](std::initializer_list<int64_t> sizes) {
+      return torch::stable::empty(sizes, ScalarType::Long, std::nullopt, boxes.device());
+    };
+    Tensor kept = whole_numbers({boxes.size(0), limit}), found = whole_numbers({boxes.size(0)});
+    if (boxes.numel() == 0) return {torch::stable::zero_(kept), torch::stable::zero_(found)};
+    const Tensor values = torch::stable::contiguous(boxes);
+    const Tensor flags = torch::stable::contiguous(usable);
+    if (wide) {
+      Kernels::template survivors<double>(values, flags, iou_threshold, wanted, kept, found);
+    } else {
+      Kernels::template survivors<float>(
+          values, flags, threshold_in<float>(iou_threshold), wanted, kept, found);
+    }
+    return {kept, found};
+  }
+
   static void implement(torch::stable::detail::StableLibrary& library) {
     library.impl("roi_pool", TORCH_BOX(&Operators::roi_pool));
     library.impl("roi_pool_argmax", TORCH_BOX(&Operators::roi_pool_argmax));
     library.impl("roi_pool_backward", TORCH_BOX(&Operators::roi_pool_backward));
     library.impl("roi_align", TORCH_BOX(&Operators::roi_align));
     library.impl("roi_align_backward", TORCH_BOX(&Operators::roi_align_backward));
+    library.impl("first_survivors", TORCH_BOX(&Operators::first_survivors));
   }
 };
 

@@ -645,8 +645,46 @@ void unalign(const Tensor& grad, const Tensor& rois, const Bins& bins, Tensor& o
   });
 }
 
+// ---- NMS --------------------------------------------------------------------------------------
+
+// Each box, best first, is compared with the survivors before it, side by side in vector registers;
+// torchvision's compares each survivor with all boxes behind it, one after the other.
+template <typename T>
+void survivors(const Tensor& boxes, const Tensor& usable, T threshold, int limit, Tensor& kept,
+               Tensor& found) {
+  constexpr int64_t step = kNmsStep / sizeof(T);
+  const int64_t count = boxes.size(1);
+  const int64_t stride = (std::min<int64_t>(limit, count) + step - 1) / step * step;
+  torch::stable::parallel_for(0, boxes.size(0), 1, [&](int64_t begin, int64_t end) {
+    for (int64_t image = begin; image < end; ++image) {
+      const T* box = static_cast<const T*>(boxes.const_data_ptr()) + 4 * image * count;
+      const bool* flag = static_cast<const bool*>(usable.const_data_ptr()) + image * count;
+      int64_t* numbers = static_cast<int64_t*>(kept.data_ptr()) + image * limit;
+      std::vector<T> before(5 * stride, std::numeric_limits<T>::quiet_NaN());
+      int64_t total = 0;
+      for (int64_t i = 0; i < count && total < limit; ++i, box += 4) {
+        if (!flag[i] ||
+            ON_THIS_CPU(is_suppressed(before.data(), stride, total, box, threshold))) continue;
+        for (int side = 0; side < 4; ++side) before[side * stride + total] = box[side];
+        before[4 * stride + total] = (box[2] - box[0]) * (box[3] - box[1]);
+        numbers[total++] = i;
+      }
+      std::fill(numbers + total, numbers + limit, 0);
+      static_cast<int64_t*>(found.data_ptr())[image] = total;
+    }
+  });
+}
+
 // ``deterministic`` asks for nothing that is not so already.
 struct CpuKernels {
+  static constexpr int64_t most_boxes = std::numeric_limits<int>::max();
+
+  template <typename T>
+  static void survivors(const Tensor& boxes, const Tensor& usable, T threshold, int limit,
+                        Tensor& kept, Tensor& found) {
+    detection::survivors<T>(boxes, usable, threshold, limit, kept, found);
+  }
+
   template <typename T, typename Index>
   static void pool(const Tensor& features, const Tensor& boxes, const Bins& bins, Tensor& output,
                    Tensor* argmax) {

@@ -443,7 +443,23 @@ Tensor new_sums(const Tensor& output) {
   return torch::stable::zero_(sums);
 }
 
+}  // namespace
+}  // namespace detection
+
+#include "nms_kernels.h"
+
+namespace detection {
+namespace {
+
 struct CudaKernels {
+  static constexpr int64_t most_boxes = kMostBoxes;
+
+  template <typename T>
+  static void survivors(const Tensor& boxes, const Tensor& usable, T threshold, int limit,
+                        Tensor& kept, Tensor& found) {
+    launch_nms<T>(boxes, usable, threshold, limit, kept, found);
+  }
+
   template <typename T, typename Index>
   static void pool(const Tensor& features, const Tensor& rois, const Bins& bins, Tensor& output,
                    Tensor* argmax) {
@@ -536,11 +552,8 @@ struct CudaKernels {
 }  // namespace
 }  // namespace detection
 
-#include "nms_kernels.h"
-
 STABLE_TORCH_LIBRARY_IMPL(ROI_LIBRARY, ROI_DEVICE, library) {
   detection::Operators<detection::CudaKernels>::implement(library);
-  library.impl("first_survivors", TORCH_BOX(&detection::first_survivors));
 }
 
 // What this file was built by and for; read by `python -m detection.ops`.

@@ -172,14 +172,22 @@ def test_time_decides_over_the_steps() -> None:
     second = StepTime(step=1.0, picture=0.5, measuring=30.0)
     # 20 minutes are 1200 s: 30 for measuring, 10 for each validation.
     values, reason = timed(second, steps=5000, validated=20, minutes=20, fill=False)
-    assert values["schedule.rules.iterations"] == 1070  # 1170 without ten validations
-    assert values["schedule.rules.evaluate_every"] == 107
+    assert values["schedule.rules.iterations"] == 1080  # 1170 without nine validations
+    assert values["schedule.rules.evaluate_every"] == 120  # steps of a second
     assert values["schedule.rules.checkpoint_every"] == 120
     assert "20 minutes" in reason
     enough, _ = timed(second, steps=400, validated=20, minutes=20, fill=False)
     assert enough["schedule.rules.iterations"] == 400
     filled, _ = timed(second, steps=400, validated=20, minutes=20, fill=True)
-    assert filled["schedule.rules.iterations"] == 1070
+    assert filled["schedule.rules.iterations"] == 1080
+
+
+def test_validations_leave_a_short_training_its_steps() -> None:
+    second = StepTime(step=0.5, picture=0.5, measuring=9.0)
+    short, _ = timed(second, steps=5000, validated=11, minutes=3, fill=True)
+    assert short["schedule.rules.iterations"] == short["schedule.rules.evaluate_every"] == 331
+    many, _ = timed(second, steps=5000, validated=100, minutes=20, fill=True)
+    assert many["schedule.rules.evaluate_every"] >= 0.4 * many["schedule.rules.iterations"]
 
 
 def test_the_warm_up_is_a_tenth_of_the_iterations_that_are_given() -> None:
