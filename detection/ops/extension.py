@@ -46,11 +46,11 @@ def _load(name: str) -> dict[str, str] | str:
 
 
 def _has_newest(name: str) -> bool:
-    """Whether the binary that was loaded has the operator that came last."""
-    if name == "_cpu":  # the schema
-        return hasattr(torch.ops.detection, _NEWEST)
-    has_kernel = torch._C._dispatch_has_kernel_for_dispatch_key(f"detection::{_NEWEST}", "CUDA")
-    return bool(has_kernel)
+    """Whether the binary that was loaded has a kernel of the operator that came last."""
+    if not hasattr(torch.ops.detection, _NEWEST):
+        return False
+    key = {"_cpu": "CPU", "_cuda": "CUDA"}[name]
+    return bool(torch._C._dispatch_has_kernel_for_dispatch_key(f"detection::{_NEWEST}", key))
 
 
 #: Facts about the kernels for the CPU (which hold the operators' schemas), or why there are none.

@@ -1,4 +1,4 @@
-"""Greedy non-maximum suppression (NMS): our own for proposals, torchvision's operator within classes."""
+"""Greedy non-maximum suppression (NMS): our own for proposals, torchvision's within classes."""
 
 from __future__ import annotations
 
@@ -21,9 +21,11 @@ def first_survivors(
 ) -> list[Tensor]:
     """Of each image, the first ``limit`` survivors of greedy NMS over its usable boxes.
 
-    ``boxes``: [N, B, 4], sorted best first, float32 or float64.  ``usable``: bool [N, B]; the others
+    ``boxes``: [N, B, 4], best first, float32 or float64.  ``usable``: bool [N, B]; the others
     neither survive nor suppress.  Returns their numbers among the B boxes, ascending: those of
-    torchvision's NMS on a CPU, to the last one.  On a GPU the host waits once, for all images.
+    torchvision's NMS on an x86 CPU, to the last one.  Without the compiled kernels, or of too many
+    boxes on a GPU, pairs within rounding of the threshold may differ.  On a GPU the host waits
+    once, for all images.
     """
     on_gpu = boxes.device.type == "cuda"
     most = MOST_ON_GPU if on_gpu else boxes.shape[1]

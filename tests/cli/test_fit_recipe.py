@@ -17,7 +17,7 @@ from detection.cli.detector_run import detector_run
 from detection.cli.fit_recipe import fit_recipe
 from detection.cli.run_config import as_default
 from detection.cli.training_data import open_training_data
-from detection.engine.recipe.timing import measure_steps
+from detection.engine.recipe.timing import StepTime, measure_steps
 from detection.engine.runtime import ALONE, Runtime
 from detection.engine.train import MiniBatch
 from detection.weights import first
@@ -67,6 +67,21 @@ def test_epochs_are_taken_as_they_are(example_files: Path, tmp_path: Path) -> No
     words = ["weights=r50.pt", "schedule.recipe.epochs=9", "dry_run=true"]
     config = fitted(example_files / "data", tmp_path / "out", *words)
     assert config.schedule.rules.iterations == 18  # 4 pictures, two at a time
+
+
+def test_epochs_are_timed_and_not_limited(
+    example_files: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    second = StepTime(step=1.0, picture=0.5, measuring=30.0)
+    monkeypatch.setattr("detection.cli.fit_recipe.measure_steps", lambda *_, **__: second)
+    words = ["weights=random", "schedule.recipe.epochs=1000"]
+    with caplog.at_level(logging.INFO):
+        config = fitted(example_files / "data", tmp_path / "out", *words)
+    assert config.schedule.rules.iterations == 4000 // config.schedule.batch_size
+    assert "a step takes 1.00 s" in caplog.text
 
 
 def test_a_taken_folder_is_refused_before_steps_are_timed(

@@ -1,4 +1,4 @@
-// The inner loops of the CPU operators: one RoI, one block of channels, no allocation, no threads.
+// The inner loops of the CPU operators: one RoI, one block of channels, or one box; no allocation, no threads.
 //
 // Included by roi_pool.cpp once per instruction set, with ROI_ISA (a namespace), ROI_TARGET (a
 // function attribute) and ROI_VECTOR_BYTES defined; therefore no include guard but
@@ -536,8 +536,8 @@ ROI_TARGET bool is_suppressed(
       const Numbers height = (y2 < box[3] ? y2 : zero + box[3]) - (y1 > box[1] ? y1 : zero + box[1]);
       const Numbers common = (width > 0 ? width : zero) * (height > 0 ? height : zero);
       const Numbers both = load<Numbers>(from + 4 * stride) + area - common;
-      // A quotient is dear: only where it may be above the threshold.
-      const Answers may = common * T(1.0001) >= both * threshold;
+      // A quotient is dear: only where it may be above the threshold (rounding keeps the order).
+      const Answers may = common >= both * threshold;
       bool any = false;
       for (int lane = 0; lane < lanes; ++lane) any |= may[lane] != 0;
       if (any) near |= common / both > threshold;

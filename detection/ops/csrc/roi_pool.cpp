@@ -1,4 +1,4 @@
-// RoI pooling and RoIAlign on the CPU, and the schemas that the CUDA kernels implement too.
+// RoI pooling, RoIAlign and NMS on the CPU, and the schemas that the CUDA kernels implement too.
 //
 // Work is cut into units of (RoI, block of channels) forward and (image, share of the channels)
 // backward.  Forward, a thread takes neighbouring RoIs, so that it writes one stretch of memory.  In

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from math import inf
 from typing import Any
 
 import numpy as np
@@ -172,14 +173,22 @@ def test_time_decides_over_the_steps() -> None:
     second = StepTime(step=1.0, picture=0.5, measuring=30.0)
     # 20 minutes are 1200 s: 30 for measuring, 10 for each validation.
     values, reason = timed(second, steps=5000, validated=20, minutes=20, fill=False)
-    assert values["schedule.rules.iterations"] == 1080  # 1170 without nine validations
-    assert values["schedule.rules.evaluate_every"] == 120  # steps of a second
+    assert values["schedule.rules.iterations"] == 1090  # 1170 without eight validations
+    assert values["schedule.rules.evaluate_every"] == 137  # steps of a second
     assert values["schedule.rules.checkpoint_every"] == 120
     assert "20 minutes" in reason
     enough, _ = timed(second, steps=400, validated=20, minutes=20, fill=False)
     assert enough["schedule.rules.iterations"] == 400
     filled, _ = timed(second, steps=400, validated=20, minutes=20, fill=True)
-    assert filled["schedule.rules.iterations"] == 1080
+    assert filled["schedule.rules.iterations"] == 1090
+
+
+def test_epochs_take_the_time_that_they_take() -> None:
+    second = StepTime(step=1.0, picture=0.5, measuring=30.0)
+    values, reason = timed(second, steps=5000, validated=20, minutes=inf, fill=False)
+    assert values["schedule.rules.iterations"] == 5000
+    assert values["schedule.rules.evaluate_every"] == 500
+    assert "room for" not in reason
 
 
 def test_validations_leave_a_short_training_its_steps() -> None:
