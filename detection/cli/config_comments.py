@@ -51,12 +51,12 @@ def read(path: Path) -> ConfigFile:
 
 
 @cache
-def _parsed(text: str) -> ConfigFile:
+def _parsed(source: str) -> ConfigFile:
     found = ConfigFile()
     parents: list[tuple[int, str]] = []  # (indentation, key)
     above: list[str] = []  # comment lines that wait for their key
     in_header = True
-    for line in text.splitlines():
+    for line in source.splitlines():
         text, comment = _split_comment(line)
         indent = len(text) - len(text.lstrip())
         content = text.strip()

@@ -95,8 +95,8 @@ def timed(
     """The steps that fit into ``minutes``, with validations and checkpoints between them.
 
     ``steps``: as many at most, unless the time is to be filled (``fill``); all of them where
-    ``minutes`` is infinite.  Where ``minutes`` that
-    are to be filled have room for too few to learn anything, the reason warns of it.
+    ``minutes`` is infinite.  Where ``minutes`` that are to be filled have room for too few to learn
+    anything, the reason warns of it.
     """
     budget = 60 * minutes
     once = max(time_of.picture * validated, 1e-3)
