@@ -141,10 +141,11 @@ def _say(what: str, found: LookBack) -> None:
         weak_class_table(found.weak),
     )
     if found.sheet is not None:
+        several = len(found.pictures) > 1
         log.info(
-            "\nThe %d pictures with the most mistakes, as labelled (dashed) beside what was "
-            "found:\n  %s\n  one by one in %s",
-            len(found.pictures),
+            "\nThe %s with the most mistakes, as labelled (dashed) beside what was found:\n"
+            "  %s\n  one by one in %s",
+            f"{len(found.pictures)} pictures" if several else "picture",
             found.sheet,
             found.pictures[0].parent,
         )

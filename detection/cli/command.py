@@ -31,6 +31,7 @@ class Command:
 
     ``config``: the file of configs/.  ``output``: the key that ``-o`` sets, if there is one.
     ``computes``: whether it runs a network, whose threads are chosen before torch is imported.
+    ``follows``: whether it looks at what else runs from time to time, and changes its threads.
     ``without``: keys of ``config`` that this command does not look at, which need no value here.
     ``examples``: of a command that shares ``config`` with another one, whose examples stand there.
     """
@@ -42,6 +43,7 @@ class Command:
     positionals: tuple[Positional, ...] = ()
     output: str | None = "output_dir"
     computes: bool = True
+    follows: bool = False
     without: tuple[str, ...] = ()
     examples: tuple[str, ...] = ()
 

@@ -20,6 +20,7 @@ COMMANDS = {
             "train",
             "trains a detector on a data set of any format",
             (DATA,),
+            follows=True,
         ),
         Command(
             "test",
@@ -27,6 +28,7 @@ COMMANDS = {
             "test",
             "measures a detector, or saved detections, with COCO's and VOC's metrics",
             (Positional("CHECKPOINT", "checkpoint", unless="detections"), DATA),
+            follows=True,
         ),
         Command(
             "detect",
@@ -34,6 +36,7 @@ COMMANDS = {
             "detect",
             "detects objects in photos",
             (CHECKPOINT, Positional("IMAGES", "images", several=True)),
+            follows=True,
         ),
         Command(
             "check",
@@ -98,6 +101,7 @@ COMMANDS = {
             "alternating",
             "trains a detector in the four steps of alternating training",
             (DATA,),
+            follows=True,
         ),
         Command(
             "train-classifier",
@@ -105,6 +109,7 @@ COMMANDS = {
             "classifier",
             "trains a classifier, from which a detector can start",
             (DATA,),
+            follows=True,
         ),
         Command(
             "test-classifier",
@@ -119,6 +124,7 @@ COMMANDS = {
             "localizer",
             "trains a network that says where the object of a class is",
             (DATA,),
+            follows=True,
         ),
         Command(
             "test-localizer",
@@ -162,6 +168,7 @@ COMMANDS = {
             "detection.cli.demo",
             "demo",
             "the whole paper in small, on generated pictures",
+            follows=True,
         ),
         Command(
             "degradation",
@@ -169,6 +176,7 @@ COMMANDS = {
             "degradation",
             "plain and residual networks of two depths: the degradation problem",
             (DATA,),
+            follows=True,
         ),
         Command(
             "describe",
@@ -199,6 +207,7 @@ COMMANDS = {
             "env",
             "prints the machine, the versions and what is fastest here",
             output=None,
+            follows=True,
         ),
         Command(
             "benchmark",

@@ -12,6 +12,7 @@ from __future__ import annotations
 import functools
 import logging
 import time
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -22,6 +23,7 @@ from detection.cli.detect_videos import detect_videos
 from detection.cli.given import texts
 from detection.cli.objects import as_plain
 from detection.cli.objects import detector as make_detector
+from detection.engine.detect import Detects, Images
 from detection.engine.detection_run import Classes, DetectionRun
 from detection.engine.detections_log import LINES, DetectionsLog
 from detection.engine.inputs import Inputs, find_inputs, skipped_line
@@ -30,6 +32,7 @@ from detection.engine.runtime import set_up_runtime
 from detection.inference.detector import Detector
 from detection.inference.shrinking import detects_and_says
 from detection.inference.tiles import TiledDetector
+from detection.structures import Detections
 from detection.visualization.style import DrawingStyle
 from detection.writers.coco import CocoWriter
 from detection.writers.crops import CropsWriter
@@ -76,8 +79,9 @@ def main(config: DictConfig) -> None:
         before = len(lines.done)
         if before:
             log.info("%d images are done already", before)
+        detects = detects_and_says(detector) if tiled is None else tiled
         run = DetectionRun(
-            detects_and_says(detector) if tiled is None else tiled,
+            _following(detects, runtime.follow_neighbours),
             classes=Classes(detector.class_names, detector.category_ids),
             lines=lines,
             writers=writers,
@@ -103,6 +107,16 @@ def main(config: DictConfig) -> None:
         f"{videos.cut} of {all_videos} videos could not be read to their end": videos.cut,
     }
     _report(config, run, [line for line, number in problems.items() if number], done)
+
+
+def _following(detects: Detects, follow_neighbours: Callable[[], None]) -> Detects:
+    """The same, on as many threads as there are cores for at the time."""
+
+    def detect(images: Images) -> list[Detections]:
+        follow_neighbours()
+        return detects(images)
+
+    return detect
 
 
 @dataclass(frozen=True)

@@ -11,18 +11,25 @@ import sys
 from detection.atomic_write import ESCAPED
 from detection.machine.cores import find_cores
 from detection.machine.neighbours import free_cores
-from detection.machine.threads import plan_threads
+from detection.machine.threads import chosen_by, chosen_here, plan_threads
 
 log = logging.getLogger(__name__)
 
 
-def choose_threads() -> None:
-    """Sets the variables that libgomp reads when it is loaded, unless torch is loaded already."""
+def choose_threads(*, fixed: bool = False) -> None:
+    """Sets the variables that libgomp reads when it is loaded, unless torch is loaded already.
+
+    ``fixed``: their number is the same whatever else runs.
+    """
     if "torch" in sys.modules:
         return
+    for name in chosen_by(os.environ)[1]:  # by a command that has started this one
+        os.environ.pop(name, None)
     cores = find_cores()
-    plan = plan_threads(os.environ, cores, free=functools.partial(free_cores, cores))
+    free = functools.partial(free_cores, cores)
+    plan = plan_threads(os.environ, cores, free=free, fixed=fixed)
     os.environ.update(plan.variables)
+    os.environ.update(chosen_here(plan.variables, process=os.getpid()))
     if os.environ.get("RANK", "0") == "0":
         log.info("%s", plan)
 

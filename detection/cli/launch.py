@@ -76,7 +76,8 @@ def launch(command: Command, argv: list[str]) -> None:
                 raise ValueError(_is_needed(command, key))
             check_inputs(composed, without=command.without)
             if command.computes:
-                choose_threads()
+                exact = OmegaConf.select(composed, "runtime.deterministic")
+                choose_threads(fixed=bool(exact) or not command.follows)
             module = _imported(command)
             chosen = {*own, *map(key_of, arguments.overrides)}
             follow_file(composed, chosen)

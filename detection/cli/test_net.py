@@ -128,6 +128,7 @@ def _run(
             workers=runtime.workers,
             proposals=proposals,
             taken=taken,
+            between_batches=runtime.follow_neighbours,
         )
         timing["seconds_per_image"] = round((time.perf_counter() - start) / len(dataset), 4)
         if config.proposal_recall:

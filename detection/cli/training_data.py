@@ -13,6 +13,7 @@ from typing import Literal
 from omegaconf import DictConfig
 
 from detection.cli.data_sets import formats, open_split
+from detection.cli.given import texts
 from detection.data.audit.classes import boxes_per_class, fold_name
 from detection.data.class_words import classes_override
 from detection.data.dataset import DetectionDataset
@@ -113,14 +114,14 @@ def _divided(config: DictConfig) -> tuple[DetectionDataset, PictureSplit] | None
     root = user_path(data.root)
     whole = open_split(data, of)
     if len(whole) == 1:
-        data.train_split = data.val_split = of
+        data.train_split = data.val_split = of if isinstance(of, str) else list(of)
         return None
     split = make_split(whole, of=of, root=root, seed=config.seed)
     log.info(
         "%s: no validation split, so one is made of %s: %d pictures train, %d validate (every "
         "class in both where it can be, copies and frames of one scene on one side; kept in %s)",
         root,
-        of,
+        of if isinstance(of, str) else " and ".join(of),
         len(split.train),
         len(split.val),
         Path(config.output_dir) / SPLIT_FILE,
@@ -128,14 +129,21 @@ def _divided(config: DictConfig) -> tuple[DetectionDataset, PictureSplit] | None
     return whole, split
 
 
-def to_divide(data: DictConfig) -> str | None:
-    """The split that has to give pictures for validation; None where there is one for it."""
-    if data.val_split != "val" or not isinstance(data.train_split, str) or "/" in data.train_split:
+def to_divide(data: DictConfig) -> str | tuple[str, ...] | None:
+    """The split that has to give pictures for validation, or the several that train.
+
+    None where there is one for it.
+    """
+    names = texts(data.train_split)
+    if data.val_split != "val" or any("/" in name for name in names):
         return None
     root = user_path(data.root)
     splits = available_splits(root, formats(data), allow_outside=data.allow_outside)
     if not splits or any(is_of(name, data.val_split) for name in splits):
         return None
+    if not isinstance(data.train_split, str):
+        several = [stand_in(name, splits) for name in names]
+        return tuple(name for name in several if name) if all(several) else None
     train = stand_in(data.train_split, splits)
     if train is None and data.train_split == "train" and len(splits) == 1:
         return None if stand_in("test", splits) else splits[0]

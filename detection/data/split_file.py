@@ -25,11 +25,11 @@ MOST_VAL = 5000
 class PictureSplit:
     """Which pictures train and which validate.
 
-    ``of``: the split of the data set that was divided.  ``train``, ``val``: paths of pictures,
-    relative to the data set's folder.
+    ``of``: the split of the data set that was divided, or several.
+    ``train``, ``val``: paths of pictures, relative to the data set's folder.
     """
 
-    of: str
+    of: str | tuple[str, ...]
     seed: int
     train: tuple[str, ...]
     val: tuple[str, ...]
@@ -46,7 +46,9 @@ class PictureSplit:
         try:
             content = json.loads(file.read_text(encoding="utf-8-sig"))
             sides = {side: tuple(map(str, content[side])) for side in ("train", "val")}
-            return PictureSplit(str(content["of"]), int(content["seed"]), **sides)
+            of = content["of"]
+            of = tuple(map(str, of)) if isinstance(of, list) else str(of)
+            return PictureSplit(of, int(content["seed"]), **sides)
         except (ValueError, KeyError, TypeError, OverflowError, RecursionError) as error:
             raise ValueError(
                 f"data.split_file={file}: no split of a data set ({error!r}); it needs of, seed, "
@@ -78,7 +80,9 @@ def picture_name(path: Path, root: Path) -> str:
     return Path(os.path.relpath(path, folder)).as_posix()
 
 
-def make_split(dataset: DetectionDataset, *, of: str, root: Path, seed: int) -> PictureSplit:
+def make_split(
+    dataset: DetectionDataset, *, of: str | tuple[str, ...], root: Path, seed: int
+) -> PictureSplit:
     """Divides ``dataset``: a fifth of the pictures of each class, scenes kept whole.
 
     The same seed and pictures give the same split, in whatever order they are read.  A class in

@@ -52,14 +52,17 @@ class _Read:
 def detect_images(
     detector: Detects, paths: Sequence[Path], *, batch_size: int, readers: int
 ) -> Iterator[Photo]:
-    """The photos with their detections, in the order of ``paths``.
+    """The photos with their detections, about in the order of ``paths``.
 
+    Of every 16 mini-batches those of alike shapes lie side by side: images of one shape go through
+    the network together.
     ``readers``: threads that read ahead, by two mini-batches at most, and by
     :data:`PIXELS_AHEAD`; a mini-batch has no more pixels either, so that memory stays bounded.
     A file that cannot be read is reported and left out: one bad file must not cost a long run.
     """
     with ThreadPoolExecutor(max(readers, 1)) as pool:
-        ahead = _Ahead(paths, pool, most=3 * batch_size)
+        alike = _side_by_side(paths, window=16 * batch_size if batch_size > 1 else 1)
+        ahead = _Ahead(alike, pool, most=3 * batch_size)
         while batch := ahead.batch(batch_size):
             readable = [one for future in batch if (one := future.result()) is not None]
             del batch
@@ -72,12 +75,28 @@ def detect_images(
                 del one
 
 
-class _Ahead:
-    """Reads ahead: pictures in the order of ``paths``, as many as the limits allow."""
+@dataclass(frozen=True)
+class _File:
+    """``pixels``: as many as it has, about; ``shape``: of its sides, height / width."""
 
-    def __init__(self, paths: Sequence[Path], pool: ThreadPoolExecutor, *, most: int) -> None:
-        self._left, self._pool, self._most = iter(paths), pool, most
-        self._next: tuple[Path, int] | None = None
+    path: Path
+    pixels: int
+    shape: float
+
+
+def _side_by_side(paths: Sequence[Path], *, window: int) -> Iterator[_File]:
+    """Of each ``window`` of files those of alike shapes one behind the other."""
+    for start in range(0, len(paths), window):
+        files = map(_file, paths[start : start + window])
+        yield from sorted(files, key=lambda file: file.shape)
+
+
+class _Ahead:
+    """Reads ahead: pictures in the order of ``files``, as many as the limits allow."""
+
+    def __init__(self, files: Iterator[_File], pool: ThreadPoolExecutor, *, most: int) -> None:
+        self._left, self._pool, self._most = files, pool, most
+        self._next: _File | None = None
         self._waiting: deque[tuple[Future[_Read | None], int]] = deque()
         self._handed_on = 0  # pixels
 
@@ -98,30 +117,28 @@ class _Ahead:
     def _submit(self) -> None:
         pixels = self._handed_on + sum(each for _, each in self._waiting)
         while len(self._waiting) < self._most:
-            if self._next is None:
-                path = next(self._left, None)
-                if path is None:
-                    return
-                self._next = path, _pixels(path)
-            path, more = self._next
-            if pixels and pixels + more > PIXELS_AHEAD:
+            file = self._next or next(self._left, None)
+            if file is None:
+                return
+            self._next = file
+            if pixels and pixels + file.pixels > PIXELS_AHEAD:
                 return
             self._next = None
-            pixels += more
-            self._waiting.append((self._pool.submit(_read, path), more))
+            pixels += file.pixels
+            self._waiting.append((self._pool.submit(_read, file.path), file.pixels))
 
 
-def _pixels(path: Path) -> int:
-    """How many the file says that it has; from its length where Pillow does not know it."""
+def _file(path: Path) -> _File:
+    """What the file says of its size; from its length where Pillow does not know it."""
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", PillowImage.DecompressionBombWarning)
             height, width = read_size(path)
     except PillowImage.DecompressionBombError:
-        return PIXELS_AHEAD  # alone
+        return _File(path, PIXELS_AHEAD, 1.0)  # alone
     except Exception:  # Pillow raises what it likes; what is wrong the reader will report
-        return path.stat().st_size // 3 if path.is_file() else 0
-    return height * width
+        return _File(path, path.stat().st_size // 3 if path.is_file() else 0, 1.0)
+    return _File(path, height * width, height / max(width, 1))
 
 
 def _read(path: Path) -> _Read | None:

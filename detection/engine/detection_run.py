@@ -69,7 +69,6 @@ class DetectionRun:
         photos = detect_images(
             self._detector, left, batch_size=self._batch_size, readers=self._readers
         )
-        places = {path: place for place, path in enumerate(left, start=1)}
         with tqdm(total=len(left), unit="img") as bar:
             try:
                 for photo in photos:
@@ -78,9 +77,9 @@ class DetectionRun:
                         self.first_of_many.append(name)
                     record = self._record(photo.detections, numbers[name], name)
                     self._submit(record, photo.image)
-                    bar.update(places[photo.path] - bar.n)  # those that were left out, too
+                    bar.update()
                     del photo
-                bar.update(len(left) - bar.n)
+                bar.update(len(left) - bar.n)  # those that were left out
             finally:
                 self._keep_all()
 

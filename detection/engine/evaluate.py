@@ -152,6 +152,7 @@ def detect_dataset(
     workers: int,
     proposals: ProposalsFile | None = None,
     taken: dict[int, ImageProposals] | None = None,
+    between_batches: Callable[[], None] | None = None,
 ) -> list[dict[str, Any]]:
     """Detections in all images of ``dataset``: a COCO results list.
 
@@ -161,6 +162,7 @@ def detect_dataset(
     ``proposals``: used instead of the RPN's: the best of each image, as many as the (first)
     model's RPN would give.
     ``taken``: image id -> the proposals of one model's RPN that were classified; filled here.
+    ``between_batches``: called after each mini-batch.
     """
     assert dataset.class_names == detector.class_names
     most = detector.models[0].rpn.test_proposals.after_nms
@@ -177,4 +179,6 @@ def detect_dataset(
             taken.update({example.image_id: proposed for example, proposed in pairs})
         for example, detections in zip(examples, found, strict=True):
             results.extend(to_results(detections, example.image_id, dataset.category_ids))
+        if between_batches is not None:
+            between_batches()
     return results

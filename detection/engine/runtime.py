@@ -6,8 +6,8 @@ import ctypes
 import logging
 import os
 import platform
-from collections.abc import Collection
-from dataclasses import dataclass
+from collections.abc import Callable, Collection
+from dataclasses import dataclass, field
 from typing import Literal
 
 import torch
@@ -15,6 +15,8 @@ import torch
 from detection.engine.choices import Choices, choices_of_process
 from detection.engine.distributed import Processes, resolve_device
 from detection.machine.cores import find_cores, local_processes, share_of
+from detection.machine.neighbours import Watch
+from detection.machine.threads import POLICY, SPINS, THREADS, ThreadFollower, chosen_by, half
 from detection.precision import Precision
 
 log = logging.getLogger(__name__)
@@ -22,17 +24,23 @@ log = logging.getLogger(__name__)
 ALONE = Processes(rank=0, world_size=1, local_rank=0)
 
 
+def nothing_follows() -> None:
+    """As many threads to the end as at the start."""
+
+
 @dataclass(frozen=True)
 class Runtime:
     """``workers``: processes that read images; 0: none besides this one.
 
     ``winograd``: see :func:`detection.model.frozen_bn.use_winograd`.
+    ``follow_neighbours``: to be called between two steps, adapts the threads to what else runs.
     """
 
     device: torch.device
     precision: Precision
     workers: int
     winograd: bool | tuple[int, ...]
+    follow_neighbours: Callable[[], None] = field(default=nothing_follows, compare=False)
 
 
 def set_up_runtime(
@@ -79,7 +87,8 @@ def set_up_runtime(
     assert precision != "auto"
     assert not isinstance(winograd, str)
     wanted = winograd if isinstance(winograd, bool) else tuple(winograd)
-    runtime = Runtime(chosen, precision, workers, wanted)
+    follow = None if deterministic else _follower(processes)
+    runtime = Runtime(chosen, precision, workers, wanted, follow or nothing_follows)
     log.info("%s", _in_words(runtime, reason))
     return runtime
 
@@ -102,6 +111,25 @@ def _fastest(device: torch.device, deterministic: bool, processes: Processes) ->
     agreed = processes.from_first(measured)
     assert isinstance(agreed, Choices)
     return agreed
+
+
+def _follower(processes: Processes) -> Callable[[], None] | None:
+    """None where the number of threads is the user's, or a program's that has not asked us."""
+    process, names = chosen_by(os.environ)
+    cores = find_cores()
+    most = share_of(cores).threads
+    if process != os.getpid() or THREADS not in names or most == 1 or processes.world_size > 1:
+        return None
+    if {POLICY, SPINS} & (os.environ.keys() - names):
+        return None
+    return ThreadFollower(
+        now=torch.get_num_threads(),
+        most=most,
+        least=half(most) if POLICY in names else 1,
+        cores=cores,
+        free=Watch(cores).free,
+        set_threads=torch.set_num_threads,
+    )
 
 
 def _in_words(runtime: Runtime, reason: str) -> str:

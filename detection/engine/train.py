@@ -93,6 +93,7 @@ def train(
     averaged: AveragedWeights | None = None,
     is_over: Callable[[], bool] | None = None,
     progress: TrainingProgress | None = None,
+    between_steps: Callable[[], None] | None = None,
 ) -> None:
     """Trains ``network`` from iteration ``start`` to the end.
 
@@ -109,6 +110,7 @@ def train(
     ``is_over``: asked in the first process, at the start and after each validation: whether
     training ends before its last iteration.
     ``progress``: shows it to people.
+    ``between_steps``: called after each step, in every process.
     Raises FloatingPointError when the loss, or a weight to be saved, is not finite, Stopped on a
     request.
     """
@@ -173,6 +175,8 @@ def train(
             averaged.update(done)
         means.step_is_done()
         progress.step_is_done(done)
+        if between_steps is not None:
+            between_steps()
         if done == rules.iterations or _due(done, rules.log_every):
             values = means.close(learning_rate(iteration), len(batch) * processes.world_size)
             check_loss(values, done, learning_rate)

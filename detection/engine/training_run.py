@@ -232,6 +232,7 @@ class TrainingRun:
                     goal=self.validation.goal,
                     best=progress.best,
                 ),
+                between_steps=self.runtime.follow_neighbours,
             )
         finally:
             if training_log:

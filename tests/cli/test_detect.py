@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -100,6 +101,22 @@ def by_picture(output: Path) -> dict[str, list[list[float]]]:
     for record in records(output):
         found.setdefault(record["file_name"], []).append(record["bbox"])
     return found
+
+
+def test_before_each_mini_batch_the_runtime_may_follow_neighbours(
+    detector: Levels, photos: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    seen: list[int] = []
+    set_up = detect.set_up_runtime
+    monkeypatch.setattr(
+        detect,
+        "set_up_runtime",
+        lambda **keys: replace(
+            set_up(**keys), follow_neighbours=lambda: seen.append(detector.seen)
+        ),
+    )
+    run(photos, tmp_path / "out", "batch_size=1")
+    assert seen == [0, 1, 2, 3]
 
 
 ALL_FORMATS = "formats=[coco,csv,yolo,voc,crops]"

@@ -17,6 +17,8 @@ import pytest
 from detection.cli import door, launch
 from detection.cli.commands import COMMANDS
 from detection.cli.standard_output import show
+from detection.machine.cores import Cores
+from detection.machine.threads import chosen_here
 
 
 @pytest.fixture
@@ -32,7 +34,11 @@ def opened(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> list[str]:
     (tmp_path / "x").mkdir()  # a data set
     monkeypatch.setattr(sys, "happened", happened, raising=False)
     monkeypatch.delitem(sys.modules, "telling", raising=False)
-    monkeypatch.setattr(launch, "choose_threads", lambda: happened.append("threads"))
+    monkeypatch.setattr(
+        launch,
+        "choose_threads",
+        lambda *, fixed: happened.append("fixed threads" if fixed else "threads"),
+    )
     return happened
 
 
@@ -40,6 +46,8 @@ def opened(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> list[str]:
     ("words", "expected"),
     [
         (["train", "data.root=x"], ["threads", "import", "main"]),
+        (["train", "data.root=x", "runtime=exact"], ["fixed threads", "import", "main"]),
+        (["compare", "x", "x"], ["fixed threads", "import", "main"]),  # it never looks again
         (["check", "x"], ["import", "main"]),
         (["train", "--help"], []),
     ],
@@ -88,6 +96,21 @@ def test_the_first_process_alone_says_it(
             assert door.os.environ["OMP_WAIT_POLICY"] == "passive"
     assert len(caplog.messages) == 1
     assert "2 threads compute" in caplog.text
+
+
+def test_what_a_command_has_chosen_is_not_said_by_the_user_to_one_that_it_starts(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    chosen = {"OMP_NUM_THREADS": "1", "OMP_WAIT_POLICY": "passive"}
+    environment = chosen | chosen_here(chosen, process=1)
+    monkeypatch.setattr(door, "find_cores", lambda: Cores(frozenset({0, 1}), 2, None))
+    monkeypatch.setattr(door, "free_cores", lambda cores: 2.0)
+    monkeypatch.delitem(sys.modules, "torch")
+    monkeypatch.setattr(door.os, "environ", environment)
+    door.choose_threads()
+    assert environment["OMP_NUM_THREADS"] == "2"
+    assert "OMP_WAIT_POLICY" not in environment
+    assert environment["DETECTION_THREADS"] == f"{os.getpid()}:OMP_NUM_THREADS"
 
 
 @pytest.mark.slow

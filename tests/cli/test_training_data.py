@@ -64,6 +64,36 @@ def test_a_split_is_made_said_and_used_again(
     assert open_training_data(config).files == data.files
 
 
+def test_several_training_splits_without_one_for_validation_are_divided_together(
+    unsplit: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    content = json.loads((unsplit / "labels.json").read_text())
+    root = tmp_path / "both"
+    for name, first in (("train", 0), ("extra", 10)):
+        images = content["images"][first : first + 10]
+        ids = {image["id"] for image in images}
+        part = [a for a in content["annotations"] if a["image_id"] in ids]
+        (root / name).mkdir(parents=True)
+        for image in images:
+            shutil.copy(unsplit / image["file_name"], root / name)
+        file = root / "annotations" / f"instances_{name}.json"
+        file.parent.mkdir(exist_ok=True)
+        file.write_text(json.dumps({**content, "images": images, "annotations": part}))
+    both = "data.train_split=[train,extra]"
+    config = config_of(root, tmp_path / "out", both)
+    with caplog.at_level(logging.INFO):
+        data = open_training_data(config)
+    assert (len(data.train), len(data.val)) == (16, 4)
+    assert len(names(data.train) | names(data.val)) == 20
+    assert "one is made of train and extra: 16 pictures train" in caplog.text
+    (tmp_path / "out").mkdir()
+    (tmp_path / "out/split.json").write_text(data.files["split.json"])
+    again = open_training_data(config_of(root, tmp_path / "out", both, "resume=true"))
+    assert names(again.val) == names(data.val)
+    with pytest.raises((OSError, ValueError), match="other"):  # which is not there
+        open_training_data(config_of(root, tmp_path / "x", "data.train_split=[train,other]"))
+
+
 def names(dataset: object) -> set[str]:
     return {example.path.name for example in dataset.examples}  # type: ignore[attr-defined]
 

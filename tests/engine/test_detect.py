@@ -53,6 +53,27 @@ def test_each_photo_gets_its_own_detections_in_order(photos: Path, batch_size: i
     assert max(detector.batches) == min(batch_size, 5)
 
 
+def test_alike_shapes_lie_side_by_side(tmp_path: Path) -> None:
+    # Landscape, portrait, landscape ... of several scales: each mini-batch has one of the two.
+    for number in range(8):
+        scale, is_portrait = 1 + number // 4, number % 2
+        shape = (30 * scale, 20 * scale, 3) if is_portrait else (20 * scale, 30 * scale, 3)
+        cv2.imwrite(str(tmp_path / f"{number}.png"), np.zeros(shape, np.uint8))
+    (tmp_path / "8.png").write_bytes(b"no picture")
+    paths = find_inputs(str(tmp_path)).pictures
+    found = list(detect_images(FakeDetector().detect_arrays, paths, batch_size=4, readers=1))
+    order = [int(photo.path.stem) for photo in found]
+    assert order == [0, 2, 4, 6, 1, 3, 5, 7]
+    # One by one, and from one window to the next, they come in their order.
+    found = list(detect_images(FakeDetector().detect_arrays, paths, batch_size=1, readers=1))
+    assert [int(photo.path.stem) for photo in found] == [*range(8)]
+    many = paths[:2] * 40
+    found = list(detect_images(FakeDetector().detect_arrays, many, batch_size=4, readers=1))
+    assert [photo.path for photo in found] == [
+        *paths[:1] * 32, *paths[1:2] * 32, *paths[:1] * 8, *paths[1:2] * 8
+    ]  # fmt: skip
+
+
 def test_an_unreadable_photo_is_left_out_and_named(
     photos: Path, caplog: pytest.LogCaptureFixture
 ) -> None:

@@ -1,5 +1,6 @@
 """Devices and precision."""
 
+import os
 import platform
 import subprocess
 import sys
@@ -12,6 +13,7 @@ from detection.engine.choices import Choices
 from detection.engine.distributed import Processes, resolve_device
 from detection.engine.runtime import set_up_runtime
 from detection.machine.cores import Cores
+from detection.machine.threads import CHOSEN, ThreadFollower, chosen_here
 
 
 def test_auto_is_cuda_where_there_is_one() -> None:
@@ -98,6 +100,47 @@ def test_exact_runs_measure_nothing(
         found = set_up_runtime(**(SETTINGS | given))  # type: ignore[arg-type]
         assert found.precision == "fp32"
         assert not found.winograd
+    finally:
+        torch.use_deterministic_algorithms(False)
+
+
+def followed(monkeypatch: pytest.MonkeyPatch, **environment: str) -> ThreadFollower | None:
+    """What follows neighbours where the process has these variables, on two cores."""
+    for name in ("OMP_NUM_THREADS", "OMP_WAIT_POLICY", "GOMP_SPINCOUNT", CHOSEN):
+        monkeypatch.delenv(name, raising=False)
+    for name, value in environment.items():
+        monkeypatch.setenv(name, value)
+    monkeypatch.setattr(runtime, "find_cores", lambda: Cores(frozenset({0, 1}), 2, None))
+    given = {"precision": "fp32", "winograd": False}
+    follows = set_up_runtime(**(SETTINGS | given)).follow_neighbours  # type: ignore[arg-type]
+    return follows if isinstance(follows, ThreadFollower) else None
+
+
+def test_what_the_door_has_chosen_follows_neighbours(monkeypatch: pytest.MonkeyPatch) -> None:
+    number = {"OMP_NUM_THREADS": "1"}
+    chosen = number | chosen_here(number, process=os.getpid())
+    found = followed(monkeypatch, **chosen)
+    assert found is not None
+    assert (found.now, found.most, found.least) == (torch.get_num_threads(), 2, 1)
+    assert followed(monkeypatch, **number) is None  # said by a user, or by a program
+    assert followed(monkeypatch, **chosen, OMP_WAIT_POLICY="active") is None
+    assert followed(monkeypatch, **number, **chosen_here(number, process=1)) is None  # by another
+    two = {"OMP_NUM_THREADS": "1", "OMP_WAIT_POLICY": "passive"}
+    assert followed(monkeypatch, **two, **chosen_here(two, process=os.getpid())) is not None
+    two_processes = Processes(rank=0, world_size=2, local_rank=0)
+    given = {"precision": "fp32", "winograd": False, "processes": two_processes}
+    alone = set_up_runtime(**(SETTINGS | given))  # type: ignore[arg-type]
+    assert alone.follow_neighbours is runtime.nothing_follows
+
+
+def test_equal_bits_need_an_equal_number_of_threads(monkeypatch: pytest.MonkeyPatch) -> None:
+    number = {"OMP_NUM_THREADS": "1"}
+    for name, value in (number | chosen_here(number, process=os.getpid())).items():
+        monkeypatch.setenv(name, value)
+    monkeypatch.setattr(runtime, "find_cores", lambda: Cores(frozenset({0, 1}), 2, None))
+    try:
+        found = set_up_runtime(**(SETTINGS | {"deterministic": True}))  # type: ignore[arg-type]
+        assert found.follow_neighbours is runtime.nothing_follows
     finally:
         torch.use_deterministic_algorithms(False)
 

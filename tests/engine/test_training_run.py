@@ -138,6 +138,14 @@ def test_a_run_fills_its_folder_and_returns_what_it_measured(tmp_path: Path) -> 
     assert kinds == ["train", "train", "validation"] * 2
 
 
+def test_after_each_step_the_runtime_may_follow_neighbours(tmp_path: Path) -> None:
+    calls: list[None] = []
+    run = make_run(tmp_path / "run")
+    run.runtime = replace(run.runtime, follow_neighbours=lambda: calls.append(None))
+    run.run()
+    assert len(calls) == ITERATIONS
+
+
 def test_a_run_that_is_resumed_ends_with_the_same_weights(tmp_path: Path) -> None:
     make_run(tmp_path / "whole").run()
     make_run(tmp_path / "halves", iterations=2).run()

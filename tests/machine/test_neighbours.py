@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from detection.machine.cores import Cores
-from detection.machine.neighbours import free_cores
+from detection.machine.neighbours import TICKS, Watch, free_cores
 
 TWO = Cores(frozenset({0, 1}), physical=2, quota=None)
 
@@ -20,11 +20,23 @@ def write_stat(root: Path, *rows: tuple[int, int, int]) -> None:
     (root / "proc/stat").write_text("\n".join([*lines, "intr 5", ""]))
 
 
-def write_process(root: Path, pid: str, *, session: int, nice: int, ticks: int) -> None:
+def write_process(
+    root: Path,
+    pid: str,
+    *,
+    session: int = 7,
+    nice: int = 0,
+    ticks: int,
+    parent: int = 1,
+    ended: int = 0,
+) -> None:
+    """``ended``: ticks of its children that have ended."""
     folder = root / "proc" / pid
     folder.mkdir(parents=True, exist_ok=True)
-    # The state, parent, group and session; six more; user and system time; two more; the niceness.
-    fields = ["R", "1", "1", str(session), *["0"] * 7, str(ticks), "0", "0", "0", "20", str(nice)]
+    # The state, parent, group and session; seven more; user and system time, the same of children;
+    # the priority, the niceness.
+    times = [str(ticks), "0", str(ended), "0"]
+    fields = ["R", str(parent), "1", str(session), *["0"] * 7, *times, "20", str(nice)]
     (folder / "stat").write_text(f"{pid} (a ) b) {' '.join(fields)}\n")
 
 
@@ -71,6 +83,58 @@ def test_a_nice_process_of_the_same_session_gives_way(
     assert free_cores(TWO, root=tmp_path, sleep=run) == pytest.approx(free)
 
 
+def test_this_process_and_those_below_it_leave_their_cores_free(tmp_path: Path) -> None:
+    write_stat(tmp_path, (0, 0, 0), (0, 0, 0))
+    (tmp_path / "proc/50").mkdir()
+    (tmp_path / "proc/self").symlink_to("50")
+    write_process(tmp_path, "50", ticks=1000)
+    write_process(tmp_path, "51", ticks=30, parent=50)
+    write_process(tmp_path, "52", ticks=70, parent=51)  # it ends
+    write_process(tmp_path, "60", ticks=5, parent=1)
+    watch = Watch(TWO, root=tmp_path)
+    write_stat(tmp_path, (100, 0, 0), (60, 0, 40))
+    write_process(tmp_path, "50", ticks=1080)
+    write_process(tmp_path, "51", ticks=35, parent=50, ended=75)
+    (tmp_path / "proc/52/stat").unlink()
+    (tmp_path / "proc/52").rmdir()
+    write_process(tmp_path, "53", nice=19, ticks=10, parent=50)  # new and nicer: counted once
+    # Of 160 ticks 80 are its own, 5, 5 and 10 of those below it: the others have taken 60 of 100.
+    assert watch.free() == pytest.approx(1.4)
+    assert watch.free() is None  # no time has passed
+
+
+def test_nice_processes_that_come_and_end_give_way(tmp_path: Path) -> None:
+    write_stat(tmp_path, (0, 0, 0), (0, 0, 0))
+    write_process(tmp_path, "50", ticks=0)
+    (tmp_path / "proc/self").symlink_to("50")
+    write_process(tmp_path, "60", nice=19, ticks=5)  # make
+    write_process(tmp_path, "61", nice=19, ticks=20, parent=60)  # it ends
+    watch = Watch(TWO, root=tmp_path)
+    write_stat(tmp_path, (0, 100, 0), (0, 0, 100))
+    write_process(tmp_path, "60", nice=19, ticks=5, ended=60)
+    (tmp_path / "proc/61/stat").unlink()
+    (tmp_path / "proc/61").rmdir()
+    write_process(tmp_path, "62", nice=19, ticks=60, parent=60)
+    assert watch.free() == pytest.approx(2.0)
+
+
+def test_a_list_without_all_cores_says_nothing(tmp_path: Path) -> None:
+    four = Cores(frozenset(range(4)), physical=4, quota=None)
+    write_stat(tmp_path, (0, 0, 0), (0, 0, 0))
+    watch = Watch(four, root=tmp_path)
+    write_stat(tmp_path, (9, 0, 0), (9, 0, 0))
+    assert watch.free() is None
+
+
+def test_what_the_hypervisor_takes_is_no_neighbour(tmp_path: Path) -> None:
+    (tmp_path / "proc").mkdir()
+    stat = tmp_path / "proc/stat"
+    stat.write_text("cpu0 0 0 0 0 0 0 0 0 0 0\ncpu1 0 0 0 0 0 0 0 0 0 0\n")
+    watch = Watch(TWO, root=tmp_path)
+    stat.write_text("cpu0 0 0 0 12 0 0 0 8 0 0\ncpu1 0 0 0 20 0 0 0 0 0 0\n")
+    assert watch.free() == pytest.approx(2.0)
+
+
 def test_others_of_a_control_group_use_its_quota(tmp_path: Path) -> None:
     limited = Cores(frozenset({0, 1}), physical=2, quota=1.5)
     group = tmp_path / "sys/fs/cgroup"
@@ -85,8 +149,28 @@ def test_others_of_a_control_group_use_its_quota(tmp_path: Path) -> None:
         write_stat(tmp_path, (10, 0, 10), (0, 0, 20))
         (group / "cpu.stat").write_text("usage_usec 1100000\n")  # 0.1 s of 0.2 s: half a core
 
-    found = free_cores(limited, seconds=0.2, root=tmp_path, sleep=run)
-    assert found == pytest.approx(1.0)
+    times = iter((0.0, 0.2))
+    watch = Watch(limited, root=tmp_path, clock=lambda: next(times))
+    run(0.2)
+    assert watch.free() == pytest.approx(1.5)  # of the 2 that 1.5 are rounded to
+
+
+def test_what_this_process_takes_of_a_quota_is_its_own(tmp_path: Path) -> None:
+    limited = Cores(frozenset({0, 1}), physical=2, quota=2.0)
+    group = tmp_path / "sys/fs/cgroup"
+    group.mkdir(parents=True)
+    write_stat(tmp_path, (0, 0, 0), (0, 0, 0))
+    write_process(tmp_path, "50", ticks=0)
+    (tmp_path / "proc/self").symlink_to("50")
+    (tmp_path / "proc/50/cgroup").write_text("0::/\n")
+    (group / "cpu.max").write_text("200000 100000\n")
+    (group / "cpu.stat").write_text("usage_usec 0\n")
+    times = iter((0.0, 1.0))
+    watch = Watch(limited, root=tmp_path, clock=lambda: next(times))
+    write_stat(tmp_path, (TICKS, 0, 0), (TICKS, 0, 0))
+    write_process(tmp_path, "50", ticks=2 * TICKS)
+    (group / "cpu.stat").write_text("usage_usec 2000000\n")
+    assert watch.free() == pytest.approx(2.0)
 
 
 def test_without_proc_nothing_is_known(tmp_path: Path) -> None:
