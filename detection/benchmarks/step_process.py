@@ -59,20 +59,17 @@ def serve(settings: Mapping[str, Any]) -> None:
         from detection.cli.door import choose_threads
 
         choose_threads()
-    step, follow, facts = _build(settings)
+    step, facts = _build(settings)
     step()
     out = os.fdopen(os.dup(1), "w", encoding="utf-8")
     print(json.dumps(facts), file=out, flush=True)
     for _ in sys.stdin:
-        follow()
         step()
         print("done", file=out, flush=True)
 
 
-def _build(
-    settings: Mapping[str, Any],
-) -> tuple[Callable[[], object], Callable[[], None], dict[str, Any]]:
-    """A step, what comes between two of them, and what was chosen."""
+def _build(settings: Mapping[str, Any]) -> tuple[Callable[[], object], dict[str, Any]]:
+    """A step, and what was chosen for it."""
     import torch
     from hydra.utils import instantiate
 
@@ -85,7 +82,7 @@ def _build(
     from detection.benchmarks.peers.torchvision_c4 import TorchvisionC4
     from detection.benchmarks.pictures import objects, pictures
     from detection.benchmarks.suites.train import SIGMA, our_step, peer_step
-    from detection.engine.runtime import nothing_follows, set_up_runtime
+    from detection.engine.runtime import set_up_runtime
     from detection.model.frozen_bn import fold, use_winograd
     from detection.model.roi_head import RoIHead
 
@@ -102,7 +99,6 @@ def _build(
     training = settings["kind"] == "train"
     model.train(training)
     facts: dict[str, Any] = {}
-    follow = nothing_follows
     if settings["network"] == "this":
         runtime = set_up_runtime(
             device="cpu",
@@ -112,7 +108,6 @@ def _build(
             winograd="auto",
         )
         use_winograd(model, runtime.winograd)
-        follow = runtime.follow_neighbours
         dtype = {"fp32": "float32", "bf16": "bfloat16"}[runtime.precision]
         facts["precision"] = runtime.precision
         step: Callable[[], object]
@@ -129,7 +124,7 @@ def _build(
         else:
             step = peer_inference(peer, batch, "float32")
     waiting = {"OMP_WAIT_POLICY": os.environ.get("OMP_WAIT_POLICY", "not set")}
-    return step, follow, facts | waiting | {"threads": torch.get_num_threads()}
+    return step, facts | waiting | {"threads": torch.get_num_threads()}
 
 
 if __name__ == "__main__":
