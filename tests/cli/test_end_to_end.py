@@ -39,6 +39,8 @@ SMALL = [
     "runtime=exact",
     "runtime.workers=0",
     "runtime.device=cpu",
+    # Else four steps teach it that all is background, and nothing is found.
+    "model.roi_head.sampling.foreground_fraction=0.5",
 ]
 
 

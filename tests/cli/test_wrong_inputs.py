@@ -67,7 +67,7 @@ TRAIN = [
     ("model.backbone.frozen_stages=conv1", "write model.backbone.frozen_stages=[conv1]"),
     ("model.backbone.frozen_stages=[conv1,conv1]", "without duplicates"),
     ("model.backbone=3", "model.backbone=3: must be the settings of ResNet, VGG16"),
-    ("model=vgg16 model.roi_head.pooled_size=14", "write model.roi_head.pooled_size=7"),
+    ("model/backbone=vgg16", "write model.roi_head.pooled_size=7"),
     ("+model.rpn.new=1", "model.rpn.new=1: RPN has no such setting"),
     ("model.rpn.hidden_channels=300000", "=300000: must be a whole number from 1 to 16384"),
     ("model.rpn.sigma=0", "model.rpn.sigma=0: must be a number above 0, or inf"),
