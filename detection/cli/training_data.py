@@ -114,14 +114,14 @@ def _divided(config: DictConfig) -> tuple[DetectionDataset, PictureSplit] | None
     root = user_path(data.root)
     whole = open_split(data, of)
     if len(whole) == 1:
-        data.train_split = data.val_split = of if isinstance(of, str) else list(of)
+        data.train_split = data.val_split = of
         return None
     split = make_split(whole, of=of, root=root, seed=config.seed)
     log.info(
         "%s: no validation split, so one is made of %s: %d pictures train, %d validate (every "
         "class in both where it can be, copies and frames of one scene on one side; kept in %s)",
         root,
-        of if isinstance(of, str) else " and ".join(of),
+        " and ".join(texts(of)),
         len(split.train),
         len(split.val),
         Path(config.output_dir) / SPLIT_FILE,

@@ -87,8 +87,8 @@ def set_up_runtime(
     assert precision != "auto"
     assert not isinstance(winograd, str)
     wanted = winograd if isinstance(winograd, bool) else tuple(winograd)
-    follow = None if deterministic else _follower(processes)
-    runtime = Runtime(chosen, precision, workers, wanted, follow or nothing_follows)
+    follow = nothing_follows if deterministic else _follower(processes)
+    runtime = Runtime(chosen, precision, workers, wanted, follow)
     log.info("%s", _in_words(runtime, reason))
     return runtime
 
@@ -113,15 +113,15 @@ def _fastest(device: torch.device, deterministic: bool, processes: Processes) ->
     return agreed
 
 
-def _follower(processes: Processes) -> Callable[[], None] | None:
-    """None where the number of threads is the user's, or a program's that has not asked us."""
+def _follower(processes: Processes) -> Callable[[], None]:
+    """Nothing where the number of threads is the user's, or a program's that has not asked us."""
     process, names = chosen_by(os.environ)
     cores = find_cores()
     most = share_of(cores).threads
     if process != os.getpid() or THREADS not in names or most == 1 or processes.world_size > 1:
-        return None
+        return nothing_follows
     if {POLICY, SPINS} & (os.environ.keys() - names):
-        return None
+        return nothing_follows
     return ThreadFollower(
         now=torch.get_num_threads(),
         most=most,

@@ -101,7 +101,7 @@ class _Counters:
         processes = _processes(root)
         own = _tree(root, processes)
         self.own = _ticks(processes[name] for name in own)
-        others = {name: fields for name, fields in processes.items() if name not in own}
+        others = [fields for name, fields in processes.items() if name not in own]
         self.gives_way = _ticks(_that_give_way(root, others))
         self.group = None if cores.quota is None else _used_by_group(root)
 
@@ -141,7 +141,7 @@ def _tree(root: Path, processes: Mapping[str, list[str]]) -> set[str]:
     return found
 
 
-def _that_give_way(root: Path, processes: Mapping[str, list[str]]) -> list[list[str]]:
+def _that_give_way(root: Path, processes: Iterable[list[str]]) -> list[list[str]]:
     """The processes that are nicer than this one.
 
     With autogroups, Linux's default, niceness counts among processes of one session alone.
@@ -158,7 +158,7 @@ def _that_give_way(root: Path, processes: Mapping[str, list[str]]) -> list[list[
         autogroup = False
     return [
         other
-        for other in processes.values()
+        for other in processes
         if int(other[NICE]) - int(own[NICE]) >= GIVES_WAY
         and (other[SESSION] == own[SESSION] or not autogroup)
     ]

@@ -42,8 +42,7 @@ class ThreadPlan:
     waiting: str
 
     def __str__(self) -> str:
-        noun = "thread computes" if self.threads == 1 else "threads compute"
-        return f"{self.threads} {noun} on {self.cores}" + (
+        return f"{_computing(self.threads)} on {self.cores}" + (
             f"; {self.waiting}" if self.waiting else ""
         )
 
@@ -96,14 +95,15 @@ def half(threads: int) -> int:
 
 def _taken(free: Callable[[], float | None], cores: Cores, processes: int) -> float | None:
     """How many of the cores others take."""
+    available = free()
+    if available is None:
+        return None
     # The processes of one training look busy to each other while they load torch.
     others = cores.usable - (processes - 1)
-    first = free()
-    if first is None or others - first < DISTURBING:
-        return None if first is None else max(0.0, others - first)
-    # What ends just now, such as the program that started this one, disturbs nobody.
-    second = free()
-    return max(0.0, others - max(first, first if second is None else second))
+    if others - available >= DISTURBING:
+        # What ends just now, such as the program that started this one, disturbs nobody.
+        available = max(available, free() or 0.0)
+    return max(0.0, others - available)
 
 
 def threads_beside(
@@ -164,8 +164,11 @@ class ThreadFollower:
     def _change(self, threads: int, taken: float) -> None:
         self.now, self._looks_for_more = threads, 0
         self._set_threads(threads)
-        noun = "thread computes" if threads == 1 else "threads compute"
-        log.info("%d %s from here on: others take %.1f of a core", threads, noun, taken)
+        log.info("%s from here on: others take %.1f of a core", _computing(threads), taken)
+
+
+def _computing(threads: int) -> str:
+    return "1 thread computes" if threads == 1 else f"{threads} threads compute"
 
 
 def chosen_here(names: Iterable[str], *, process: int) -> dict[str, str]:
