@@ -13,6 +13,7 @@ from omegaconf import DictConfig, OmegaConf
 
 from detection.checkpoint import Checkpoint, trained_networks
 from detection.cli.afterwards import report_of_training
+from detection.cli.augmentation import augmentation
 from detection.cli.objects import as_plain, make
 from detection.cli.resumed_settings import check_settings
 from detection.cli.training_data import TrainingData, open_training_data
@@ -20,7 +21,7 @@ from detection.cli.training_log import training_log
 from detection.data.dataset import DetectionDataset
 from detection.data.loader import Batch, BatchPlan, TrainingImages, training_loader
 from detection.data.proposals_file import ProposalsFile
-from detection.data.transforms import Augmentation, Resize
+from detection.data.transforms import Resize
 from detection.engine.distributed import Processes
 from detection.engine.learnable import check_anchors, check_objects
 from detection.engine.look_back import boxes_per_class
@@ -63,7 +64,6 @@ def detector_run(
         model, train_only=config.train_only, shared_fixed=config.shared_fixed
     )
     use_winograd(model, runtime.winograd)
-    data = config.data
     initial = first_weights(config)
 
     def initialise() -> dict[str, Any]:
@@ -77,12 +77,9 @@ def detector_run(
 
     images = TrainingImages(
         train_set,
-        augmentation=Augmentation(
-            resize=Resize(shorter_sides=list(data.shorter_sides), longest=data.longest),
-            flip_probability=data.flip_probability,
-        ),
-        ignore_crowd=data.ignore_crowd,
-        ignore_difficult=data.ignore_difficult,
+        augmentation=augmentation(config.data),
+        ignore_crowd=config.data.ignore_crowd,
+        ignore_difficult=config.data.ignore_difficult,
         seed=config.seed,
         proposals=proposals,
     )

@@ -17,7 +17,7 @@ from torch.utils.data import Dataset, Sampler
 from detection.data.dataset import DetectionDataset, Example
 from detection.data.image import read_image
 from detection.data.proposals_file import ProposalsFile
-from detection.data.transforms import Augmentation, to_batch_pixels
+from detection.data.transforms import Augmentation, Drawn, to_batch_pixels
 from detection.data.workers import Loader, by_plan, shared
 from detection.structures import ImageBatch, Target
 
@@ -151,22 +151,31 @@ class TrainingImages(Dataset[tuple[np.ndarray, Target]]):
         return len(self.dataset)
 
     def __getitem__(self, key: Key) -> tuple[np.ndarray, Target]:
-        epoch, index = key
-        example = self.dataset.examples[index]
+        example = self.dataset.examples[key[1]]
         image = read_image(example.path)
         check_size(image, example)
+        return self.augmentation(image, self._target(key), self._random(key))
+
+    def drawn(self, key: Key) -> Drawn:
+        """How the image is augmented."""
+        size = self.dataset.examples[key[1]].size
+        return self.augmentation.draw(size, self._target(key), self._random(key))
+
+    def _target(self, key: Key) -> Target:
+        """In pixels of the stored image."""
+        epoch, index = key
+        example = self.dataset.examples[index]
         learnt = example.keep(example.has_area)
         ignored = (learnt.crowd & self.ignore_crowd) | (learnt.difficult & self.ignore_difficult)
-        target = Target(
+        return Target(
             boxes=torch.from_numpy(learnt.boxes),
             labels=torch.from_numpy(learnt.labels),
             ignored=torch.from_numpy(ignored),
             proposals=self.proposals.read(example).boxes if self.proposals else None,
             seed=seed_of_draws((self.seed, epoch, index)),
         )
-        return self.augmentation(image, target, self.random(key))
 
-    def random(self, key: Key) -> np.random.Generator:
+    def _random(self, key: Key) -> np.random.Generator:
         """What an image is augmented with."""
         return np.random.default_rng((self.seed, *key))
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from typing import NamedTuple
 
 import cv2
 import numpy as np
@@ -11,6 +12,8 @@ import torch
 from numpy.typing import NDArray
 
 from detection import boxes as box_ops
+from detection.data.colour_jitter import ColourJitter, recoloured
+from detection.data.random_crop import RandomCrop, Region, only_within
 from detection.structures import Target
 
 
@@ -32,40 +35,72 @@ class Resize:
 
     def __call__(self, image: NDArray[np.uint8], shorter: int) -> NDArray[np.uint8]:
         """uint8 [H, W, 3] -> uint8 [H', W', 3], bilinear."""
-        height, width = self.size(image.shape[:2], shorter)
-        return np.asarray(
-            cv2.resize(image, (width, height), interpolation=cv2.INTER_LINEAR), dtype=np.uint8
-        )
+        return resized(image, self.size(image.shape[:2], shorter))
+
+
+def resized(image: NDArray[np.uint8], size: tuple[int, int]) -> NDArray[np.uint8]:
+    """uint8 [H, W, 3] -> uint8 of ``size``, height and width, bilinear."""
+    height, width = size
+    return np.asarray(
+        cv2.resize(image, (width, height), interpolation=cv2.INTER_LINEAR), dtype=np.uint8
+    )
+
+
+class Drawn(NamedTuple):
+    """What chance has decided for an image.
+
+    ``shorter``: its shorter side, in pixels.  ``region``: of the stored image; None: all of it.
+    ``colours``: the factors of brightness, contrast and saturation; None: they stay.
+    """
+
+    shorter: int
+    flipped: bool
+    region: Region | None
+    colours: tuple[float, float, float] | None
 
 
 @dataclass(frozen=True, kw_only=True)
 class Augmentation:
-    """The augmentation of a training image: a random scale of ``resize``, then a random flip.
+    """The augmentation of a training image: a scale of ``resize``, a flip, a crop, other colours.
 
     ``flip_probability``: the probability of a horizontal flip, in [0, 1].
+    ``crop``, ``colour``: None: all of each image, and its own colours.
     """
 
     resize: Resize
     flip_probability: float
+    crop: RandomCrop | None = None
+    colour: ColourJitter | None = None
 
-    def draw(self, random: np.random.Generator) -> tuple[int, bool]:
-        """The shorter side of an image, in pixels, and whether it is flipped."""
+    def draw(self, size: tuple[int, int], target: Target, random: np.random.Generator) -> Drawn:
+        """For an image of ``size``, height and width, with ``target`` in its pixels."""
         shorter = int(random.choice(self.resize.shorter_sides))
-        return shorter, random.random() < self.flip_probability
+        flipped = bool(random.random() < self.flip_probability)
+        region = self.crop.draw(size, target, random) if self.crop else None
+        return Drawn(shorter, flipped, region, self.colour.draw(random) if self.colour else None)
 
     def __call__(
         self, image: NDArray[np.uint8], target: Target, random: np.random.Generator
     ) -> tuple[NDArray[np.uint8], Target]:
-        """The new image and target; a target is in pixels of its image."""
+        """The new image and target; a target is in pixels of its image.
+
+        A part takes the place of the whole image: its size is that which the whole would have.
+        """
+        drawn = self.draw(image.shape[:2], target, random)
+        size = self.resize.size(image.shape[:2], drawn.shorter)
+        if drawn.region is not None:
+            x1, y1, x2, y2 = drawn.region
+            image, target = image[y1:y2, x1:x2], only_within(target, drawn.region)
         before = image.shape[:2]
-        shorter, flipped = self.draw(random)
-        image = self.resize(image, shorter)
-        if flipped:
+        image = resized(image, size)
+        if drawn.flipped:
             image = np.ascontiguousarray(image[:, ::-1])
+        if drawn.colours is not None:
+            image = recoloured(image, *drawn.colours)
 
         def move(boxes: torch.Tensor) -> torch.Tensor:
-            boxes = box_ops.rescale(boxes, before, image.shape[:2])
-            return box_ops.flip(boxes, image.shape[1]) if flipped else boxes
+            boxes = box_ops.rescale(boxes, before, size)
+            return box_ops.flip(boxes, size[1]) if drawn.flipped else boxes
 
         proposals = None if target.proposals is None else move(target.proposals)
         return image, replace(target, boxes=move(target.boxes), proposals=proposals)

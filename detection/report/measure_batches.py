@@ -49,12 +49,20 @@ def _picture(
     example, names = images.dataset.examples[index], images.dataset.class_names
     height, width = picture.pixels.shape[:2]
     valid_height, valid_width = picture.size
-    _, flipped = images.augmentation.draw(images.random(key))
+    drawn = images.drawn(key)
+    done = ", flipped" if drawn.flipped else ""
+    if drawn.region is not None:
+        done += ", a part of it"
     facts = [
         f"{example.path}, epoch {epoch + 1}",
         f"{example.size[1]} × {example.size[0]} pixels became {valid_width} × {valid_height}"  # noqa: RUF001
-        + (", flipped" if flipped else ", not flipped"),
+        + (", flipped" if drawn.flipped else ", not flipped"),
     ]
+    if drawn.region is not None:
+        facts.append("the part of it from {}, {} to {}, {}".format(*drawn.region))
+    if drawn.colours is not None:
+        changed = zip(("brightness", "contrast", "saturation"), drawn.colours, strict=True)
+        facts.append(", ".join(f"{what} times {factor:.2f}" for what, factor in changed))
     if (height, width) != picture.size:
         facts.append(f"padded to {width} × {height}")  # noqa: RUF001
     if asked.anchors:
@@ -67,7 +75,7 @@ def _picture(
         height=height,
         jpeg=small_copy(picture.pixels.cpu().numpy(), asked.characters),
         choice=choice,
-        note=f"{counted(len(picture.target.labels), 'object')}{', flipped' if flipped else ''}",
+        note=f"{counted(len(picture.target.labels), 'object')}{done}",
         objects=batch_objects(picture, names)[:MOST_BOXES],
         anchors=sampled_anchors(picture, names) if asked.anchors else [],
         regions=sampled_regions(picture, names) if asked.regions else [],

@@ -106,6 +106,9 @@ DATA = {
     "data.test_shorter_side": 600,
     "data.longest": 1000,  # py, MAX_SIZE
     "data.flip_probability": 0.5,  # FRCN 2.3
+    "data.crop_probability": 0,
+    "data.crop_least": 0.5,
+    "data.colour": 0,
 }
 RULES = {
     "schedule.rules._target_": "detection.engine.train.TrainingRules",

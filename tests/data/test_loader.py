@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -12,6 +13,7 @@ import torch
 
 from detection.data.formats.coco import read_coco
 from detection.data.loader import Batch, BatchPlan, TrainingImages, training_loader
+from detection.data.random_crop import RandomCrop
 from detection.data.transforms import Augmentation, Resize
 from detection.structures import ImageBatch, Target
 
@@ -117,6 +119,25 @@ def images(tmp_path: Path, coco: Content, write_coco: Write) -> Callable[..., Tr
         return TrainingImages(dataset, **(arguments | changes))
 
     return build
+
+
+def test_what_is_drawn_can_be_asked_for(images: Callable[..., TrainingImages]) -> None:
+    resize = Resize(shorter_sides=[24, 32], longest=100)
+    crop = RandomCrop(probability=0.5, least=0.3)
+    pictures = images(augmentation=Augmentation(resize=resize, flip_probability=0.5, crop=crop))
+    plain = images(augmentation=Augmentation(resize=resize, flip_probability=0.5))
+    parts = 0
+    for key in itertools.product(range(8), range(3)):
+        drawn = pictures.drawn(key)
+        assert drawn[:2] == plain.drawn(key)[:2]
+        (image, target), (whole, all_of_it) = pictures[key], plain[key]
+        assert image.shape == whole.shape
+        if drawn.region is None:
+            assert torch.equal(target.boxes, all_of_it.boxes)
+        elif len(all_of_it.boxes):
+            assert not torch.equal(target.boxes, all_of_it.boxes)
+            parts += 1
+    assert parts
 
 
 def load(images: TrainingImages, *, workers: int, start: int = 0) -> list[Batch]:

@@ -12,6 +12,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
+from detection.data.colour_jitter import ColourJitter, recoloured
+from detection.data.random_crop import RandomCrop
 from detection.data.transforms import Augmentation, Resize, to_batch_pixels
 from detection.structures import Target
 
@@ -146,3 +148,39 @@ def test_proposals_go_where_the_objects_go(target: Callable[..., Target]) -> Non
     assert moved.boxes[0].tolist() == [40, 8, 56, 24]
     assert moved.proposals is not None
     assert torch.equal(moved.proposals, moved.boxes)
+
+
+def test_a_part_fills_the_image_that_the_whole_would(target: MakeTarget) -> None:
+    box = (42, 22, 58, 38)
+    image, before = with_rectangle((60, 100), box), target([box])
+    augmentation = Augmentation(
+        resize=Resize(shorter_sides=[120], longest=1000),
+        flip_probability=0.5,
+        crop=RandomCrop(probability=1.0, least=0.5),
+    )
+    widths = []
+    for seed in range(30):
+        moved, after = augmentation(image, before, np.random.default_rng(seed))
+        assert moved.shape == (120, 200, 3)
+        assert after.boxes[0].tolist() == pytest.approx(found(moved), abs=2)
+        widths.append(float(after.boxes[0, 2] - after.boxes[0, 0]))
+    assert min(widths) >= 31  # 16 pixels at twice their size, and up to twice that
+    assert max(widths) > 50
+
+
+def test_what_is_not_asked_for_is_not_drawn(target: MakeTarget) -> None:
+    image = np.random.default_rng(1).integers(0, 255, (30, 40, 3), dtype=np.uint8)
+    resize = Resize(shorter_sides=[20, 30, 40], longest=100)
+    plain = Augmentation(resize=resize, flip_probability=0.5)
+    colours = Augmentation(resize=resize, flip_probability=0.5, colour=ColourJitter(most=0.3))
+    before = target([[2, 4, 10, 12]])
+    for seed in range(5):
+        size, boxes = (30, 40), before
+        one = plain.draw(size, boxes, np.random.default_rng(seed))
+        other = colours.draw(size, boxes, np.random.default_rng(seed))
+        assert one[:3] == other[:3]
+        assert one.colours is None
+        assert other.colours is not None
+        moved, _ = colours(image, before, np.random.default_rng(seed))
+        still, _ = plain(image, before, np.random.default_rng(seed))
+        assert np.array_equal(moved, recoloured(still, *other.colours))

@@ -10,6 +10,7 @@ from detection.cli.settings.kinds import (
     Fraction,
     Lengths,
     Pixels,
+    PositiveFraction,
     Text,
     TextOrTexts,
     Texts,
@@ -40,3 +41,6 @@ class DetectionData(Node):
     test_shorter_side: Pixels
     longest: Pixels
     flip_probability: Fraction
+    crop_probability: Fraction
+    crop_least: PositiveFraction
+    colour: Fraction

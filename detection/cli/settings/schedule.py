@@ -136,7 +136,7 @@ class Switches(Built):
     initial_weights: bool
     network: bool
     picture_size: bool
-    scale_jitter: bool
+    augmentation: bool
     anchors: bool
     batch: bool
     rate: bool

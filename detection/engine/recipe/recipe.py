@@ -8,6 +8,9 @@ from typing import Any
 
 from detection.engine.recipe.facts import DataFacts, DeviceFacts
 
+Found = tuple[dict[str, Any], str]
+"""What a rule finds: key -> value, and why, for people; nothing, where it does not apply."""
+
 
 @dataclass(frozen=True)
 class Choice:
@@ -31,7 +34,7 @@ class Switches:
     initial_weights: bool
     network: bool
     picture_size: bool
-    scale_jitter: bool
+    augmentation: bool
     anchors: bool
     batch: bool
     rate: bool

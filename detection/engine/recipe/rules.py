@@ -11,17 +11,13 @@ from typing import Any
 
 import numpy as np
 
-from detection.engine.recipe.anchor_fit import fit_anchors, mean_overlap, shape_recall
-from detection.engine.recipe.recipe import Choice, Recipe
+from detection.engine.recipe.picture_rules import anchors, augmentation, picture_size
+from detection.engine.recipe.recipe import Choice, Found, Recipe
 
-# The longest side as a part of the shorter one: the paper's 600 and 1000.
-_LONGEST = 5 / 3
-# Boxes smaller than two cells of the feature map are hardly seen.
-_SEEN = 32
+# AdamW needs them, however few the pictures: with 190 of 16 pictures eight sets of 40 to 100
+# photos were hardly learnt.
+_ENOUGH_STEPS = 1500
 _RANDOM = "no pre-trained weights"
-
-
-Found = tuple[dict[str, Any], str]
 
 
 def network(recipe: Recipe) -> Found:
@@ -66,71 +62,14 @@ def network(recipe: Recipe) -> Found:
     return values, reason
 
 
-def picture_size(recipe: Recipe) -> Found:
-    """So large that most boxes are seen, as small as the device asks for."""
-    least, most = (640, 800) if recipe.device.is_gpu else (320, 480)
-    small = float(np.quantile(recipe.data.relative_sizes(), 0.25))
-    shorter = int(np.clip(np.ceil(_SEEN / small / 32) * 32, least, most))
-    said = recipe.given("data.shorter_sides")
-    sides = sorted(recipe.current("data.shorter_sides")) if said else [shorter]
-    middle = sides[len(sides) // 2]
-    values = {
-        "data.shorter_sides": sides,
-        "data.longest": round(sides[-1] * _LONGEST),
-        "data.test_shorter_side": middle if recipe.device.is_gpu else round(1.25 * middle),
-    }
-    if said:
-        return values, f"the longest side and the size of the test go with the sides {sides}"
-    reason = (
-        f"a quarter of the boxes are smaller than {100 * small:.0f} % of the picture's shorter "
-        f"side, which is {small * shorter:.0f} pixels at {shorter}; "
-        + ("a GPU trains" if recipe.device.is_gpu else "a CPU trains")
-        + f" at {least} to {most}"
-    )
-    if not recipe.device.is_gpu:
-        reason += ", and finds more when it tests at 1.25 times that"
-    return values, reason
-
-
-def scale_jitter(recipe: Recipe) -> Found:
-    """Every picture at one of five sizes, drawn anew each time."""
-    shorter = max(recipe.value("data.shorter_sides"))
-    sides = [round(shorter * part) for part in (0.8, 0.9, 1.0, 1.1, 1.2)]
-    values = {
-        "data.shorter_sides": sides,
-        "data.longest": round(sides[-1] * _LONGEST),
-        # Else it would follow the first, the smallest one.
-        "data.test_shorter_side": recipe.value("data.test_shorter_side"),
-    }
-    return values, "objects come in other sizes than those that were labelled"
-
-
-def anchors(recipe: Recipe) -> Found:
-    """Sizes and ratios of the boxes, where these reach more of them than the present ones."""
-    key = "model.rpn.anchors"
-    if recipe.starts_from == "detector" or not len(recipe.data.boxes):
-        return {}, ""
-    sides = recipe.value("data.shorter_sides")
-    boxes = recipe.data.scaled(sorted(sides)[len(sides) // 2], recipe.value("data.longest"))
-    factor = 1 if recipe.device.is_gpu else 2
-    # For pictures of half the paper's size, half its anchors: those of r50_c4_small_cpu.
-    before = [size // factor for size in (64, 128, 256, 512)], [0.5, 1.0, 2.0]
-    after = fit_anchors(boxes)
-    use = max(before, after, key=lambda one: (mean_overlap(boxes, *one), one is before))
-    reached = [100 * shape_recall(boxes, *one) for one in (before, after)]
-    values = {f"{key}.sizes": use[0], f"{key}.aspect_ratios": use[1]}
-    low, middle, high = np.quantile(np.sqrt(boxes.prod(axis=1)), (0.1, 0.5, 0.9))
-    kept = "" if use is after else "; the latter are kept, which overlap more on the mean"
-    return values, (
-        f"boxes are {low:.0f} to {high:.0f} pixels in training, half of them below {middle:.0f}: "
-        f"{reached[1]:.0f} % of them overlap one of these anchors by 0.7, and {reached[0]:.0f} % "
-        f"one of {before[0]}" + kept
-    )
-
-
 def batch(recipe: Recipe) -> Found:
     """Pictures in a step: what the memory holds, and no more than there are."""
-    wanted = 16 if recipe.device.is_gpu else 8 if recipe.starts_from == "nothing" else 2
+    trains_bn = recipe.starts_from == "nothing"
+    wanted = 8 if trains_bn else 2
+    if recipe.device.is_gpu:
+        seen = _epochs(recipe) * recipe.data.pictures
+        least = 8 if trains_bn else 4
+        wanted = next((size for size in (16, 8) if seen >= size * _ENOUGH_STEPS), least)
     processes = recipe.device.processes
     size = max(1, min(wanted, recipe.data.pictures) // processes) * processes
     values: dict[str, Any] = {"schedule.batch_size": size}
@@ -140,7 +79,9 @@ def batch(recipe: Recipe) -> Found:
         at_once = max(1, int(recipe.device.memory // 2)) * processes
         values["schedule.rules.accumulate"] = min(size, -(-size // at_once))
         reason += f", at most {at_once} of them at once in {recipe.device.memory:.0f} GiB"
-    elif recipe.starts_from == "nothing":
+        if size < 16:
+            reason += f"; larger ones would leave fewer than {_ENOUGH_STEPS} steps"
+    elif trains_bn:
         reason += ", as BN that learns needs several"
     else:
         reason += ": on a CPU more steps bring more than larger ones"
@@ -162,7 +103,7 @@ def rate(recipe: Recipe) -> Found:
 
 
 def length(recipe: Recipe) -> Found:
-    """How many steps, if time allows: each picture thirty times, few ones more often."""
+    """How many steps, if time allows: each picture thirty times, and no fewer than are enough."""
     pictures = recipe.data.pictures
     if recipe.given("schedule.rules.iterations"):
         steps = recipe.current("schedule.rules.iterations")
@@ -173,18 +114,26 @@ def length(recipe: Recipe) -> Found:
             f"{steps} iterations, as given: each of {pictures} pictures {times:.3g} times",
         )
     asked = recipe.current("schedule.recipe.epochs")
-    # 12 epochs are enough of COCO's 118,000, 30 of some hundreds.
-    epochs = float(np.clip(30 * (1000 / max(pictures, 1)) ** 0.25, 12, 30))
-    seen = asked * pictures if asked else max(epochs * pictures, 1500.0)
-    steps = max(1, round(seen / recipe.value("schedule.batch_size")))
+    size = recipe.value("schedule.batch_size")
+    steps = max(1, round(_epochs(recipe) * pictures / size))
+    if not asked:
+        steps = max(steps, _ENOUGH_STEPS)
     values = {
         "schedule.rules.iterations": steps,
         "schedule.learning_rate.warmup_iterations": min(100, steps // 10),
     }
-    times = seen / max(pictures, 1)
+    times = steps * size / max(pictures, 1)
     return values, f"each of {pictures} pictures {times:.3g} times" + (
         ", as epochs= says" if asked else ", if time allows"
     )
+
+
+def _epochs(recipe: Recipe) -> float:
+    """As said, or else 12, which are enough of COCO's 118,000, up to 30 of some hundreds."""
+    asked: float | None = recipe.current("schedule.recipe.epochs")
+    if asked:
+        return asked
+    return float(np.clip(30 * (1000 / max(recipe.data.pictures, 1)) ** 0.25, 12, 30))
 
 
 def testing(recipe: Recipe) -> Found:
@@ -213,7 +162,7 @@ def validation(recipe: Recipe) -> Found:
 RULES: Mapping[str, Callable[[Recipe], Found]] = {
     "network": network,
     "picture_size": picture_size,
-    "scale_jitter": scale_jitter,
+    "augmentation": augmentation,
     "anchors": anchors,
     "batch": batch,
     "rate": rate,

@@ -42,7 +42,7 @@ def chosen(
     device: DeviceFacts = CPU,
     *,
     start: str = "backbone",
-    rules: tuple[str, ...] = tuple(name for name in RULES if name != "scale_jitter"),
+    rules: tuple[str, ...] = tuple(name for name in RULES if name != "augmentation"),
     **given: Any,
 ) -> dict[str, Any]:
     recipe = Recipe(
@@ -88,22 +88,29 @@ def test_a_detector_keeps_its_anchors_and_pixels() -> None:
 def test_small_boxes_take_larger_pictures(box: tuple[float, float], shorter: int) -> None:
     values = chosen(facts(box=box))
     assert values["data.shorter_sides"] == [shorter]
-    assert values["data.longest"] == round(shorter * 5 / 3)
+    assert values["data.longest"] == round(1.25 * shorter * 5 / 3)  # of the test, the larger one
     assert values["data.test_shorter_side"] == round(1.25 * shorter)
 
 
 def test_the_other_sizes_go_with_one_that_is_given() -> None:
     values = chosen(facts(box=(96, 96)), **{"data.shorter_sides": [800]})
     assert "data.shorter_sides" not in values
-    assert (values["data.longest"], values["data.test_shorter_side"]) == (1333, 1000)
+    assert (values["data.longest"], values["data.test_shorter_side"]) == (1667, 1000)
     several = chosen(device=GPU, **{"data.shorter_sides": [480, 800, 640]})
     assert (several["data.longest"], several["data.test_shorter_side"]) == (1333, 640)
 
 
-def test_jitter_keeps_the_size_of_the_test() -> None:
-    values = chosen(rules=("picture_size", "scale_jitter"))
-    assert values["data.shorter_sides"] == [256, 288, 320, 352, 384]
-    assert values["data.test_shorter_side"] == 400
+def test_few_pictures_look_different_each_time() -> None:
+    values = chosen(rules=("picture_size", "augmentation"))
+    assert values["data.shorter_sides"] == [224, 272, 320, 368, 416]
+    assert values["data.longest"] == 693
+    assert values["data.test_shorter_side"] == 400  # as without
+    assert (values["data.crop_probability"], values["data.colour"]) == (0.5, 0.3)
+    assert not chosen(facts(1001), rules=("augmentation",))
+    given = {"data.shorter_sides": [320], "data.colour": 0.1}
+    own = chosen(rules=("picture_size", "augmentation"), **given)
+    assert own["data.longest"] == 667
+    assert not given.keys() & own.keys()
 
 
 def test_anchors_are_those_of_the_boxes_at_the_size_of_the_training() -> None:
@@ -130,16 +137,25 @@ def test_fitted_anchors_overlap_more() -> None:
 def test_a_batch_is_no_larger_than_the_set_or_the_memory() -> None:
     assert chosen(facts(1))["schedule.batch_size"] == 1
     assert chosen(facts(10), start="nothing")["schedule.batch_size"] == 8
-    assert chosen(facts(10), GPU)["schedule.batch_size"] == 10
-    gpu = chosen(device=GPU)  # 16 GiB hold 8 pictures at once
+    assert chosen(facts(3), GPU)["schedule.batch_size"] == 3
+    gpu = chosen(facts(1000), GPU)  # 16 GiB hold 8 pictures at once
     assert (gpu["schedule.batch_size"], gpu["schedule.rules.accumulate"]) == (16, 2)
     two = DeviceFacts(is_gpu=False, memory=0.0, processes=2)
     assert chosen(device=two)["schedule.batch_size"] == 2
 
 
+def test_a_gpu_takes_so_many_pictures_as_leave_enough_steps() -> None:
+    sizes = {n: chosen(facts(n), GPU)["schedule.batch_size"] for n in (50, 400, 799, 800, 100_000)}
+    assert sizes == {50: 4, 400: 8, 799: 8, 800: 16, 100_000: 16}
+    assert chosen(facts(50), GPU, start="nothing")["schedule.batch_size"] == 8  # its BN learns
+
+
 def test_the_length_follows_the_pictures() -> None:
-    assert chosen(facts(100))["schedule.rules.iterations"] == 1500  # 30 times, two at a time
-    assert chosen(facts(10))["schedule.rules.iterations"] == 750
+    assert chosen(facts(200))["schedule.rules.iterations"] == 3000  # 30 times, two at a time
+    assert chosen(facts(10))["schedule.rules.iterations"] == 1500
+    assert chosen(facts(10), GPU)["schedule.rules.iterations"] == 1500
+    few = chosen(facts(10), **{"schedule.recipe.epochs": 4})
+    assert few["schedule.rules.iterations"] == 20
     large = chosen(facts(100_000))["schedule.rules.iterations"]
     assert large == 600_000  # 12 times
 
@@ -148,7 +164,7 @@ def test_what_is_said_wins_and_the_rules_after_it_know() -> None:
     values = chosen(**{"schedule.batch_size": 5, "model.rpn.anchors.sizes": [32]})
     assert "schedule.batch_size" not in values
     assert "model.rpn.anchors.sizes" not in values
-    assert values["schedule.rules.iterations"] == 600  # 3000 pictures
+    assert values["schedule.rules.iterations"] == 1500
     assert values["schedule.learning_rate.reference_batch"] == 5
     assert chosen(**{"schedule.optimizer": "sgd"}).get("schedule.learning_rate.reference") is None
 

@@ -1,0 +1,90 @@
+"""The rules about pictures: how large they are, how they change, and the anchors that fit."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from detection.engine.recipe.anchor_fit import fit_anchors, mean_overlap, shape_recall
+from detection.engine.recipe.recipe import Found, Recipe
+
+# The longest side as a part of the shorter one: the paper's 600 and 1000.
+_LONGEST = 5 / 3
+# Boxes smaller than two cells of the feature map are hardly seen.
+_SEEN = 32
+# Of more pictures none is seen so often that it must look different each time.
+_FEW_PICTURES = 1000
+
+
+def picture_size(recipe: Recipe) -> Found:
+    """So large that most boxes are seen, as small as the device asks for."""
+    least, most = (640, 800) if recipe.device.is_gpu else (320, 480)
+    small = float(np.quantile(recipe.data.relative_sizes(), 0.25))
+    shorter = int(np.clip(np.ceil(_SEEN / small / 32) * 32, least, most))
+    said = recipe.given("data.shorter_sides")
+    sides = sorted(recipe.current("data.shorter_sides")) if said else [shorter]
+    middle = sides[len(sides) // 2]
+    test = middle if recipe.device.is_gpu else round(1.25 * middle)
+    values = {
+        "data.shorter_sides": sides,
+        "data.longest": round(max(sides[-1], test) * _LONGEST),
+        "data.test_shorter_side": test,
+    }
+    if said:
+        return values, f"the longest side and the size of the test go with the sides {sides}"
+    reason = (
+        f"a quarter of the boxes are smaller than {100 * small:.0f} % of the picture's shorter "
+        f"side, which is {small * shorter:.0f} pixels at {shorter}; "
+        + ("a GPU trains" if recipe.device.is_gpu else "a CPU trains")
+        + f" at {least} to {most}"
+    )
+    if not recipe.device.is_gpu:
+        reason += ", and finds more when it tests at 1.25 times that"
+    return values, reason
+
+
+def augmentation(recipe: Recipe) -> Found:
+    """Few pictures are seen many times: each time at another size, in part, in other colours."""
+    if recipe.data.pictures > _FEW_PICTURES:
+        return {}, ""
+    values: dict[str, Any] = {"data.crop_probability": 0.5, "data.crop_least": 0.5}
+    values["data.colour"] = 0.3
+    reason = (
+        f"{recipe.data.pictures} pictures are seen many times: half of the time a part of each, "
+        "and with other brightness, contrast and saturation"
+    )
+    if recipe.given("data.shorter_sides"):
+        return values, reason
+    shorter = max(recipe.value("data.shorter_sides"))
+    sides = [round(shorter * part) for part in (0.7, 0.85, 1.0, 1.15, 1.3)]
+    values |= {
+        "data.shorter_sides": sides,
+        "data.longest": round(sides[-1] * _LONGEST),
+        # Else it would follow the first, the smallest one.
+        "data.test_shorter_side": recipe.value("data.test_shorter_side"),
+    }
+    return values, f"{reason}, at one of five sizes"
+
+
+def anchors(recipe: Recipe) -> Found:
+    """Sizes and ratios of the boxes, where these reach more of them than the present ones."""
+    key = "model.rpn.anchors"
+    if recipe.starts_from == "detector" or not len(recipe.data.boxes):
+        return {}, ""
+    sides = recipe.value("data.shorter_sides")
+    boxes = recipe.data.scaled(sorted(sides)[len(sides) // 2], recipe.value("data.longest"))
+    factor = 1 if recipe.device.is_gpu else 2
+    # For pictures of half the paper's size, half its anchors: those of r50_c4_small_cpu.
+    before = [size // factor for size in (64, 128, 256, 512)], [0.5, 1.0, 2.0]
+    after = fit_anchors(boxes)
+    use = max(before, after, key=lambda one: (mean_overlap(boxes, *one), one is before))
+    reached = [100 * shape_recall(boxes, *one) for one in (before, after)]
+    values = {f"{key}.sizes": use[0], f"{key}.aspect_ratios": use[1]}
+    low, middle, high = np.quantile(np.sqrt(boxes.prod(axis=1)), (0.1, 0.5, 0.9))
+    kept = "" if use is after else "; the latter are kept, which overlap more on the mean"
+    return values, (
+        f"boxes are {low:.0f} to {high:.0f} pixels in training, half of them below {middle:.0f}: "
+        f"{reached[1]:.0f} % of them overlap one of these anchors by 0.7, and {reached[0]:.0f} % "
+        f"one of {before[0]}" + kept
+    )
