@@ -170,13 +170,24 @@ def _as_before(config: DictConfig, given: _Given) -> bool:
     now = {key: OmegaConf.select(config, key) for key in given.named}
     for key in _KEPT:
         if key in before:
-            config[key] = before[key]
+            config[key] = _with_later_keys(before[key], config[key])
     for key, value in now.items():
         if value is not None and not isinstance(value, DictConfig):
             OmegaConf.update(config, key, value, force_add=True)
     config.schedule.recipe = config.minutes = None
     log.info("%s: its values are gone on with", file)
     return True
+
+
+def _with_later_keys(before: Any, now: Any) -> Any:
+    """``before``, and the keys that ``now`` alone has: a later version's, of the same class."""
+    if not (isinstance(before, DictConfig) and isinstance(now, DictConfig)):
+        return before
+    if before.get("_target_") == now.get("_target_"):
+        for key in now:
+            node = now._get_node(key)
+            before[key] = _with_later_keys(before._get_node(key), node) if key in before else node
+    return before
 
 
 def _write(config: DictConfig, values: Mapping[str, Any]) -> None:

@@ -43,7 +43,7 @@ def test_values_are_written_where_nothing_is_said(
     assert config.schedule.batch_size == 3
     assert config.model.backbone.depth == 101
     assert config.model.roi_head.sampling.per_image == 32
-    assert config.schedule.rules.iterations == 500  # 1500 pictures, three at a time
+    assert config.schedule.rules.iterations == 1500  # no fewer, however few the pictures
     assert config.schedule.recipe is None
     assert "The recipe for 4 pictures" in caplog.text
     assert "anchors: boxes are" in caplog.text
@@ -138,7 +138,7 @@ def test_a_model_that_is_chosen_is_left_alone(example_files: Path, tmp_path: Pat
     words = ["weights=r50.pt", "model=modern_c4", "dry_run=true"]
     config = fitted(example_files / "data", tmp_path / "out", *words)
     assert config.model == compose_config("train", ["data.root=x", "model=modern_c4"]).model
-    assert list(config.data.shorter_sides) == [320]
+    assert list(config.data.shorter_sides) == [224, 272, 320, 368, 416]
 
 
 def test_a_run_that_goes_on_keeps_its_values(example_files: Path, tmp_path: Path) -> None:
@@ -154,6 +154,19 @@ def test_a_run_that_goes_on_keeps_its_values(example_files: Path, tmp_path: Path
 
     with as_default(tmp_path / "config.yaml", "train"):
         assert compose_config("train", []).schedule == before.schedule
+
+
+def test_a_run_of_an_earlier_version_has_not_all_keys(example_files: Path, tmp_path: Path) -> None:
+    words = ["weights=r50.pt", "data.longest=777", "schedule.rules.iterations=7"]
+    before = fitted(example_files / "data", tmp_path, *words)
+    del before.data.colour
+    del before.schedule.rules.ema_decay
+    (tmp_path / "config.yaml").write_text(OmegaConf.to_yaml(before))
+    config = fitted(example_files / "data", tmp_path, "resume=true")
+    assert (config.data.longest, config.data.colour) == (777, 0)
+    assert config.schedule.rules.ema_decay is None
+    assert config.schedule.optimizer == before.schedule.optimizer
+    assert config.data.test_shorter_side == before.data.test_shorter_side
 
 
 @pytest.mark.parametrize("experiment", EXPERIMENTS)
