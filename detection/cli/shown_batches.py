@@ -142,12 +142,23 @@ def _facts(config: DictConfig, model: FasterRCNN, number: int, *, padded: bool) 
         "mini-batches": f"{number} of {config.schedule.batch_size} pictures, the first of training",
         "shorter side": ", ".join(map(str, data.shorter_sides)) + f"; at most {data.longest}",
         "flipped": f"with probability {data.flip_probability:g}",
-        "a part of it": f"with probability {data.crop_probability:g}, from {data.crop_least:g} of "
-        "its sides on",
-        "colours": f"brightness, contrast, saturation by up to {100 * data.colour:g} %",
+        **_changes(data),
         "input": f"{pixels.order}, minus ({mean}), divided by ({std})",
         "padding": "to the size of the largest; it is zero in the input, here the mean colour"
         if padded
         else "none: a step takes the pictures of each size apart",
         "seed": str(config.seed),
     }
+
+
+def _changes(data: DictConfig) -> dict[str, str]:
+    """Beside size and flip, where they are on."""
+    found = {}
+    if data.crop_probability:
+        found["a part"] = (
+            f"with probability {data.crop_probability:g}, of at least {data.crop_least:g} of the "
+            "sides"
+        )
+    if data.colour:
+        found["colours"] = f"brightness, contrast, saturation by up to {100 * data.colour:g} %"
+    return found

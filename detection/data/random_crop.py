@@ -11,8 +11,7 @@ from torch import Tensor
 from detection import boxes as box_ops
 from detection.structures import Target
 
-Region = tuple[int, int, int, int]
-"""x1, y1, x2, y2 in pixels of an image."""
+Region = tuple[int, int, int, int]  # x1, y1, x2, y2 in pixels of an image
 
 # An object stays if so much of its area is inside; one of which less than the other part is inside
 # leaves nothing that could be taken for it.  What lies between would be half an object that is
@@ -23,7 +22,7 @@ _TRIES = 10
 
 @dataclass(frozen=True, kw_only=True)
 class RandomCrop:
-    """A region of an image's own aspect ratio that shows an object and cuts none in two.
+    """A region of an image's own aspect ratio that shows an object, and of none a mere piece.
 
     ``probability``: of a crop, in [0, 1]; where no region is found in ten tries, the image stays
     whole.  ``least``: the region's smallest sides as a part of the image's, in (0, 1].
@@ -50,7 +49,7 @@ class RandomCrop:
 
 
 def _shows_whole_objects(target: Target, region: Region) -> bool:
-    inside = _part_inside(target.boxes, region)
+    inside = _part_inside(target.boxes[~target.ignored], region)
     stays = inside >= _STAYS
     found = bool(stays.any()) or not len(inside)
     if target.proposals is not None:
@@ -59,8 +58,12 @@ def _shows_whole_objects(target: Target, region: Region) -> bool:
 
 
 def only_within(target: Target, region: Region) -> Target:
-    """The objects, and the proposals, of which ``region`` shows a half, in pixels of it."""
-    stays = _part_inside(target.boxes, region) >= _STAYS
+    """The objects, and the proposals, of which ``region`` shows a half, in pixels of it.
+
+    What is ignored stays wherever some of it is seen: else that would be background.
+    """
+    inside = _part_inside(target.boxes, region)
+    stays = (inside >= _STAYS) | (target.ignored & (inside > 0))
     proposals = target.proposals
     if proposals is not None:
         proposals = _moved(proposals[_part_inside(proposals, region) >= _STAYS], region)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -129,7 +130,7 @@ def test_what_is_drawn_can_be_asked_for(images: Callable[..., TrainingImages]) -
     parts = 0
     for key in itertools.product(range(8), range(3)):
         drawn = pictures.drawn(key)
-        assert drawn[:2] == plain.drawn(key)[:2]
+        assert replace(drawn, region=None) == plain.drawn(key)
         (image, target), (whole, all_of_it) = pictures[key], plain[key]
         assert image.shape == whole.shape
         if drawn.region is None:

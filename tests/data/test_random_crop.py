@@ -89,6 +89,21 @@ def test_objects_stay_where_they_are_seen_by_half() -> None:
     assert within.proposals.tolist() == []
 
 
+def test_what_is_ignored_is_neither_asked_for_nor_lost() -> None:
+    crowd = torch.tensor([True, False])
+    target = replace(boxes_of((0, 0, 100, 60), (70, 70, 90, 90)), ignored=crowd)
+    for seed in range(30):
+        region = ALWAYS.draw((100, 100), target, np.random.default_rng(seed))
+        if region is None:
+            continue
+        within = only_within(target, region)
+        assert within.labels.tolist() == ([1, 2] if region[1] < 60 else [2])
+        assert within.ignored.tolist() == ([True, False] if region[1] < 60 else [False])
+    # A crowd alone asks for nothing, like no object at all.
+    alone = replace(boxes_of((0, 0, 100, 60)), ignored=torch.tensor([True]))
+    assert all(ALWAYS.draw((100, 100), alone, np.random.default_rng(seed)) for seed in range(30))
+
+
 def test_proposals_are_kept_as_objects_are() -> None:
     target = replace(boxes_of((5, 5, 25, 25)), proposals=torch.tensor([[4.0, 4, 26, 26]]))
     within = only_within(target, (5, 5, 50, 50))

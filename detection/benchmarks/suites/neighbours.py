@@ -30,6 +30,7 @@ def cases(
     device: torch.device,
     kinds: Sequence[str],
     neighbours: Sequence[int],
+    one_login: bool,
     peer: bool,
     overrides: Sequence[str],
     height: int,
@@ -40,7 +41,9 @@ def cases(
 ) -> Iterator[list[Case]]:
     """A group for each of ``kinds``, train and inference, and each number of ``neighbours``.
 
-    ``peer``: whether torchvision's network has a row; beside busy processes its threads spin.
+    ``one_login``: whether the busy processes are of one login session, which Linux gives as much of
+    the cores as ours; else each is of its own.  ``peer``: whether torchvision's network has a row;
+    beside busy processes its threads spin.
 
     Raises ValueError unless the first number is 0: the others are compared with it.
     """
@@ -65,7 +68,7 @@ def cases(
     for kind in kinds:
         for number in neighbours:
             with ExitStack() as stack:
-                stack.enter_context(busy_processes(number))
+                stack.enter_context(busy_processes(number, one_login=one_login))
                 timed = {}
                 for name, row in rows.items():
                     process = StepProcess(kind=kind, **common, **row)
@@ -116,10 +119,15 @@ def _noting(
     return run
 
 
-# It ends when the benchmark does, however that ends.
+# They end when the benchmark does, however that ends.
 _BUSY = """
 import os
-parent = os.getppid()
+import sys
+parent, first = os.getppid(), os.getpid()
+for _ in range(int(sys.argv[1]) - 1):
+    if os.fork() == 0:
+        parent = first
+        break
 while os.getppid() == parent:
     for _ in range(1_000_000):
         pass
@@ -127,10 +135,11 @@ while os.getppid() == parent:
 
 
 @contextmanager
-def busy_processes(number: int) -> Iterator[None]:
-    """Within it, so many processes of other sessions keep a core busy each."""
+def busy_processes(number: int, *, one_login: bool = False) -> Iterator[None]:
+    """Within it, so many processes keep a core busy each, in one other session or in one each."""
     program = [sys.executable, "-c", _BUSY]
-    started = [subprocess.Popen(program, start_new_session=True) for _ in range(number)]
+    sessions = [number] if one_login and number else [1] * number
+    started = [subprocess.Popen([*program, str(busy)], start_new_session=True) for busy in sessions]
     try:
         if started:
             time.sleep(0.2)  # until they have come to their loop

@@ -104,6 +104,7 @@ class Growth(Node):
 class Neighbours(Node):
     kinds: Annotated[list[Literal["train", "inference"]], MinLen(1), NOT_REPEATED]
     neighbours: Annotated[list[CountOrZero], MinLen(1), ASCENDING]
+    one_login: bool
     peer: bool
     overrides: Overrides
     height: Pixels

@@ -13,7 +13,9 @@ from detection.engine.recipe.recipe import Found, Recipe
 _LONGEST = 5 / 3
 # Boxes smaller than two cells of the feature map are hardly seen.
 _SEEN = 32
-# Of more pictures none is seen so often that it must look different each time.
+# Of the picture's size.  More of them bring more shapes, each of which has to be prepared.
+_SIZES = (0.7, 1.0, 1.3)
+# Measured on 40 to 102 pictures; what thousands gain is not known.
 _FEW_PICTURES = 1000
 
 
@@ -26,6 +28,8 @@ def picture_size(recipe: Recipe) -> Found:
     sides = sorted(recipe.current("data.shorter_sides")) if said else [shorter]
     middle = sides[len(sides) // 2]
     test = middle if recipe.device.is_gpu else round(1.25 * middle)
+    if recipe.given("data.test_shorter_side"):
+        test = recipe.current("data.test_shorter_side")
     values = {
         "data.shorter_sides": sides,
         "data.longest": round(max(sides[-1], test) * _LONGEST),
@@ -45,26 +49,29 @@ def picture_size(recipe: Recipe) -> Found:
 
 
 def augmentation(recipe: Recipe) -> Found:
-    """Few pictures are seen many times: each time at another size, in part, in other colours."""
+    """Few pictures are seen many times: each time in part, in other colours, at another size."""
     if recipe.data.pictures > _FEW_PICTURES:
         return {}, ""
-    values: dict[str, Any] = {"data.crop_probability": 0.5, "data.crop_least": 0.5}
-    values["data.colour"] = 0.3
-    reason = (
-        f"{recipe.data.pictures} pictures are seen many times: half of the time a part of each, "
-        "and with other brightness, contrast and saturation"
-    )
-    if recipe.given("data.shorter_sides"):
-        return values, reason
-    shorter = max(recipe.value("data.shorter_sides"))
-    sides = [round(shorter * part) for part in (0.7, 0.85, 1.0, 1.15, 1.3)]
-    values |= {
-        "data.shorter_sides": sides,
-        "data.longest": round(sides[-1] * _LONGEST),
-        # Else it would follow the first, the smallest one.
-        "data.test_shorter_side": recipe.value("data.test_shorter_side"),
+    values: dict[str, Any] = {"data.crop_probability": 0.5, "data.colour": 0.3}
+    done = {
+        "data.crop_probability": "half of the time a part of each",
+        "data.colour": "other brightness, contrast and saturation",
+        "data.shorter_sides": "one of three sizes",
     }
-    return values, f"{reason}, at one of five sizes"
+    # Pictures of several sizes are several runs of the network, which a GPU waits for; BN that
+    # learns takes them as one, filled up with zeros.
+    if not recipe.device.is_gpu and recipe.starts_from != "nothing":
+        test = recipe.value("data.test_shorter_side")
+        shorter = max(recipe.value("data.shorter_sides"))
+        sides = [round(shorter * part) for part in _SIZES]
+        if not recipe.given("data.shorter_sides"):
+            values |= {
+                "data.shorter_sides": sides,
+                "data.longest": round(max(sides[-1], test) * _LONGEST),
+                "data.test_shorter_side": test,  # else it would follow the first, the smallest one
+            }
+    chosen = [words for key, words in done.items() if key in values and not recipe.given(key)]
+    return values, f"{recipe.data.pictures} pictures are seen often: " + ", ".join(chosen)
 
 
 def anchors(recipe: Recipe) -> Found:
@@ -84,7 +91,8 @@ def anchors(recipe: Recipe) -> Found:
     low, middle, high = np.quantile(np.sqrt(boxes.prod(axis=1)), (0.1, 0.5, 0.9))
     kept = "" if use is after else "; the latter are kept, which overlap more on the mean"
     return values, (
-        f"boxes are {low:.0f} to {high:.0f} pixels in training, half of them below {middle:.0f}: "
+        f"boxes are {low:.0f} to {high:.0f} pixels in whole pictures, half of them below "
+        f"{middle:.0f}: "
         f"{reached[1]:.0f} % of them overlap one of these anchors by 0.7, and {reached[0]:.0f} % "
         f"one of {before[0]}" + kept
     )

@@ -8,8 +8,8 @@ from typing import Any
 
 from detection.engine.recipe.facts import DataFacts, DeviceFacts
 
+# What a rule finds: key -> value, and why, for people; nothing, where it does not apply.
 Found = tuple[dict[str, Any], str]
-"""What a rule finds: key -> value, and why, for people; nothing, where it does not apply."""
 
 
 @dataclass(frozen=True)

@@ -14,9 +14,10 @@ import numpy as np
 from detection.engine.recipe.picture_rules import anchors, augmentation, picture_size
 from detection.engine.recipe.recipe import Choice, Found, Recipe
 
-# AdamW needs them, however few the pictures: with 190 of 16 pictures eight sets of 40 to 100
-# photos were hardly learnt.
+# AdamW needs them, however few the pictures: see docs/results.md, on a GPU.
 _ENOUGH_STEPS = 1500
+# Of memory, for a picture of 800 pixels with 512 regions, as detectron2's C4 takes.
+_GIB = 2.0
 _RANDOM = "no pre-trained weights"
 
 
@@ -64,28 +65,35 @@ def network(recipe: Recipe) -> Found:
 
 def batch(recipe: Recipe) -> Found:
     """Pictures in a step: what the memory holds, and no more than there are."""
-    trains_bn = recipe.starts_from == "nothing"
-    wanted = 8 if trains_bn else 2
-    if recipe.device.is_gpu:
-        seen = _epochs(recipe) * recipe.data.pictures
-        least = 8 if trains_bn else 4
-        wanted = next((size for size in (16, 8) if seen >= size * _ENOUGH_STEPS), least)
     processes = recipe.device.processes
+    wanted, why = _wanted_batch(recipe)
     size = max(1, min(wanted, recipe.data.pictures) // processes) * processes
+    if recipe.given("schedule.batch_size"):
+        size, why = recipe.current("schedule.batch_size"), ""
     values: dict[str, Any] = {"schedule.batch_size": size}
     reason = f"{size} pictures a step"
     if recipe.device.is_gpu:
-        # Two GiB for a picture of 800 pixels with 512 regions, as detectron2's C4 takes.
-        at_once = max(1, int(recipe.device.memory // 2)) * processes
+        larger = max(1.0, max(recipe.value("data.shorter_sides")) / 800) ** 2
+        at_once = max(1, int(recipe.device.memory / (_GIB * larger))) * processes
         values["schedule.rules.accumulate"] = min(size, -(-size // at_once))
         reason += f", at most {at_once} of them at once in {recipe.device.memory:.0f} GiB"
-        if size < 16:
-            reason += f"; larger ones would leave fewer than {_ENOUGH_STEPS} steps"
-    elif trains_bn:
-        reason += ", as BN that learns needs several"
-    else:
-        reason += ": on a CPU more steps bring more than larger ones"
-    return values, reason
+    return values, reason + why
+
+
+def _wanted_batch(recipe: Recipe) -> tuple[int, str]:
+    trains_bn = recipe.starts_from == "nothing"
+    if not recipe.device.is_gpu:
+        if trains_bn:
+            return 8, ", as BN that learns needs several"
+        return 2, ": on a CPU more steps bring more than larger ones"
+    if recipe.given("schedule.rules.iterations"):
+        return 16, ""
+    seen = _epochs(recipe) * recipe.data.pictures
+    for size in (16, 8):
+        if seen >= size * _ENOUGH_STEPS:
+            return size, ""
+    wanted = 8 if trains_bn else 4
+    return wanted, f": of 16 there would be {seen / 16:.0f} steps, and more bring more"
 
 
 def rate(recipe: Recipe) -> Found:

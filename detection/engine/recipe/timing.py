@@ -13,12 +13,15 @@ import numpy as np
 import torch
 
 from detection.engine.evaluate import detect_dataset
+from detection.engine.train import MiniBatch
 from detection.engine.training_run import TrainingRun
 from detection.engine.validation import DetectionValidation
 from detection.precision import autocast
 
-# The steps that are timed, with two that warm the caches; fewer where they take long: so many at
-# least, then no longer than the seconds, nor than the part of the time that training has.
+# Each mini-batch is taken twice and timed the second time: the first one also prepares kernels and
+# memory for its shape, which a training meets again and again.  The steps that are taken; fewer
+# where they take long: so many mini-batches at least, then no longer than the seconds, nor than the
+# part of the time that training has.
 STEPS = 20
 _FEWEST_TIMED = 5
 _MEASURING_SECONDS = 30.0
@@ -57,7 +60,8 @@ def measure_steps(run: TrainingRun, *, minutes: float) -> StepTime:
     run.network.train()
     optimizer = run.optimizer(run.model)
     seconds: list[float] = []
-    for mini_batch in islice(run.batches(0), STEPS):
+
+    def step(mini_batch: MiniBatch) -> float:
         start = time.perf_counter()
         for part in mini_batch.to(device).split(run.rules.accumulate):
             with autocast(device, precision):
@@ -66,12 +70,15 @@ def measure_steps(run: TrainingRun, *, minutes: float) -> StepTime:
         optimizer.step()  # its rate is zero: the times are those of training, the weights stay
         optimizer.zero_grad(set_to_none=True)
         _wait(device)
-        seconds.append(time.perf_counter() - start)
+        return time.perf_counter() - start
+
+    for mini_batch in islice(run.batches(0), STEPS // 2):
+        step(mini_batch)
+        seconds.append(step(mini_batch))
         if len(seconds) >= _FEWEST_TIMED and time.perf_counter() - began > enough:
             break
-    step = float(np.mean(seconds[2:] or seconds))
     picture = _validation_seconds(run.validation) if run.processes.is_first else 0.0
-    return StepTime(step, picture, time.perf_counter() - began)
+    return StepTime(float(np.mean(seconds)), picture, time.perf_counter() - began)
 
 
 def _wait(device: torch.device) -> None:
@@ -84,8 +91,10 @@ def _validation_seconds(validation: object) -> float:
         return 0.0
     few = replace(validation.dataset, examples=validation.dataset.examples[:3])
     detector = validation.detector()
-    start = time.perf_counter()
-    detect_dataset(detector, few, batch_size=len(few), workers=0)
+    start = 0.0
+    for _ in range(2):  # as with steps
+        start = time.perf_counter()
+        detect_dataset(detector, few, batch_size=len(few), workers=0)
     return (time.perf_counter() - start) / len(few)
 
 
