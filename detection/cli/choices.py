@@ -33,6 +33,20 @@ def groups_of(config: str) -> dict[str, list[str]]:
     return found
 
 
+def shown_groups_of(config: str) -> dict[str, list[str]]:
+    """:func:`groups_of` without the files that need more than they set themselves.
+
+    Such a file is taken by one of its name a level higher: ``model=vgg16`` chooses
+    ``model/backbone=vgg16`` and the bins that this needs.
+    """
+    found = groups_of(config)
+    whole = {(group, name) for group, names in found.items() for name in names}
+    return {
+        group: [name for name in names if (group.rpartition("/")[0], name) not in whole]
+        for group, names in found.items()
+    }
+
+
 def all_groups_of(config: str) -> dict[str, list[str]]:
     """:func:`groups_of` with all files, those that the command cannot use too."""
     found: dict[str, list[str]] = {}

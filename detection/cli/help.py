@@ -9,7 +9,7 @@ import textwrap
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from detection.cli.choices import groups_of
+from detection.cli.choices import groups_of, shown_groups_of
 from detection.cli.command import Command
 from detection.cli.config_comments import chosen_files, comments, read
 from detection.cli.config_folders import find_file
@@ -36,7 +36,7 @@ def help_text(
     for key in shown:
         facts = [said.get(key, ""), ranges.get(key, "") if everything else ""]
         rows.append((f"{key}={values.get(key, '')}", "; ".join(filter(None, facts))))
-    groups = groups_of(command.config)
+    groups = shown_groups_of(command.config)
     taken = {positional.key for positional in command.positionals} | {command.output}
     left = len([key for key in values if key not in {*shown, *taken}])
     title = "Keys" if everything or not left else f"Keys; --help all lists {left} more"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 import time
@@ -24,6 +25,7 @@ SETTINGS: dict[str, Any] = {
     "seed": 0,
     "objects_per_image": 1,
     "neighbours": [0, 2],
+    "one_login": False,
     "peer": True,
 }
 CPU = torch.device("cpu")
@@ -111,3 +113,21 @@ with busy_processes(1):
     while child.exists() and time.monotonic() < deadline:
         time.sleep(0.1)
     assert not child.exists()
+
+
+@pytest.mark.parametrize(("one_login", "sessions"), [(True, 1), (False, 3)])
+def test_busy_processes_of_one_login_share_a_session(one_login: bool, sessions: int) -> None:
+    before = children(os.getpid())
+    with suite.busy_processes(3, one_login=one_login):
+        first = children(os.getpid()) - before
+        busy = first.union(*map(children, first))
+        assert len(busy) == 3
+        assert len({os.getsid(process) for process in busy}) == sessions
+    deadline = time.monotonic() + 20
+    while any(Path(f"/proc/{process}").exists() for process in busy):
+        assert time.monotonic() < deadline
+        time.sleep(0.1)
+
+
+def children(process: int) -> set[int]:
+    return set(map(int, Path(f"/proc/{process}/task/{process}/children").read_text().split()))

@@ -18,7 +18,7 @@ from torch import nn
 from detection.build import build
 from detection.checkpoint import ClassifierCheckpoint
 from detection.classification.classifier import Classifier
-from detection.cli.choices import all_groups_of, groups_of
+from detection.cli.choices import all_groups_of, groups_of, shown_groups_of
 from detection.cli.command import Command
 from detection.cli.commands import COMMANDS
 from detection.cli.compose import CONFIGS, check_values, compose_config
@@ -192,11 +192,13 @@ def test_without_a_choice_the_checkpoint_decides() -> None:
 @pytest.mark.parametrize("config", ["train", "classifier"])
 def test_a_file_of_a_group_is_offered_where_its_values_fit(config: str) -> None:
     """What is offered composes and is right; what is not offered is refused, and rightly so."""
-    offered = groups_of(config)
+    offered, shown = groups_of(config), shown_groups_of(config)
     for group, names in all_groups_of(config).items():
         for name in names if group != "experiment" else ():  # these have a test of their own
-            if (group, name) != ("model/backbone", "vgg16"):  # it takes a pooled_size with it
-                assert fits(config, f"{group}={name}") is (name in offered[group]), name
+            assert fits(config, f"{group}={name}") is (name in shown[group]), name
+    # Some are taken by another file, with what they need, or need another value beside them.
+    beside = [(g, name) for g, names in offered.items() for name in names if name not in shown[g]]
+    assert beside == ([("model/backbone", "vgg16")] if config == "train" else [])
     other = {"train": "schedule=cifar", "classifier": "data=folder"}[config]
     with pytest.raises(ValueError, match=f"{other}: this .* is another command's; choose from "):
         compose_config(config, [other])

@@ -4,8 +4,9 @@
 
 Each folder is trained on by ``detection train`` with nothing but the weights and the minutes; then,
 for as long as that took and with the same split, by ``experiment=r50_c4_small_cpu`` (a recipe made
-by hand) and by torchvision's fine-tuning of its Faster R-CNN (torchvision_finetune.py).  AP and
-AP50 are those of the last validation: none is chosen by the pictures that it is measured on.
+by hand) and by torchvision's fine-tuning of its Faster R-CNN (torchvision_finetune.py).  "without
+RULE" is the first one with that rule of it switched off, in as many minutes.  AP and AP50 are those
+of the last validation: none is chosen by the pictures that it is measured on.
 
 Leaves out/results.jsonl, a line for each training; what is there already is not trained again.
 Prints the table, and the mean difference to the recipe by hand with its 95 % interval (Student's t
@@ -30,8 +31,11 @@ sys.path.insert(0, str(ROOT))
 
 from omegaconf import OmegaConf
 
+from detection.engine.recipe.rules import RULES
+
 THIS, BY_HAND, TORCHVISION = "schedule=auto", "by hand", "torchvision"
-RECIPES = (THIS, BY_HAND, TORCHVISION)
+WITHOUT = "without "
+RECIPES = (THIS, BY_HAND, TORCHVISION, *(f"{WITHOUT}{rule}" for rule in RULES))
 _BY_HAND = "experiment=r50_c4_small_cpu"
 _TRIAL = 12  # iterations of the recipe by hand that say how long one takes
 # The two-sided 97.5 % point of Student's t for 1, 2 ... degrees of freedom.
@@ -57,9 +61,12 @@ def measured(folder: Path) -> dict[str, Any]:
     }
 
 
-def train_this(data: Path, weights: Path, minutes: float, seed: int, output: Path) -> None:
-    detection("train", str(data), f"weights={weights}", f"minutes={minutes}", f"seed={seed}",
-              f"output_dir={output}", "overwrite=true", "report=false")  # fmt: skip
+def train_this(data: Path, given: argparse.Namespace, seed: int, recipe: str, output: Path) -> None:
+    off = recipe.removeprefix(WITHOUT)
+    words = [f"schedule.recipe.{off}=false"] if off != recipe else []
+    detection("train", str(data), f"weights={given.weights}", f"minutes={given.minutes}",
+              f"seed={seed}", f"output_dir={output}", "overwrite=true", "report=false",
+              *words)  # fmt: skip
 
 
 def train_by_hand(weights: Path, seconds: float, seed: int, output: Path, split: list[str]) -> None:
@@ -106,8 +113,8 @@ def trainings(given: argparse.Namespace) -> Iterator[tuple[Path, int, str]]:
 def train(given: argparse.Namespace, folder: Path, seed: int, recipe: str) -> dict[str, Any]:
     own = given.output / f"{name_of(folder)}-{seed}"
     output = own / recipe.replace("=", "-").replace(" ", "-")
-    if recipe == THIS:
-        train_this(folder, given.weights, given.minutes, seed, output)
+    if recipe == THIS or recipe.startswith(WITHOUT):
+        train_this(folder, given, seed, recipe, output)
         return measured(output)
     first = own / THIS.replace("=", "-")
     seconds = measured(first)["seconds"]
@@ -178,7 +185,7 @@ def main() -> None:
     parser.add_argument("--weights", type=Path, required=True, help="ResNet-50 of MSRA")
     parser.add_argument("--minutes", type=float, default=6.0)
     parser.add_argument("--seeds", type=int, nargs="+", default=[1, 2, 3])
-    parser.add_argument("--recipes", nargs="+", choices=RECIPES, default=RECIPES)
+    parser.add_argument("--recipes", nargs="+", choices=RECIPES, default=RECIPES[:3])
     parser.add_argument("-o", "--output", type=Path, default=Path("outputs/recipes"))
     given = parser.parse_args()
     results = given.output / "results.jsonl"

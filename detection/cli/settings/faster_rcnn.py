@@ -116,5 +116,5 @@ class FasterRCNN(Built):
             yield Rule(
                 "roi_head.pooled_size",
                 "must be what VGG's fc6 reads, model.backbone.pooled_size: write "
-                f"model.roi_head.pooled_size={backbone.pooled_size}",
+                f"model.roi_head.pooled_size={backbone.pooled_size}, or choose model=vgg16",
             )
