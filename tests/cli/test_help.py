@@ -7,7 +7,7 @@ import shlex
 import pytest
 
 from detection.cli.arguments import parse
-from detection.cli.choices import groups_of
+from detection.cli.choices import groups_of, shown_groups_of
 from detection.cli.command import Command
 from detection.cli.commands import COMMANDS
 from detection.cli.compose import CONFIGS, compose_config
@@ -94,8 +94,15 @@ def test_every_choice_that_it_shows_is_taken(
     command: Command, capsys: pytest.CaptureFixture[str]
 ) -> None:
     text = " ".join(shown(capsys, command).split())
-    for group, files in groups_of(command.config).items():
+    for group, files in shown_groups_of(command.config).items():
         assert f"{group}= {' | '.join(files)}" in text
+
+
+def test_a_file_that_needs_more_is_shown_where_another_brings_it() -> None:
+    shown, taken = shown_groups_of("train"), groups_of("train")
+    assert "vgg16" in shown["model"]
+    assert "vgg16" not in shown["model/backbone"]
+    assert "vgg16" in taken["model/backbone"]  # with the bins beside it
 
 
 def test_a_file_of_another_command_is_no_choice() -> None:
