@@ -132,9 +132,10 @@ def timed(
     limit = "" if wanted == steps else f", which is what {minutes:g} minutes have room for"
     if fill and wanted < _FEWEST:
         limit += f" (WARNING: fewer than {_FEWEST} steps teach a detector little)"
+    validating = "a validation are" if validations == 1 else f"{validations} validations are"
     return values, (
         f"a step takes {time_of.step:.2f} s and a validation {once:.0f} s here: {wanted} steps and "
-        f"{validations} validations are {whole:.0f} minutes{limit}; saved about every two minutes"
+        f"{validating} {round(whole, 1):g} minutes{limit}; saved about every two minutes"
     )
 
 
