@@ -5,7 +5,6 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 
 import numpy as np
-import torch
 from torch import Tensor
 
 from detection import boxes as box_ops
@@ -77,16 +76,10 @@ def only_within(target: Target, region: Region) -> Target:
 
 
 def _moved(boxes: Tensor, region: Region) -> Tensor:
-    return _cut(boxes, region) - torch.tensor(region[:2] * 2, dtype=boxes.dtype)
-
-
-def _cut(boxes: Tensor, region: Region) -> Tensor:
     x1, y1, x2, y2 = region
-    return torch.cat((boxes[:, 0::2].clamp(x1, x2), boxes[:, 1::2].clamp(y1, y2)), dim=1)[
-        :, [0, 2, 1, 3]
-    ]
+    return box_ops.clip(boxes - boxes.new_tensor((x1, y1, x1, y1)), (y2 - y1, x2 - x1))
 
 
 def _part_inside(boxes: Tensor, region: Region) -> Tensor:
     """float32 [G], of each box's area; those without area have nothing inside."""
-    return box_ops.area(_cut(boxes, region)) / box_ops.area(boxes).clamp(min=1e-9)
+    return box_ops.coverage(boxes, boxes.new_tensor([region]))[:, 0]

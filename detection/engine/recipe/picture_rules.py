@@ -60,16 +60,16 @@ def augmentation(recipe: Recipe) -> Found:
     }
     # Pictures of several sizes are several runs of the network, which a GPU waits for; BN that
     # learns takes them as one, filled up with zeros.
-    if not recipe.device.is_gpu and recipe.starts_from != "nothing":
+    one_size = recipe.device.is_gpu or recipe.starts_from == "nothing"
+    if not one_size and not recipe.given("data.shorter_sides"):
         test = recipe.value("data.test_shorter_side")
         shorter = max(recipe.value("data.shorter_sides"))
         sides = [round(shorter * part) for part in _SIZES]
-        if not recipe.given("data.shorter_sides"):
-            values |= {
-                "data.shorter_sides": sides,
-                "data.longest": round(max(sides[-1], test) * _LONGEST),
-                "data.test_shorter_side": test,  # else it would follow the first, the smallest one
-            }
+        values |= {
+            "data.shorter_sides": sides,
+            "data.longest": round(max(sides[-1], test) * _LONGEST),
+            "data.test_shorter_side": test,  # else it would follow the first, the smallest one
+        }
     chosen = [words for key, words in done.items() if key in values and not recipe.given(key)]
     return values, f"{recipe.data.pictures} pictures are seen often: " + ", ".join(chosen)
 
