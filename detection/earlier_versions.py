@@ -1,7 +1,8 @@
-"""What earlier versions wrote into their checkpoints, translated into the names of this one."""
+"""What earlier versions wrote into their files, translated into the names of this one."""
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Mapping
 from typing import Any
 
@@ -33,14 +34,42 @@ RENAMED_VALUES = {
     "detection.model.targets.AnchorSampling": {"divide_by": {"drawn": "sampled"}},
 }
 
+# Arguments that a constructor has no more; by new names.
+REMOVED_ARGUMENTS = {"detection.model.faster_rcnn.FasterRCNN": {"regions_at_once"}}
+
+# Keys of a configuration, in a node each, that are in another node now.
+MOVED_KEYS = {"model.regions_at_once": "runtime.regions_at_once"}
+
 
 def current_arguments(target: str, arguments: Mapping[str, Any]) -> tuple[str, dict[str, Any]]:
     """A class name and its arguments out of a file of any version -> those of this version."""
     target = MOVED.get(target, target)
     current = ADDED_ARGUMENTS.get(target, {}) | dict(arguments)
+    for name in REMOVED_ARGUMENTS.get(target, ()):
+        current.pop(name, None)
     for name, values in RENAMED_VALUES.get(target, {}).items():
         current[name] = values.get(current[name], current[name])
     return target, current
+
+
+def current_settings(settings: Mapping[str, Any]) -> dict[str, Any]:
+    """A run's configuration by any version, plain -> with the keys of this one.
+
+    What is said of a new key stays; so does what a class of the user's own is given.
+    """
+    current = copy.deepcopy(dict(settings))
+    for old, new in MOVED_KEYS.items():
+        (node, key), (new_node, new_key) = (one.rsplit(".", 1) for one in (old, new))
+        if not isinstance(current.get(node), dict):
+            continue
+        target = current[node].get("_target_", "detection.")
+        if key in current[node] and str(target).startswith("detection."):
+            value = current[node].pop(key)
+            if not current[node]:
+                del current[node]
+            if isinstance(current.setdefault(new_node, {}), dict):
+                current[new_node].setdefault(new_key, value)
+    return current
 
 
 def current_content(content: Mapping[str, Any]) -> dict[str, Any]:

@@ -183,7 +183,7 @@ def build_detector(
     """
     if tiny:
         backbone = TinyBackbone()
-    return FasterRCNN(
+    model = FasterRCNN(
         num_classes=num_classes,
         pixels=PixelFormat(order="BGR", mean=[110.0, 115.0, 120.0], std=[60.0, 60.0, 60.0]),
         backbone=backbone
@@ -227,9 +227,10 @@ def build_detector(
                 divide_by="image",
             ),
         ),
-        regions_at_once=regions_at_once,
         context=context,
     )
+    model.regions_at_once = regions_at_once
+    return model
 
 
 @pytest.fixture(scope="session")

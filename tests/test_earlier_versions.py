@@ -8,7 +8,15 @@ import inspect
 import pytest
 
 from detection.build import build
-from detection.earlier_versions import ADDED_ARGUMENTS, MOVED, RENAMED_VALUES, current_content
+from detection.earlier_versions import (
+    ADDED_ARGUMENTS,
+    MOVED,
+    REMOVED_ARGUMENTS,
+    RENAMED_VALUES,
+    current_arguments,
+    current_content,
+    current_settings,
+)
 
 
 def class_of(name: str) -> type:
@@ -18,7 +26,10 @@ def class_of(name: str) -> type:
     return found
 
 
-@pytest.mark.parametrize("name", sorted({*MOVED.values(), *ADDED_ARGUMENTS, *RENAMED_VALUES}))
+NAMES = {*MOVED.values(), *ADDED_ARGUMENTS, *RENAMED_VALUES, *REMOVED_ARGUMENTS}
+
+
+@pytest.mark.parametrize("name", sorted(NAMES))
 def test_every_name_now_is_a_class(name: str) -> None:
     assert class_of(name).__module__ + "." + class_of(name).__name__ == name
 
@@ -38,6 +49,27 @@ def test_no_old_name_is_a_class_any_more(name: str) -> None:
 def test_arguments_that_are_filled_in_or_renamed_exist(table: dict[str, dict[str, object]]) -> None:
     for name, arguments in table.items():
         assert arguments.keys() <= inspect.signature(class_of(name)).parameters.keys()
+
+
+def test_arguments_that_are_removed_are_no_more() -> None:
+    for name, arguments in REMOVED_ARGUMENTS.items():
+        assert not arguments & inspect.signature(class_of(name)).parameters.keys()
+        given = dict.fromkeys([*arguments, "context"], 1)
+        assert current_arguments(name, given)[1] == {"context": 1}
+
+
+def test_a_key_that_has_moved_is_read_where_it_was() -> None:
+    before = {"model": {"regions_at_once": 16, "context": True}, "seed": 1}
+    now = {"model": {"context": True}, "runtime": {"regions_at_once": 16}, "seed": 1}
+    assert current_settings(before) == now
+    assert before["model"] == {"regions_at_once": 16, "context": True}
+    assert current_settings(now) == now
+    both = before | {"runtime": {"regions_at_once": "auto", "device": "cpu"}}
+    assert current_settings(both)["runtime"] == {"regions_at_once": "auto", "device": "cpu"}
+    own = {"model": {"_target_": "mine.Model", "regions_at_once": 16}}
+    for odd in (own, {"model": None}, {"model": {}, "runtime": "fast"}):
+        assert current_settings(odd) == odd
+    assert current_settings(before | {"runtime": "fast"})["runtime"] == "fast"
 
 
 def test_a_sampling_rule_of_an_earlier_version_is_built() -> None:

@@ -106,8 +106,10 @@ def _build(settings: Mapping[str, Any]) -> tuple[Callable[[], object], dict[str,
             deterministic=False,
             workers=0,
             winograd="auto",
+            regions_at_once="auto",
         )
         use_winograd(model, runtime.winograd)
+        model.regions_at_once = runtime.regions_at_once
         dtype = {"fp32": "float32", "bf16": "bfloat16"}[runtime.precision]
         facts["precision"] = runtime.precision
         step: Callable[[], object]

@@ -64,6 +64,7 @@ def detector_run(
         model, train_only=config.train_only, shared_fixed=config.shared_fixed
     )
     use_winograd(model, runtime.winograd)
+    model.regions_at_once = runtime.regions_at_once
     initial = first_weights(config)
 
     def initialise() -> dict[str, Any]:

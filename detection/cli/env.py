@@ -1,7 +1,7 @@
 """Prints the machine, the versions and what is fastest here, for a bug report: python tools/env.py
 
 What was measured is in milliseconds: the fastest of a few runs of a layer, or of a block of conv4
-and one of conv5, with their gradients.
+and one of conv5, with their gradients; of the regions at once, of a block of conv5 in testing.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from omegaconf import DictConfig
 from detection.data.workers import SHARED_MEMORY
 from detection.engine.choices import Choices, cache_file, choices
 from detection.engine.distributed import resolve_device
-from detection.engine.trials import SHAPES
+from detection.engine.trials import CHUNKS, REGIONS, SHAPES
 from detection.machine.cores import find_cores, share_of
 from detection.machine.processor import instruction_sets, memory, processor_name
 from detection.machine.threads import POLICY, SPINS, THREADS
@@ -92,4 +92,9 @@ def _choices(device: torch.device, chosen: Choices) -> Iterator[tuple[str, str]]
             for channels in SHAPES
         ]
         yield "winograd=auto", ", ".join(times)
+        chunks = [f"{size} in {1000 * chosen.seconds[f'chunk {size}']:.0f} ms" for size in CHUNKS]
+        yield (
+            "regions_at_once=auto",
+            f"{chosen.regions_at_once} ({REGIONS} regions, at once {', '.join(chunks)})",
+        )
     yield "kept in", str(cache_file())

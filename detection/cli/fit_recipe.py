@@ -17,6 +17,7 @@ from omegaconf import DictConfig, OmegaConf
 
 from detection.cli.detector_run import detector_run
 from detection.cli.objects import make
+from detection.cli.resumed_settings import begun_with
 from detection.cli.shown_values import as_word
 from detection.cli.training_data import TrainingData
 from detection.engine.distributed import Processes
@@ -162,11 +163,9 @@ def _initial_weights(config: DictConfig, given: _Given, processes: Processes) ->
 
 def _as_before(config: DictConfig, given: _Given) -> bool:
     """Takes the values of the run that goes on; False if it has left none."""
-    file = Path(config.output_dir) / "config.yaml"
-    if not file.is_file():
+    before = begun_with(Path(config.output_dir))
+    if before is None:
         return False
-    before = OmegaConf.load(file)
-    assert isinstance(before, DictConfig)
     now = {key: OmegaConf.select(config, key) for key in given.named}
     for key in _KEPT:
         if key in before:
@@ -175,7 +174,7 @@ def _as_before(config: DictConfig, given: _Given) -> bool:
         if value is not None and not isinstance(value, DictConfig):
             OmegaConf.update(config, key, value, force_add=True)
     config.schedule.recipe = config.minutes = None
-    log.info("%s: its values are gone on with", file)
+    log.info("%s: its values are gone on with", Path(config.output_dir) / "config.yaml")
     return True
 
 

@@ -47,6 +47,7 @@ def detector(
         device=runtime.device,
         precision=runtime.precision,
         winograd=runtime.winograd,
+        regions_at_once=runtime.regions_at_once,
         inference=None if chosen is None else make(chosen),
         resize=None if None in (config.shorter_side, config.longest) else given,
         networks=networks,

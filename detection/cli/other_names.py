@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from detection.earlier_versions import MOVED_KEYS
+
 
 @dataclass(frozen=True)
 class OtherName:
@@ -23,6 +25,7 @@ _RATE = OtherName(
     "it is the rate for schedule.learning_rate.reference_batch images",
 )
 OTHER_NAMES = {
+    **{old: OtherName((new,)) for old, new in MOVED_KEYS.items()},
     "lr": _RATE,
     "epochs": OtherName(
         ("schedule.recipe.epochs", "schedule.rules.iterations", "pretraining.epochs"),

@@ -17,7 +17,7 @@ from detection.engine.runtime import Runtime, set_up_runtime
 log = logging.getLogger(__name__)
 
 # What a run that is gone on with keeps: another precision or algorithm rounds otherwise.
-KEPT = ("precision", "winograd")
+KEPT = ("precision", "winograd", "regions_at_once")
 
 
 @contextmanager
@@ -36,6 +36,7 @@ def runtime_and_processes(
         runtime = set_up_runtime(**settings, processes=processes, one_size=one_size)
         config.runtime.precision = runtime.precision
         config.runtime.winograd = runtime.winograd
+        config.runtime.regions_at_once = runtime.regions_at_once
         yield runtime, processes
 
 

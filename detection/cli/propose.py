@@ -38,6 +38,7 @@ def main(config: DictConfig) -> None:
         device=runtime.device,
         precision=runtime.precision,
         winograd=runtime.winograd,
+        regions_at_once=runtime.regions_at_once,
         networks=["rpn"],
         trust=list(config.trust),
     )

@@ -12,6 +12,7 @@ from omegaconf.errors import OmegaConfBaseException
 from yaml import YAMLError
 
 from detection.cli.objects import as_plain
+from detection.earlier_versions import current_settings
 from detection.engine.checkpoints import LAST
 from detection.engine.folder_lock import read_marker
 from detection.user_path import user_path
@@ -53,7 +54,9 @@ def begun_with(folder: Path) -> DictConfig | None:
         ) from None
     if not isinstance(config, DictConfig):
         raise ValueError(f"{file}: no configuration; put it right, or move it away")
-    return config
+    plain = OmegaConf.to_container(config)
+    assert isinstance(plain, dict)
+    return OmegaConf.create(current_settings(plain))  # type: ignore[arg-type]
 
 
 def check_settings(folder: Path, config: DictConfig) -> bool:

@@ -16,6 +16,7 @@ from yaml import YAMLError
 
 from detection.cli.config_folders import CONFIGS, searched_first
 from detection.cli.given import leave_alone
+from detection.earlier_versions import current_settings
 
 # What to do with an output folder is said of each run anew.
 NOT_TAKEN = ("resume", "resume_with_changes", "overwrite")
@@ -67,7 +68,7 @@ def _read(file: Path) -> dict[str, Any]:
         raise ValueError(f"--config {file}: no readable YAML file ({reason})") from None
     if not isinstance(content, dict):
         raise ValueError(f"--config {file}: no configuration; it needs lines of key: value")
-    return {str(key): value for key, value in content.items()}
+    return current_settings({str(key): value for key, value in content.items()})
 
 
 def _lay_over(node: DictConfig, own: Mapping[str, Any], prefix: str = "") -> None:

@@ -112,6 +112,7 @@ def _propose(
         device=runtime.device,
         precision=runtime.precision,
         winograd=runtime.winograd,
+        regions_at_once=runtime.regions_at_once,
         networks=["rpn"],
         trust=sorted(packages_of(as_plain(config.model))),
     )

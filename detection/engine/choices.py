@@ -1,6 +1,6 @@
-"""Choices: the precision and the Winograd convolutions that are fastest on this machine.
+"""Choices: the precision, the Winograd convolutions and the chunk of regions that are fastest here.
 
-They are measured once, in a second or two (:mod:`detection.engine.trials`), and kept in a file of
+They are measured once, in a few seconds (:mod:`detection.engine.trials`), and kept in a file of
 the user's cache, under what they depend on.
 """
 
@@ -18,15 +18,17 @@ from typing import Any
 import torch
 
 from detection.atomic_write import write_text
-from detection.engine.trials import SHAPES, time_convolutions, time_precisions
+from detection.engine.trials import CHUNKS, SHAPES, time_chunks, time_convolutions, time_precisions
 from detection.machine.processor import COMPUTES_BF16, instruction_sets, processor_name
+from detection.model.region_cache import REGIONS_AT_ONCE
 from detection.precision import Precision
 from detection.version import __version__
 
 log = logging.getLogger(__name__)
 
 
-# On a busy machine times vary; Winograd's third of the multiplications is the likelier winner.
+# On a busy machine times vary.  Without a clear difference the likelier winner is taken: Winograd's
+# third of the multiplications, and REGIONS_AT_ONCE.
 CLEARLY = 1.1
 
 
@@ -34,19 +36,21 @@ CLEARLY = 1.1
 class Choices:
     """``winograd``: the channels of the 3x3 convolutions for which it is faster, on a CPU in fp32.
 
+    ``regions_at_once``: see :func:`detection.model.region_cache.in_chunks`; measured on CPUs.
     ``seconds``: what was measured, by name; "bf16" is missing where the hardware has no bf16.
     ``why``: the reason for the precision.
     """
 
     precision: Precision
     winograd: tuple[int, ...]
+    regions_at_once: int
     seconds: Mapping[str, float]
     why: str
 
 
 def decide(seconds: Mapping[str, float]) -> Choices:
     """The fastest of what was measured: fp32 unless bf16 is faster, Winograd unless it is clearly
-    slower.
+    slower, REGIONS_AT_ONCE unless other chunks are clearly faster.
     """
     winograd = tuple(
         channels
@@ -54,11 +58,15 @@ def decide(seconds: Mapping[str, float]) -> Choices:
         if f"winograd {channels}" in seconds
         and seconds[f"winograd {channels}"] < CLEARLY * seconds[f"direct {channels}"]
     )
+    chunks = {size: seconds[f"chunk {size}"] for size in CHUNKS if f"chunk {size}" in seconds}
+    at_once = min(chunks, key=chunks.__getitem__, default=REGIONS_AT_ONCE)
+    if chunks and chunks[REGIONS_AT_ONCE] < CLEARLY * chunks[at_once]:
+        at_once = REGIONS_AT_ONCE
     if "bf16" not in seconds:
-        return Choices("fp32", winograd, dict(seconds), "no bf16 instructions")
+        return Choices("fp32", winograd, at_once, dict(seconds), "no bf16 instructions")
     fp32, bf16 = seconds["fp32"], seconds["bf16"]
     why = f"measured: fp32 {1000 * fp32:.0f} ms, bf16 {1000 * bf16:.0f} ms"
-    return Choices("bf16" if bf16 < fp32 else "fp32", winograd, dict(seconds), why)
+    return Choices("bf16" if bf16 < fp32 else "fp32", winograd, at_once, dict(seconds), why)
 
 
 def measure(device: torch.device) -> dict[str, float]:
@@ -73,6 +81,10 @@ def measure(device: torch.device) -> dict[str, float]:
             winograd = decide(seconds).winograd
             for precision, value in time_precisions(device, winograd_channels=winograd).items():
                 seconds[precision] = value
+        if device.type == "cpu":
+            so_far = decide(seconds)
+            chunks = time_chunks(so_far.precision, winograd_channels=so_far.winograd)
+            seconds |= {f"chunk {size}": value for size, value in chunks.items()}
     return seconds
 
 
@@ -95,7 +107,7 @@ def choices(
     kept = None if again else _from_cache(_read(cache_file()).get(key))
     if kept is not None:
         return kept
-    log.info("measuring once what is fastest on this machine, a second or two")
+    log.info("measuring once what is fastest on this machine, a few seconds")
     measured = decide(timed(device))
     _write(cache_file(), key, measured)
     return measured

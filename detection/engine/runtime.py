@@ -17,6 +17,7 @@ from detection.engine.distributed import Processes, resolve_device
 from detection.machine.cores import find_cores, local_processes, share_of
 from detection.machine.neighbours import Watch
 from detection.machine.threads import POLICY, SPINS, THREADS, ThreadFollower, chosen_by, half
+from detection.model.region_cache import REGIONS_AT_ONCE
 from detection.precision import Precision
 
 log = logging.getLogger(__name__)
@@ -33,6 +34,7 @@ class Runtime:
     """``workers``: processes that read images; 0: none besides this one.
 
     ``winograd``: see :func:`detection.model.frozen_bn.use_winograd`.
+    ``regions_at_once``: see :func:`detection.model.region_cache.in_chunks`.
     ``follow_neighbours``: to be called between two steps, adapts the threads to what else runs.
     """
 
@@ -40,6 +42,7 @@ class Runtime:
     precision: Precision
     workers: int
     winograd: bool | tuple[int, ...]
+    regions_at_once: int
     follow_neighbours: Callable[[], None] = field(default=nothing_follows, compare=False)
 
 
@@ -50,18 +53,19 @@ def set_up_runtime(
     deterministic: bool,
     workers: int | Literal["auto"],
     winograd: bool | Literal["auto"] | Collection[int],
+    regions_at_once: int | Literal["auto"],
     processes: Processes = ALONE,
     one_size: bool = False,
 ) -> Runtime:
     """Checks and applies the ``runtime`` configuration; ValueError says what is not available.
 
-    ``precision``, ``winograd``: auto is what is fastest here (:mod:`detection.engine.choices`): the
-    first of the ``processes`` says what, for all.  With ``deterministic`` nothing is measured, and
-    auto is fp32 and direct convolution.
+    ``precision``, ``winograd``, ``regions_at_once``: auto is what is fastest here
+    (:mod:`detection.engine.choices`): the first of the ``processes`` says what, for all.  With
+    ``deterministic`` nothing is measured, and auto is fp32, direct convolution and a fixed number.
     ``workers``: auto is the rule of :func:`detection.machine.cores.share_of`.
     ``one_size``: whether all mini-batches have the same shape, as a classifier's crops do.
     """
-    _check(precision, workers, winograd)
+    _check(precision, workers, winograd, regions_at_once)
     chosen = resolve_device(device, processes.local_rank)
     if chosen.type == "cuda":
         torch.cuda.set_device(chosen)
@@ -75,25 +79,30 @@ def set_up_runtime(
         # It imports torch._inductor, for longer than all the rest of torch takes.
         torch.use_deterministic_algorithms(deterministic)
     reason = ""
-    if "auto" in (precision, winograd):
+    if regions_at_once == "auto" and chosen.type == "cuda":
+        regions_at_once = REGIONS_AT_ONCE
+    if "auto" in (precision, winograd, regions_at_once):
         fastest = _fastest(chosen, deterministic, processes)
         if precision == "auto":
             precision, reason = fastest.precision, f" ({fastest.why})"
         if winograd == "auto":
             winograd = fastest.winograd
+        if regions_at_once == "auto":
+            regions_at_once = fastest.regions_at_once
     if workers == "auto":
         local = local_processes(os.environ)
         workers = share_of(find_cores(), processes=local, on_gpu=chosen.type == "cuda").workers
     assert precision != "auto"
     assert not isinstance(winograd, str)
+    assert not isinstance(regions_at_once, str)
     wanted = winograd if isinstance(winograd, bool) else tuple(winograd)
     follow = nothing_follows if deterministic else _follower(processes)
-    runtime = Runtime(chosen, precision, workers, wanted, follow)
+    runtime = Runtime(chosen, precision, workers, wanted, regions_at_once, follow)
     log.info("%s", _in_words(runtime, reason))
     return runtime
 
 
-def _check(precision: str, workers: object, winograd: object) -> None:
+def _check(precision: str, workers: object, winograd: object, regions: object) -> None:
     if precision not in ("auto", "fp32", "bf16"):
         raise ValueError(f"runtime.precision must be auto, fp32 or bf16, got {precision!r}")
     if workers != "auto" and (not isinstance(workers, int) or workers < 0):
@@ -102,11 +111,13 @@ def _check(precision: str, workers: object, winograd: object) -> None:
         raise ValueError(
             f"runtime.winograd must be auto, true, false or a list of channels, got {winograd!r}"
         )
+    if regions != "auto" and (type(regions) is not int or regions < 1):
+        raise ValueError(f"runtime.regions_at_once must be auto, or 1 or more, got {regions!r}")
 
 
 def _fastest(device: torch.device, deterministic: bool, processes: Processes) -> Choices:
     if deterministic:
-        return Choices("fp32", (), {}, "deterministic")
+        return Choices("fp32", (), REGIONS_AT_ONCE, {}, "deterministic")
     measured = choices_of_process(device, torch.get_num_threads()) if processes.is_first else None
     agreed = processes.from_first(measured)
     assert isinstance(agreed, Choices)

@@ -8,12 +8,13 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Mapping
+from functools import partial
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from detection.model.frozen_bn import use_winograd
+from detection.model.frozen_bn import fold, use_winograd
 from detection.model.resnet import Bottleneck
 from detection.ops import winograd
 from detection.precision import Precision, autocast
@@ -22,6 +23,10 @@ ROUNDS = 5
 ENOUGH_SECONDS = 0.7  # after which a second round is the last
 # What takes this many times as long as the fastest is not run again: emulated bf16 takes seconds.
 HOPELESS = 4.0
+
+# How many regions go through the per-region layers at once, and for how many it is measured.
+CHUNKS = (32, 64, 128)
+REGIONS = max(CHUNKS)
 
 # The 3x3 convolutions of conv3, conv4 and conv5: channels -> the shape of their input in a photo of
 # 600 x 800, and for the 32 regions that fill conv5's matrix products.
@@ -81,18 +86,8 @@ def time_precisions(
     device: torch.device, *, winograd_channels: tuple[int, ...]
 ) -> dict[Precision, float]:
     """Seconds in each precision of a block of conv4 and of conv5, without and with gradients."""
-    settings = {"stride": 1, "stride_in_1x1": True, "shortcut": "B", "norm": "frozen"}
-    conv4 = Bottleneck(1024, 256, **settings)  # type: ignore[arg-type]
-    conv5 = Bottleneck(2048, 512, **settings)  # type: ignore[arg-type]
-    blocks = nn.ModuleList([conv4, conv5])
-    use_winograd(blocks, winograd_channels)
-    blocks.to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
-    inputs = [
-        torch.randn(number, channels, height, width, device=device).contiguous(
-            memory_format=torch.channels_last
-        )
-        for channels, (number, height, width) in ((1024, SHAPES[256]), (2048, SHAPES[512]))
-    ]
+    blocks = [_block(channels, device, winograd_channels) for channels in (256, 512)]
+    inputs = [_input(4 * channels, *SHAPES[channels], device) for channels in (256, 512)]
 
     def run(precision: Precision) -> None:
         for block, x in zip(blocks, inputs, strict=True):
@@ -107,3 +102,34 @@ def time_precisions(
     names: tuple[Precision, Precision] = ("fp32", "bf16")
     times = fastest({name: lambda name=name: run(name) for name in names})  # type: ignore[misc]
     return {name: times[name] for name in names}
+
+
+@torch.no_grad()
+def time_chunks(precision: Precision, *, winograd_channels: tuple[int, ...]) -> dict[int, float]:
+    """Seconds that REGIONS regions take on the CPU in a block of conv5, in chunks of each size."""
+    device = torch.device("cpu")
+    block = _block(512, device, winograd_channels)
+    fold(block)
+    regions = _input(2048, REGIONS, *SHAPES[512][1:], device)
+
+    def run(size: int) -> None:
+        with autocast(device, precision):
+            for chunk in regions.split(size):
+                block(chunk)
+
+    times = fastest({str(size): partial(run, size) for size in CHUNKS})
+    return {size: times[str(size)] for size in CHUNKS}
+
+
+def _block(channels: int, device: torch.device, winograd_channels: tuple[int, ...]) -> nn.Module:
+    """One of conv4 (256 channels) or conv5 (512), to which and from which go four times as many."""
+    block = Bottleneck(
+        4 * channels, channels, stride=1, stride_in_1x1=True, shortcut="B", norm="frozen"
+    )
+    use_winograd(block, winograd_channels)
+    return block.to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
+
+
+def _input(channels: int, number: int, height: int, width: int, device: torch.device) -> Tensor:
+    x = torch.randn(number, channels, height, width, device=device)
+    return x.contiguous(memory_format=torch.channels_last)

@@ -29,6 +29,7 @@ from detection.inference.steps import (
 )  # the name that checkpoints have for it
 from detection.inference.threshold import CallThreshold, Threshold
 from detection.inference.tiles import TiledDetector
+from detection.model.region_cache import REGIONS_AT_ONCE
 from detection.precision import Precision, autocast
 
 
@@ -63,6 +64,7 @@ class Detector(Pipeline):
         device: torch.device | str = "auto",
         precision: Precision = "fp32",
         winograd: bool | Collection[int] = True,
+        regions_at_once: int = REGIONS_AT_ONCE,
         inference: Inference | None = None,
         resize: Resize | None = None,
         networks: Sequence[str] = NETWORKS,
@@ -75,6 +77,7 @@ class Detector(Pipeline):
         ``device``: "auto" is a CUDA GPU if there is one.
         ``inference``, ``resize``: in place of those stored in the checkpoint.
         ``winograd``: see :func:`detection.model.frozen_bn.use_winograd`.
+        ``regions_at_once``: see :func:`detection.model.region_cache.in_chunks`.
         ``networks``: those of its two that will be asked, "rpn" and "fast_rcnn".
         ``trust``: other packages that its classes may come from, see :mod:`detection.build`.
         Raises ValueError if one of them has not been trained, if the checkpoints' classes differ,
@@ -89,7 +92,10 @@ class Detector(Pipeline):
             trust=trust,
         )
         first = checkpoints[0]
-        models = [load_model(each, winograd=winograd, trust=trust) for each in checkpoints]
+        models = [
+            load_model(each, winograd=winograd, regions_at_once=regions_at_once, trust=trust)
+            for each in checkpoints
+        ]
         return cls(
             models=[model.to(chosen) for model in models],
             class_names=first.class_names,

@@ -57,15 +57,21 @@ def load_checkpoints(
 
 
 def load_model(
-    checkpoint: Checkpoint, *, winograd: bool | Collection[int], trust: Sequence[str]
+    checkpoint: Checkpoint,
+    *,
+    winograd: bool | Collection[int],
+    regions_at_once: int,
+    trust: Sequence[str],
 ) -> FasterRCNN:
     """The model for inference: BN folded into the convolutions, on the CPU.
 
     ``winograd``: see :func:`detection.model.frozen_bn.use_winograd`.
+    ``regions_at_once``: see :func:`detection.model.region_cache.in_chunks`.
     ``trust``: other packages that its classes may come from.
     """
     model = checkpoint.build_model(trust=trust)
     assert isinstance(model, FasterRCNN)
+    model.regions_at_once = regions_at_once
     use_winograd(model, winograd)
     fold(model)
     return model

@@ -17,7 +17,7 @@ from torch.nn.modules.batchnorm import _BatchNorm
 from detection import boxes as box_ops
 from detection.model.interfaces import Backbone, Head, HeadFactory, RPNFactory, check_interface
 from detection.model.pixels import PixelFormat
-from detection.model.region_cache import RegionCache, pooled_cells
+from detection.model.region_cache import REGIONS_AT_ONCE, RegionCache, pooled_cells
 from detection.model.roi_head import LearntRegions
 from detection.ops.roi_pool import roi_align, roi_pool
 from detection.structures import (
@@ -36,7 +36,7 @@ class FasterRCNN(nn.Module):
 
     ``context``: global context (appendix B): the whole image is one more region, and what conv5
     makes of it is concatenated with every region's feature before the two sibling layers.
-    ``regions_at_once``: how many regions go through the per-region layers together in inference:
+    ``regions_at_once``, to be set: how many go through the per-region layers together in inference,
     see :func:`detection.model.region_cache.in_chunks`.
     Raises ValueError if ``backbone`` or the head lacks what :mod:`detection.model.interfaces` asks.
     """
@@ -49,7 +49,6 @@ class FasterRCNN(nn.Module):
         backbone: Backbone,
         rpn: RPNFactory,
         roi_head: HeadFactory,
-        regions_at_once: int,
         context: bool,
     ) -> None:
         super().__init__()
@@ -63,7 +62,7 @@ class FasterRCNN(nn.Module):
         channels = backbone.region_channels * (2 if context else 1)
         self.roi_head = roi_head(in_channels=channels, num_classes=num_classes)
         check_interface(self.roi_head, Head, key="model.roi_head")
-        self.regions_at_once = regions_at_once
+        self.regions_at_once = REGIONS_AT_ONCE
         self.to(memory_format=torch.channels_last)
 
     def forward(self, images: ImageBatch, targets: list[Target]) -> Losses:

@@ -21,6 +21,10 @@ from torch import Tensor
 from detection import boxes as box_ops
 from detection.ops.roi_pool import roi_cells
 
+# Where nobody says how many.  R-101 on two cores of a Xeon with AMX: 32, 64, 128 and 300 at once
+# take 1.66, 1.57, 1.54 and 1.52 s for 300 regions in fp32, 0.58, 0.46, 0.51 and 0.52 s in bf16.
+REGIONS_AT_ONCE = 64
+
 
 class RegionCache:
     """Boxes [R, 4] of one image -> their features [R, D].  For inference.

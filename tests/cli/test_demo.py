@@ -29,6 +29,7 @@ SMALL = [
     "runtime.workers=0",
     "runtime.precision=fp32",
     "runtime.winograd=false",
+    "runtime.regions_at_once=64",
 ]
 
 

@@ -15,6 +15,9 @@ TIMES = {
     "winograd 256": 0.01,
     "direct 512": 0.03,
     "winograd 512": 0.02,
+    "chunk 32": 0.31,
+    "chunk 64": 0.204,
+    "chunk 128": 0.2,
     "fp32": 2.21,
     "bf16": 3.59,
 }
@@ -30,6 +33,9 @@ def test_it_prints_the_machine_and_what_was_chosen(
     facts = {name: value.strip() for name, value in shown.items()}
     assert facts["precision=auto"] == "fp32 (measured: fp32 2210 ms, bf16 3590 ms)"
     assert facts["winograd=auto"].startswith("128 channels 10.0 -> 20.0 ms (no), 256 channels")
+    assert facts["regions_at_once=auto"] == (
+        "64 (128 regions, at once 32 in 310 ms, 64 in 204 ms, 128 in 200 ms)"
+    )
     assert "OMP_WAIT_POLICY=passive" in facts["threads now"]
     assert "torchvision" in facts["packages"]
     assert {"processor", "cores", "CPU operators", "kept in", "memory"} <= facts.keys()

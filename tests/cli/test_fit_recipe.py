@@ -15,6 +15,8 @@ from omegaconf import DictConfig, OmegaConf
 from detection.cli.compose import CONFIGS, compose_config
 from detection.cli.detector_run import detector_run
 from detection.cli.fit_recipe import fit_recipe
+from detection.cli.objects import as_plain
+from detection.cli.resumed_settings import check_settings
 from detection.cli.run_config import as_default
 from detection.cli.training_data import open_training_data
 from detection.engine.recipe.timing import StepTime, measure_steps
@@ -22,7 +24,9 @@ from detection.engine.runtime import ALONE, Runtime
 from detection.engine.train import MiniBatch
 from detection.weights import first
 
-CPU = Runtime(device=torch.device("cpu"), precision="fp32", workers=0, winograd=False)
+CPU = Runtime(
+    device=torch.device("cpu"), precision="fp32", workers=0, winograd=False, regions_at_once=64
+)
 EXPERIMENTS = sorted(path.stem for path in (CONFIGS / "experiment").glob("*.yaml"))
 
 
@@ -161,10 +165,16 @@ def test_a_run_of_an_earlier_version_has_not_all_keys(example_files: Path, tmp_p
     before = fitted(example_files / "data", tmp_path, *words)
     del before.data.colour
     del before.schedule.rules.ema_decay
-    (tmp_path / "config.yaml").write_text(OmegaConf.to_yaml(before))
+    written = as_plain(before)
+    written["model"]["regions_at_once"] = written["runtime"].pop("regions_at_once")
+    (tmp_path / "config.yaml").write_text(OmegaConf.to_yaml(OmegaConf.create(written)))
     config = fitted(example_files / "data", tmp_path, "resume=true")
     assert (config.data.longest, config.data.colour) == (777, 0)
     assert config.schedule.rules.ema_decay is None
+    assert "regions_at_once" not in config.model
+    config.resume = True
+    (tmp_path / "last.pt").touch()
+    assert check_settings(tmp_path, config)
     assert config.schedule.optimizer == before.schedule.optimizer
     assert config.data.test_shorter_side == before.data.test_shorter_side
 

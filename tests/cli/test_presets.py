@@ -43,7 +43,6 @@ CAFFE_PIXELS = {
 DETECTOR = {
     "model._target_": "detection.model.faster_rcnn.FasterRCNN",
     "model.num_classes": None,
-    "model.regions_at_once": 64,
     "model.context": False,
     "model.rpn._target_": "detection.model.rpn.RPN",
     "model.rpn._partial_": True,

@@ -44,6 +44,14 @@ def test_a_part_of_a_file_changes_what_it_says_alone(tmp_path: Path) -> None:
     assert after.model == before.model
 
 
+def test_a_key_of_an_earlier_version_is_taken_where_it_is_now(tmp_path: Path) -> None:
+    file = tmp_path / "own.yaml"
+    file.write_text("model: {regions_at_once: 16}\n")
+    with as_default(file, "train") as keys:
+        assert compose_config("train", []).runtime.regions_at_once == 16
+    assert keys == ["runtime.regions_at_once"]
+
+
 @pytest.mark.parametrize(
     ("text", "message"),
     [

@@ -55,6 +55,7 @@ def test_named_steps_are_those_of_detect(example_files: Path) -> None:
 def started(example_files: Path) -> Iterator[Any]:
     command = [sys.executable, "-m", "detection", "serve", str(example_files / "best.pt")]
     command += ["port=0", "runtime.device=cpu", "runtime.precision=fp32", "runtime.winograd=false"]
+    command += ["runtime.regions_at_once=64"]
     process = subprocess.Popen(
         command, stderr=subprocess.PIPE, text=True, env=os.environ | {"PYTHONPATH": str(ROOT)}
     )

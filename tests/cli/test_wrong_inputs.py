@@ -106,6 +106,11 @@ TRAIN = [
     ("runtime.device=gpu", "runtime.device='gpu': must be"),
     ("runtime.precision=fp16", "runtime.precision='fp16': must be auto, fp32 or bf16"),
     ("runtime.workers=-1", "runtime.workers=-1: must be auto, or a whole number from 0 to 512"),
+    (
+        "runtime.regions_at_once=0",
+        "runtime.regions_at_once=0: must be auto, or a whole number from 1 to 1000000",
+    ),
+    ("model.regions_at_once=16", "did you mean 'runtime.regions_at_once'"),
     ("runtime.workers=1000000", "runtime.workers=1000000: must be"),
     ("runtime.deterministic=1", "runtime.deterministic=1: must be true or false"),
     ("seed=-1", "seed=-1: must be a whole number from 0 to 4294967295"),

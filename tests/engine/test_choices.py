@@ -10,7 +10,7 @@ import torch
 
 from detection.engine import choices as module
 from detection.engine.choices import cache_file, choices, decide, key_of, measure
-from detection.engine.trials import SHAPES, fastest
+from detection.engine.trials import CHUNKS, SHAPES, fastest
 
 CPU = torch.device("cpu")
 # A processor whose bf16 is slower than its fp32; of the ways to convolve 256 channels, none is
@@ -22,6 +22,9 @@ TIMES = {
     "winograd 256": 0.021,
     "direct 512": 0.03,
     "winograd 512": 0.02,
+    "chunk 32": 0.31,
+    "chunk 64": 0.204,
+    "chunk 128": 0.2,
     "fp32": 2.21,
     "bf16": 3.59,
 }
@@ -41,6 +44,14 @@ def test_what_is_faster_is_chosen() -> None:
     assert (found.precision, found.winograd) == ("fp32", (256, 512))
     assert found.why == "measured: fp32 2210 ms, bf16 3590 ms"
     assert decide({**TIMES, "bf16": 2.2}).precision == "bf16"
+
+
+def test_other_chunks_must_be_clearly_faster() -> None:
+    assert decide(TIMES).regions_at_once == 64
+    assert decide({**TIMES, "chunk 64": 0.23}).regions_at_once == 128
+    assert decide({**TIMES, "chunk 32": 0.19}).regions_at_once == 64
+    assert decide({**TIMES, "chunk 32": 0.18}).regions_at_once == 32
+    assert decide({}).regions_at_once == 64
 
 
 def test_without_instructions_bf16_is_not_chosen() -> None:
@@ -77,16 +88,31 @@ def test_it_is_measured_anew_for_other_threads_or_another_torch(
         "[1]",
         "null",
         '{"KEY": 5}',
-        '{"KEY": {"precision": "bf16", "winograd": [], "seconds": {}, "why": ""}}',
-        '{"KEY": {"precision": "fp32", "winograd": [], "seconds": {"bf16": "x"}, "why": ""}}',
-        '{"KEY": {"precision": "fp32", "winograd": [], "seconds": {"bf16": 1}, "why": ""}}',
+        '{"KEY": {"precision": "fp32", "winograd": [], "seconds": {}, "why": "WHY"}}',  # older
+        '{"KEY": {"precision": "bf16", ALIKE, "seconds": {}, "why": "WHY"}}',
+        '{"KEY": {"precision": "fp32", "winograd": [128], "regions_at_once": 64, "seconds": {}, '
+        '"why": "WHY"}}',
+        '{"KEY": {"precision": "fp32", "winograd": [], "regions_at_once": 32, "seconds": {}, '
+        '"why": "WHY"}}',
+        '{"KEY": {"precision": "fp32", ALIKE, "seconds": {"bf16": "x"}, "why": "WHY"}}',
+        '{"KEY": {"precision": "fp32", ALIKE, "seconds": {"bf16": 1}, "why": "WHY"}}',
     ],
 )
 def test_a_broken_cache_is_written_anew(content: str) -> None:
     cache_file().parent.mkdir(parents=True)
+    content = content.replace("ALIKE", '"winograd": [], "regions_at_once": 64')
+    content = content.replace("WHY", "no bf16 instructions")
     cache_file().write_text(content.replace('"KEY"', json.dumps(key_of(CPU))))
     assert choices(CPU, timed=lambda _: TIMES) == decide(TIMES)
     assert choices(CPU, timed=never) == decide(TIMES)
+
+
+def test_an_entry_that_says_what_its_times_say_is_taken() -> None:
+    cache_file().parent.mkdir(parents=True)
+    entry = {"precision": "fp32", "winograd": [], "regions_at_once": 64, "seconds": {}}
+    content = {key_of(CPU): entry | {"why": "no bf16 instructions"}}
+    cache_file().write_text(json.dumps(content))
+    assert choices(CPU, timed=never) == decide({})
 
 
 def test_where_nothing_can_be_kept_it_is_measured_each_time(
@@ -125,6 +151,7 @@ def test_a_measurement_has_what_the_decision_reads(monkeypatch: pytest.MonkeyPat
     monkeypatch.setattr(module, "computes_in_bf16", lambda _: False)
     before = torch.get_rng_state()
     seconds = measure(CPU)
-    assert {f"{way} {n}" for n in SHAPES for way in ("direct", "winograd")} == seconds.keys()
+    ways = {f"{way} {n}" for n in SHAPES for way in ("direct", "winograd")}
+    assert ways | {f"chunk {size}" for size in CHUNKS} == seconds.keys()
     assert all(value > 0 for value in seconds.values())
     assert torch.equal(torch.get_rng_state(), before)

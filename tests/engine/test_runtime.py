@@ -32,7 +32,15 @@ def test_a_device_that_is_not_there_is_named(name: str) -> None:
 
 
 @pytest.mark.parametrize(
-    ("key", "value"), [("precision", "fp8"), ("workers", -1), ("workers", "x"), ("winograd", "on")]
+    ("key", "value"),
+    [
+        ("precision", "fp8"),
+        ("workers", -1),
+        ("workers", "x"),
+        ("winograd", "on"),
+        ("regions_at_once", 0),
+        ("regions_at_once", True),
+    ],
 )
 def test_wrong_values_are_named(key: str, value: object) -> None:
     settings = {
@@ -41,13 +49,17 @@ def test_wrong_values_are_named(key: str, value: object) -> None:
         "deterministic": False,
         "workers": 0,
         "winograd": False,
+        "regions_at_once": 64,
     }
     with pytest.raises(ValueError, match=rf"runtime\.{key}"):
         set_up_runtime(**(settings | {key: value}))  # type: ignore[arg-type]
 
 
+DIRECT = {"winograd": False, "regions_at_once": 64}
+
+
 def test_exact_runtime_asks_for_deterministic_algorithms() -> None:
-    settings = {"device": "cpu", "precision": "fp32", "workers": 0, "winograd": False}
+    settings = {"device": "cpu", "precision": "fp32", "workers": 0} | DIRECT
     try:
         set_up_runtime(**settings, deterministic=True)  # type: ignore[arg-type]
         assert torch.are_deterministic_algorithms_enabled()
@@ -61,35 +73,40 @@ SETTINGS = {
     "deterministic": False,
     "workers": "auto",
     "winograd": "auto",
+    "regions_at_once": "auto",
 }
 
 
 def test_auto_is_what_was_measured(monkeypatch: pytest.MonkeyPatch) -> None:
-    measured = Choices("bf16", (512,), {}, "measured")
+    measured = Choices("bf16", (512,), 32, {}, "measured")
     monkeypatch.setattr(runtime, "choices_of_process", lambda device, threads: measured)
     monkeypatch.setattr(runtime, "find_cores", lambda: Cores(frozenset(range(16)), 16, None))
     found = set_up_runtime(**SETTINGS)  # type: ignore[arg-type]
     assert (found.precision, found.winograd, found.workers) == ("bf16", (512,), 2)
+    assert found.regions_at_once == 32
     given = {"precision": "fp32", "winograd": [128], "workers": 5}
     found = set_up_runtime(**(SETTINGS | given))  # type: ignore[arg-type]
     assert (found.precision, found.winograd, found.workers) == ("fp32", (128,), 5)
+    found = set_up_runtime(**(SETTINGS | {"regions_at_once": 7}))  # type: ignore[arg-type]
+    assert (found.precision, found.regions_at_once) == ("bf16", 7)
 
 
 def test_the_first_process_chooses_for_all(monkeypatch: pytest.MonkeyPatch) -> None:
     class Second(Processes):
         def from_first(self, value: object) -> object:
             assert value is None
-            return Choices("bf16", (256,), {}, "measured")
+            return Choices("bf16", (256,), 128, {}, "measured")
 
     monkeypatch.delattr(runtime, "choices_of_process")  # calling it would raise
     processes = Second(rank=1, world_size=2, local_rank=1)
     found = set_up_runtime(**SETTINGS, processes=processes)  # type: ignore[arg-type]
     assert (found.precision, found.winograd) == ("bf16", (256,))
+    assert found.regions_at_once == 128
 
 
 @pytest.mark.parametrize(
     "given",
-    [{"deterministic": True}, {"precision": "fp32", "winograd": False}],
+    [{"deterministic": True}, {"precision": "fp32"} | DIRECT],
     ids=lambda given: ",".join(given),
 )
 def test_exact_runs_measure_nothing(
@@ -100,6 +117,7 @@ def test_exact_runs_measure_nothing(
         found = set_up_runtime(**(SETTINGS | given))  # type: ignore[arg-type]
         assert found.precision == "fp32"
         assert not found.winograd
+        assert found.regions_at_once == 64
     finally:
         torch.use_deterministic_algorithms(False)
 
@@ -111,7 +129,7 @@ def followed(monkeypatch: pytest.MonkeyPatch, **environment: str) -> ThreadFollo
     for name, value in environment.items():
         monkeypatch.setenv(name, value)
     monkeypatch.setattr(runtime, "find_cores", lambda: Cores(frozenset({0, 1}), 2, None))
-    given = {"precision": "fp32", "winograd": False}
+    given = {"precision": "fp32"} | DIRECT
     follows = set_up_runtime(**(SETTINGS | given)).follow_neighbours  # type: ignore[arg-type]
     return follows if isinstance(follows, ThreadFollower) else None
 
@@ -128,7 +146,7 @@ def test_what_the_door_has_chosen_follows_neighbours(monkeypatch: pytest.MonkeyP
     two = {"OMP_NUM_THREADS": "1", "OMP_WAIT_POLICY": "passive"}
     assert followed(monkeypatch, **two, **chosen_here(two, process=os.getpid())) is not None
     two_processes = Processes(rank=0, world_size=2, local_rank=0)
-    given = {"precision": "fp32", "winograd": False, "processes": two_processes}
+    given = {"precision": "fp32", "processes": two_processes} | DIRECT
     alone = set_up_runtime(**(SETTINGS | given))  # type: ignore[arg-type]
     assert alone.follow_neighbours is runtime.nothing_follows
 
@@ -153,7 +171,8 @@ def faults():
     return resource.getrusage(resource.RUSAGE_SELF).ru_minflt
 
 set_up_runtime(
-    device="cpu", precision="fp32", deterministic=False, workers=0, winograd=False)
+    device="cpu", precision="fp32", deterministic=False, workers=0, winograd=False,
+    regions_at_once=64)
 before = faults()
 for _ in range(40):
     torch.ones(2**24)

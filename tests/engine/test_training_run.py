@@ -117,7 +117,7 @@ def make_run(
         ),
         batches=lambda start: batches(start)[: iterations - start],
         validation=Counted(),
-        runtime=Runtime(torch.device("cpu"), "fp32", workers=0, winograd=False),
+        runtime=Runtime(torch.device("cpu"), "fp32", workers=0, winograd=False, regions_at_once=64),
         processes=Processes(0, 1, 0),
         seed=3,
         settings="kept: as it is\n",

@@ -19,7 +19,6 @@ from detection.model.faster_rcnn import FasterRCNN
 MODEL: dict[str, Any] = {
     "_target_": "detection.model.faster_rcnn.FasterRCNN",
     "num_classes": 2,
-    "regions_at_once": 16,
     "context": False,
     "pixels": {
         "_target_": "detection.model.pixels.PixelFormat",
@@ -88,8 +87,8 @@ SETTINGS: dict[str, Any] = {
 
 
 def test_several_checkpoints_are_one_detector(save: Any) -> None:
-    detector = Detector.load([save("a.pt"), save("b.pt")])
-    assert len(detector.models) == 2
+    detector = Detector.load([save("a.pt"), save("b.pt")], regions_at_once=7)
+    assert [model.regions_at_once for model in detector.models] == [7, 7]
     assert detector.class_names == ("a", "b", "c")
     assert detector.inference.refinement.passes == 2  # as the checkpoint says
     assert len(Detector.load(save("c.pt")).models) == 1

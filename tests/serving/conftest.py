@@ -31,6 +31,7 @@ pytest.importorskip("python_multipart")
 from detection.serving.app import Served
 from detection.serving.server import address_of, bind, serve
 from detection.serving.steps import Steps
+from detection.serving.worker import Worker
 
 LIMITS = Limits(
     waiting=32, max_bytes=2_000_000, max_pixels=4_000_000, upload_seconds=5, answer_seconds=60
@@ -161,6 +162,21 @@ def picture() -> Callable[..., np.ndarray]:
 @pytest.fixture(scope="session")
 def png(picture: Callable[..., np.ndarray]) -> Callable[..., bytes]:
     return lambda *size: cv2.imencode(".png", picture(*size))[1].tobytes()
+
+
+@pytest.fixture
+def submitted(monkeypatch: pytest.MonkeyPatch) -> list[object]:
+    """The pictures that were read and decoded, and wait for their turn or have had it."""
+    found: list[object] = []
+    submit = Worker.submit
+
+    def counted(worker: Worker, variant: Any, picture: Any) -> Any:
+        future = submit(worker, variant, picture)
+        found.append(picture)
+        return future
+
+    monkeypatch.setattr(Worker, "submit", counted)
+    return found
 
 
 class Slow(Detector):

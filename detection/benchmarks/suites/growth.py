@@ -15,6 +15,7 @@ from hydra.utils import instantiate
 from detection.benchmarks.measurement import Case
 from detection.benchmarks.networks import build_model, inference, training_config
 from detection.benchmarks.pictures import objects, pictures
+from detection.engine.choices import choices_of_process
 from detection.inference.post_processing import PostProcessing
 from detection.model.faster_rcnn import FasterRCNN
 from detection.model.frozen_bn import fold, use_winograd
@@ -62,6 +63,7 @@ def _case(of: str, value: float, run: Callable[[], object], *, items: int = 1) -
 
 def _for_inference(model: FasterRCNN, device: torch.device) -> FasterRCNN:
     network = copy.deepcopy(model).eval()
+    network.regions_at_once = choices_of_process(device, torch.get_num_threads()).regions_at_once
     use_winograd(network, True)
     fold(network)
     return network.to(device)

@@ -33,6 +33,7 @@ from detection.benchmarks.networks import (
 from detection.benchmarks.pictures import pictures, write_pictures
 from detection.data.image import read_image
 from detection.data.transforms import Resize
+from detection.engine.choices import choices_of_process
 from detection.engine.detect import detect_images
 from detection.inference.coco_entries import to_results
 from detection.inference.detector import Detector
@@ -69,7 +70,7 @@ def cases(
     model = build_model(config, classes=classes, seed=seed).to(device)
     batch = pictures(images, height, width, seed).to(device)
     others = {name: peer.to(device) for name, peer in peers(model, post_processing).items()}
-    exact, fast = (_for_inference(model, winograd=winograd) for winograd in (False, True))
+    exact, fast = (_for_inference(model, device, winograd=winograd) for winograd in (False, True))
     networks = {"this": exact}
     if device.type == "cpu":
         networks["this, winograd"] = fast
@@ -77,7 +78,7 @@ def cases(
         for peer in others.values():
             _compare(network, peer, batch)
     if compiled:
-        networks["this, compiled"] = _compiled(_for_inference(model, winograd=False))
+        networks["this, compiled"] = _compiled(_for_inference(model, device, winograd=False))
     group: list[Case] = []
     for dtype in dtypes:
         group += _of_type(networks, others, batch, post_processing, dtype)
@@ -162,8 +163,9 @@ def _folder_cases(
     ]
 
 
-def _for_inference(model: FasterRCNN, *, winograd: bool) -> FasterRCNN:
+def _for_inference(model: FasterRCNN, device: torch.device, *, winograd: bool) -> FasterRCNN:
     network = copy.deepcopy(model)
+    network.regions_at_once = choices_of_process(device, torch.get_num_threads()).regions_at_once
     use_winograd(network, winograd)
     fold(network)
     return network

@@ -26,6 +26,7 @@ from detection.benchmarks.networks import build_model, training_config
 from detection.benchmarks.pictures import write_pictures
 from detection.cli.objects import make
 from detection.data.transforms import Resize
+from detection.engine.choices import choices_of_process
 from detection.inference.detector import Detector
 from detection.model.frozen_bn import fold, use_winograd
 from detection.serving.app import Served
@@ -84,6 +85,7 @@ def cases(
 def _detector(overrides: Sequence[str], classes: int, device: torch.device, seed: int) -> Detector:
     config = training_config(overrides)
     model = build_model(config, classes=classes, seed=seed)
+    model.regions_at_once = choices_of_process(device, torch.get_num_threads()).regions_at_once
     use_winograd(model, True)
     fold(model)
     return Detector(

@@ -101,7 +101,6 @@ class RoIHead(Built):
 class FasterRCNN(Built):
     target: ClassVar = "detection.model.faster_rcnn.FasterRCNN"
     num_classes: Classes | None
-    regions_at_once: Regions
     context: bool
     rpn: Annotated[Any, OneOf(RPN)]
     roi_head: Annotated[Any, OneOf(RoIHead)]

@@ -70,6 +70,14 @@ def _workers_or_auto(value: Any) -> Any:
     return number
 
 
+def _regions_or_auto(value: Any) -> Any:
+    number = _whole(value)
+    is_number = isinstance(number, int) and not isinstance(number, bool)
+    if value != "auto" and not (is_number and 1 <= number <= 1_000_000):
+        raise ValueError("neither auto nor a number")
+    return number
+
+
 def _winograd(value: Any) -> Any:
     channels = value if isinstance(value, list) else []
     are_channels = all(type(each) is int and each > 0 for each in channels)
@@ -104,6 +112,9 @@ Classes = Annotated[Whole, Ge(1), Le(100_000)]
 Workers = Annotated[Whole, Ge(0), Le(512)]
 WorkersOrAuto = Annotated[
     Any, AfterValidator(_workers_or_auto), Words("auto, or a whole number from 0 to 512")
+]
+RegionsOrAuto = Annotated[
+    Any, AfterValidator(_regions_or_auto), Words("auto, or a whole number from 1 to 1000000")
 ]
 Winograd = Annotated[
     Any,

@@ -4,7 +4,7 @@ from typing import Annotated, Literal
 
 from pydantic import StringConstraints
 
-from detection.cli.settings.kinds import AsTyped, Winograd, Words, WorkersOrAuto
+from detection.cli.settings.kinds import AsTyped, RegionsOrAuto, Winograd, Words, WorkersOrAuto
 from detection.cli.settings.node import Node
 
 Device = Annotated[
@@ -21,3 +21,4 @@ class Runtime(Node):
     deterministic: bool
     workers: WorkersOrAuto
     winograd: Winograd
+    regions_at_once: RegionsOrAuto
