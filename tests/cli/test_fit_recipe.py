@@ -19,6 +19,8 @@ from detection.cli.objects import as_plain
 from detection.cli.resumed_settings import check_settings
 from detection.cli.run_config import as_default
 from detection.cli.training_data import open_training_data
+from detection.engine.checkpoints import LAST
+from detection.engine.folder_lock import MARKER
 from detection.engine.recipe.timing import StepTime, measure_steps
 from detection.engine.runtime import ALONE, Runtime
 from detection.engine.train import MiniBatch
@@ -173,7 +175,8 @@ def test_a_run_of_an_earlier_version_has_not_all_keys(example_files: Path, tmp_p
     assert config.schedule.rules.ema_decay is None
     assert "regions_at_once" not in config.model
     config.resume = True
-    (tmp_path / "last.pt").touch()
+    (tmp_path / LAST).touch()
+    (tmp_path / MARKER).write_text('{"version": "0.0.1"}')
     assert check_settings(tmp_path, config)
     assert config.schedule.optimizer == before.schedule.optimizer
     assert config.data.test_shorter_side == before.data.test_shorter_side
