@@ -88,8 +88,7 @@ def _run(config: DictConfig, folder: Path) -> None:
             f"data.root={folder / 'objects'}",
             "data.val_split=val",
             "data.in_memory=true",
-            # Every layer costs a pass over them.
-            f"data.images={crops // (rule.per_object + rule.ground_per_object)}",
+            f"data.images={min(rule.statistics_images, crops)}",
         ])
     )  # fmt: skip
     top1 = 1 - read_metrics(folder / "bn_statistics")["error"]

@@ -77,6 +77,7 @@ class Pretraining(Node):
     ground_per_object: CountOrZero
     epochs: Count
     batch_size: Images
+    statistics_images: Count
     classifier: Overrides
 
 
