@@ -41,15 +41,25 @@ def write_report(
     coco, voc = trained["coco"], trained["voc"]
     # The best balance of precision and recall, which is only there if anything was found.
     score = trained.get("look_back", {}).get("score", 0.5)
+    half = trained.get("look_back", {}).get("at_half")
     sheet = folder / "detections.jpg"
     write_picture(sheet, _sheet(folder, dataset, photos, score))
     write_metrics(
         folder / "metrics.json",
         coco=coco,
         voc=voc,
+        at_half=half,
         pretraining_top1=top1,
         seconds=round(seconds, 1),
     )
+    if half is not None:
+        log.info(
+            "\nAt a score of %.1f and more %.0f %% of the detections are right, and %.0f %% of the "
+            "objects found.",
+            half["score"],
+            100 * half["precision"],
+            100 * half["recall"],
+        )
     python = Path(sys.executable)
     log.info(
         "\nAP50 %.1f, AP %.1f on pictures that were not trained on, after %.1f minutes; the "

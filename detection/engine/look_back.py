@@ -41,7 +41,8 @@ class LookBack:
     sheet: Path | None
 
     def entries(self, folder: Path) -> dict[str, Any]:
-        """For metrics.json; files relative to ``folder``."""
+        """For metrics.json; files relative to ``folder``.  ``at_half``: at a score of 0.5."""
+        half = self.mistakes.at_score(0.5)
         return {
             "AP": self.intervals.AP.value,
             **{
@@ -50,6 +51,7 @@ class LookBack:
             },
             "confidence": CONFIDENCE,
             "score": self.mistakes.score,
+            "at_half": None if half is None else asdict(half),
             "weak_classes": [asdict(one) for one in self.weak],
             "worst_pictures": [path.relative_to(folder).as_posix() for path in self.pictures],
         }

@@ -22,8 +22,9 @@ from detection.evaluation.coco_arrays import (
     object_arrays,
 )
 from detection.evaluation.picture_matches import (
-    BestF1,
+    OperatingPoint,
     PictureMatches,
+    at_score,
     best_f1,
     counted_detections,
     match_pictures,
@@ -81,13 +82,18 @@ class Mistakes:
     def any_right(self) -> bool:
         return any(one.found for one in self.per_class.values())
 
-    def best_of_classes(self) -> dict[str, BestF1 | None]:
+    def best_of_classes(self) -> dict[str, OperatingPoint | None]:
         """By name, the score of the class's own best F1; None where nothing is found."""
         detections = counted_detections(list(self.matches.values()))
         return {
             name: best_f1(detections, own.objects, label) if own.objects else None
             for label, (name, own) in enumerate(self.per_class.items())
         }
+
+    def at_score(self, score: float) -> OperatingPoint | None:
+        """Of all classes together; None where no detection has the score, or there is no object."""
+        detections = counted_detections(list(self.matches.values()))
+        return at_score(detections, sum(own.objects for own in self.per_class.values()), score)
 
     def worst_pictures(self, number: int) -> list[int]:
         """The ids of the pictures with the most mistakes, none without one."""

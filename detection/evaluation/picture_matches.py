@@ -31,8 +31,10 @@ ObjectVerdict = Literal["found", "confused", "misplaced", "missed", "uncounted"]
 
 
 @dataclass(frozen=True)
-class BestF1:
-    """``score``: the one from which on F1 is highest, with the precision and recall there."""
+class OperatingPoint:
+    """Of the detections from ``score`` on, ``precision`` are right; ``recall`` of the objects are
+    found by them.  Both in [0, 1].
+    """
 
     score: float
     precision: float
@@ -157,7 +159,7 @@ def counted_detections(pictures: Sequence[PictureMatches]) -> CountedDetections:
 
 def best_f1(
     detections: CountedDetections, num_objects: int, label: int | None = None
-) -> BestF1 | None:
+) -> OperatingPoint | None:
     """The score from which on F1 of all detections, or those of ``label``, is highest.
 
     None where none of them is right.
@@ -175,11 +177,22 @@ def best_f1(
     # Of equal scores all are taken.
     last = np.append(scores[1:] < scores[:-1], True)
     best = np.flatnonzero(last)[f1[last].argmax()]
-    return BestF1(
+    return OperatingPoint(
         score=float(scores[best]),
         precision=float(found[best] / (best + 1)),
         recall=float(found[best] / num_objects),
     )
+
+
+def at_score(
+    detections: CountedDetections, num_objects: int, score: float
+) -> OperatingPoint | None:
+    """None where no detection has the score, or there is no object."""
+    seen = detections.scores >= score
+    right = int(detections.right[seen].sum())
+    if not seen.any() or not num_objects:
+        return None
+    return OperatingPoint(score, precision=right / int(seen.sum()), recall=right / num_objects)
 
 
 def _greedy(overlaps: NDArray[np.float64], free: NDArray[np.float64]) -> NDArray[np.int64]:

@@ -71,6 +71,9 @@ def test_a_look_back_counts_draws_and_measures(dataset: DetectionDataset, tmp_pa
     assert all(path.is_file() for path in (*back.pictures, tmp_path / "worst.jpg"))
     assert sum(boxes_per_class(dataset).values()) == len(truth["annotations"])
     entries = json.loads(json.dumps(back.entries(tmp_path)))  # plain values alone
+    counted = [a["image_id"] for a in truth["annotations"] if not a["difficult"]]
+    recall = counted.count(first) / len(counted)
+    assert entries["at_half"] == {"score": 0.5, "precision": 1.0, "recall": pytest.approx(recall)}
     assert entries["worst_pictures"][0].startswith("worst/1_")
     nothing = evaluate_coco({**truth, "annotations": []}, [])
     assert look_back(dataset, [], nothing, tmp_path) is None

@@ -8,6 +8,7 @@ import pytest
 
 from detection.evaluation.coco_ap import evaluate_coco
 from detection.evaluation.mistakes import NONE_RIGHT, Mistakes, find_mistakes
+from detection.evaluation.picture_matches import OperatingPoint
 from detection.evaluation.weak_classes import weak_class_table, weak_classes
 
 NAMES = ["cat", "dog", "owl"]
@@ -74,6 +75,10 @@ def test_the_score_is_that_of_the_best_f1() -> None:
     assert mistakes.score == 0.7
     assert mistakes.any_right
     assert mistakes.per_picture == {1: 0, 2: 0}
+    assert mistakes.at_score(0.6) == OperatingPoint(0.6, precision=2 / 5, recall=1.0)
+    assert mistakes.at_score(0.8) == OperatingPoint(0.8, precision=1.0, recall=1 / 2)
+    assert mistakes.at_score(0.95) is None
+    assert find_mistakes(scene(), found).at_score(0.5) is None
 
 
 def test_none_is_right_or_there_is_none() -> None:

@@ -11,7 +11,7 @@ import pytest
 from detection.evaluation import picture_matches
 from detection.evaluation.coco_arrays import detection_arrays, object_arrays
 from detection.evaluation.picture_matches import (
-    BestF1,
+    OperatingPoint,
     PictureMatches,
     best_f1,
     counted_detections,
@@ -84,11 +84,11 @@ def test_the_best_score_of_all_and_of_a_class() -> None:
     ]  # fmt: skip
     counted = counted_detections([matched(objects, found)])
     # Cats: 2 / 2 right of 3 -> 4 / 5; with those of equal scores 3 / 5 of 3 -> 6 / 8.
-    assert best_f1(counted, 3, label=0) == BestF1(0.7, 1.0, pytest.approx(2 / 3))
+    assert best_f1(counted, 3, label=0) == OperatingPoint(0.7, 1.0, pytest.approx(2 / 3))
     # Dogs: 1 / 2 of 2.
-    assert best_f1(counted, 2, label=1) == BestF1(0.2, 0.5, 0.5)
+    assert best_f1(counted, 2, label=1) == OperatingPoint(0.2, 0.5, 0.5)
     # All: at 0.7 2 / 3 of 5 -> 4 / 8, at 0.5 3 / 6 -> 6 / 11, at 0.2 4 / 7 -> 8 / 12.
-    assert best_f1(counted, 5) == BestF1(0.2, pytest.approx(4 / 7), 0.8)
+    assert best_f1(counted, 5) == OperatingPoint(0.2, pytest.approx(4 / 7), 0.8)
 
 
 def dense(number: int) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
