@@ -18,7 +18,7 @@ def said(config: str, *overrides: str) -> str:
     [
         ("train", "lr=0.1", "schedule.learning_rate.reference", "0.0001"),
         ("train", "epochs=12", "schedule.recipe.epochs", "null"),
-        ("demo", "epochs=12", "pretraining.epochs", "4"),
+        ("demo", "epochs=12", "pretraining.epochs", "1"),
         ("train", "batch=16", "schedule.batch_size", "2"),
         ("train", "batch_size=16", "schedule.batch_size", "2"),
         ("detect", "batch=16", "batch_size", "4"),
