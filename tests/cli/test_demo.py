@@ -23,7 +23,8 @@ SMALL = [
     "pretraining.batch_size=16",
     'detector=["experiment=demo","data.shorter_sides=[64]","schedule.rules.iterations=2",'
     '"schedule.learning_rate.warmup_iterations=0","model.rpn.training_proposals.after_nms=16",'
-    '"model.roi_head.sampling.per_image=4","inference=single"]',
+    '"model.roi_head.sampling.per_image=4","model.roi_head.sampling.foreground_fraction=0.5",'
+    '"inference=single"]',
     "photos=3",
     "runtime.device=cpu",
     "runtime.workers=0",

@@ -35,6 +35,7 @@ SMALL = [
     "experiment=demo_alternating",
     "data.shorter_sides=[64]",
     "model.roi_head.sampling.per_image=4",
+    "model.roi_head.sampling.foreground_fraction=0.5",
     "inference=single",
     "model.rpn.sampling.cross_boundary=true",  # no anchor lies inside pictures so small
     "schedule.learning_rate.warmup_iterations=0",

@@ -41,6 +41,7 @@ DETECTOR = [
     "data.shorter_sides=[48,64]",
     "model.rpn.training_proposals.after_nms=50",
     "model.roi_head.sampling.per_image=8",
+    "model.roi_head.sampling.foreground_fraction=0.25",
     "model.rpn.test_proposals.after_nms=2",
     "inference=single",
     *RUNTIME,

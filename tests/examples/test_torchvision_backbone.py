@@ -73,6 +73,7 @@ def trained(installed: Path, data: Path, tmp_path_factory: pytest.TempPathFactor
         f"model.backbone._target_={NAME}.regnet.RegNetC4",
         "model.backbone.name=regnet_y_400mf",
         "model.roi_head.sampling.per_image=4",
+        "model.roi_head.sampling.foreground_fraction=0.5",
         "schedule.rules.iterations=2",
     ]
     train_net.main(compose_config("train", overrides))

@@ -45,6 +45,7 @@ from tests.bright_and_dark import write_bright_and_dark
 _RUNTIME = ["runtime=exact", "runtime.workers=0", "runtime.device=cpu"]
 _DETECTOR = [
     *_RUNTIME, "data.shorter_sides=[64]", "model.roi_head.sampling.per_image=4",
+    "model.roi_head.sampling.foreground_fraction=0.5",
     "inference=single", "model.rpn.sampling.cross_boundary=true",
     "schedule.learning_rate.warmup_iterations=0", "schedule.rules.log_every=1",
     "schedule.batch_size=2",

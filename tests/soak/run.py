@@ -28,6 +28,7 @@ from detection.shapes.dataset import generate
 MOST_GROWTH = 0.02
 _TRAINING = [
     "experiment=demo", "data.shorter_sides=[64]", "model.roi_head.sampling.per_image=4",
+    "model.roi_head.sampling.foreground_fraction=0.5",
     "inference=single", "model.rpn.sampling.cross_boundary=true", "schedule.batch_size=2",
     "schedule.learning_rate.warmup_iterations=0", "runtime.device=cpu", "runtime.workers=2",
     "model.rpn.training_proposals.before_nms=200", "model.rpn.training_proposals.after_nms=50",

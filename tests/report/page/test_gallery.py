@@ -148,8 +148,10 @@ def test_the_large_view_goes_on_with_the_arrows(page: Any, report: Report) -> No
     page.keyboard.press("Escape")
     assert page.locator("dialog[open]").count() == 0
     # The focus is where one has come to.
-    focused = page.evaluate("document.activeElement.querySelector('.name').textContent")
-    assert focused == report.pictures[1].file_name
+    page.wait_for_function(
+        "name => document.activeElement.querySelector('.name')?.textContent === name",
+        arg=report.pictures[1].file_name,
+    )
 
 
 def test_no_words_lie_on_others(page: Any) -> None:
