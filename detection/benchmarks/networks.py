@@ -6,6 +6,7 @@ scale of the signal through all layers, and the class logits vary as much as a t
 
 from __future__ import annotations
 
+import copy
 import logging
 from collections.abc import Callable, Sequence
 
@@ -20,9 +21,10 @@ from detection.benchmarks.pictures import pictures
 from detection.benchmarks.stages import Stages
 from detection.cli.compose import compose_config
 from detection.cli.objects import as_plain
+from detection.engine.choices import choices_of_process
 from detection.inference.post_processing import PostProcessing
 from detection.model.faster_rcnn import FasterRCNN
-from detection.model.frozen_bn import FrozenBN
+from detection.model.frozen_bn import FrozenBN, fold, use_winograd
 from detection.model.roi_head import RoIHead
 from detection.structures import Detections, ImageBatch
 
@@ -57,6 +59,17 @@ def build_model(config: DictConfig, *, classes: int, seed: int) -> FasterRCNN:
                 layer.running_var.uniform_(0.9, 1.1)
         spread_logits(model, pictures(1, 128, 160, seed))
     return model
+
+
+def for_inference(model: FasterRCNN, device: torch.device, *, winograd: bool) -> FasterRCNN:
+    """A copy on ``device`` as a detector that is loaded has it: BN folded, what is measured set."""
+    network = copy.deepcopy(model).eval()
+    if device.type == "cpu":
+        measured = choices_of_process(device, torch.get_num_threads())
+        network.regions_at_once = measured.regions_at_once
+    use_winograd(network, winograd)
+    fold(network)
+    return network.to(device)
 
 
 def peers(model: FasterRCNN, rule: PostProcessing) -> dict[str, Peer]:

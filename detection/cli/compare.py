@@ -115,8 +115,8 @@ def _measure(name: str, config: DictConfig, annotations: str) -> None:
         assert isinstance(before, dict)
         for key in FREE:
             before.pop(key, None)
-        for each in (before, wanted):  # earlier versions did not say it here
-            each["runtime"] = {k: v for k, v in each["runtime"].items() if k != "regions_at_once"}
+        if isinstance(runtime := before.get("runtime"), dict):  # earlier versions did not say it
+            runtime.setdefault("regions_at_once", wanted["runtime"]["regions_at_once"])
         if before != wanted:
             raise ValueError(
                 f"{folder} holds the row {name!r} measured otherwise, with another "

@@ -39,9 +39,9 @@ def write_report(
     """
     trained = read_metrics(folder / "detector")
     coco, voc = trained["coco"], trained["voc"]
+    back = trained.get("look_back", {})
     # The best balance of precision and recall, which is only there if anything was found.
-    score = trained.get("look_back", {}).get("score", 0.5)
-    half = trained.get("look_back", {}).get("at_half")
+    score, half = back.get("score", 0.5), back.get("at_half")
     sheet = folder / "detections.jpg"
     write_picture(sheet, _sheet(folder, dataset, photos, score))
     write_metrics(

@@ -34,9 +34,8 @@ def runtime_and_processes(
             logging.getLogger().setLevel(logging.WARNING)
         settings = dict(config.runtime) | _kept(config)
         runtime = set_up_runtime(**settings, processes=processes, one_size=one_size)
-        config.runtime.precision = runtime.precision
-        config.runtime.winograd = runtime.winograd
-        config.runtime.regions_at_once = runtime.regions_at_once
+        for key in KEPT:
+            config.runtime[key] = getattr(runtime, key)
         yield runtime, processes
 
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Mapping
 from functools import partial
+from typing import TypeVar
 
 import torch
 import torch.nn.functional as F
@@ -18,6 +19,8 @@ from detection.model.frozen_bn import fold, use_winograd
 from detection.model.resnet import Bottleneck
 from detection.ops import winograd
 from detection.precision import Precision, autocast
+
+Name = TypeVar("Name", str, int)
 
 ROUNDS = 5
 ENOUGH_SECONDS = 0.7  # after which a second round is the last
@@ -34,12 +37,12 @@ SHAPES = {128: (1, 75, 100), 256: (1, 38, 50), 512: (32, 7, 7)}
 
 
 def fastest(
-    runs: Mapping[str, Callable[[], object]],
+    runs: Mapping[Name, Callable[[], object]],
     *,
     rounds: int = ROUNDS,
     enough: float = ENOUGH_SECONDS,
     clock: Callable[[], float] = time.perf_counter,
-) -> dict[str, float]:
+) -> dict[Name, float]:
     """Seconds of the fastest run of each; they run in turn, so that a busy moment slows all.
 
     The first run, which also prepares, counts only for what is HOPELESS.
@@ -117,8 +120,7 @@ def time_chunks(precision: Precision, *, winograd_channels: tuple[int, ...]) -> 
             for chunk in regions.split(size):
                 block(chunk)
 
-    times = fastest({str(size): partial(run, size) for size in CHUNKS})
-    return {size: times[str(size)] for size in CHUNKS}
+    return fastest({size: partial(run, size) for size in CHUNKS})
 
 
 def _block(channels: int, device: torch.device, winograd_channels: tuple[int, ...]) -> nn.Module:

@@ -13,12 +13,16 @@ import torch
 from hydra.utils import instantiate
 
 from detection.benchmarks.measurement import Case
-from detection.benchmarks.networks import build_model, inference, training_config
+from detection.benchmarks.networks import (
+    build_model,
+    for_inference,
+    inference,
+    training_config,
+)
 from detection.benchmarks.pictures import objects, pictures
-from detection.engine.choices import choices_of_process
 from detection.inference.post_processing import PostProcessing
 from detection.model.faster_rcnn import FasterRCNN
-from detection.model.frozen_bn import fold, use_winograd
+from detection.model.frozen_bn import use_winograd
 
 
 def cases(
@@ -41,7 +45,7 @@ def cases(
 
     def detecting(network: FasterRCNN, number: int, scale: float) -> Callable[[], object]:
         batch = pictures(number, int(height * scale), int(width * scale), seed).to(device)
-        return inference(_for_inference(network, device), batch, rule, "float32")
+        return inference(for_inference(network, device, winograd=True), batch, rule, "float32")
 
     yield [_case("image scale", s, detecting(model, 1, s)) for s in scales]
     yield [_case("images at once", n, detecting(model, n, 1.0), items=n) for n in images]
@@ -61,20 +65,12 @@ def _case(of: str, value: float, run: Callable[[], object], *, items: int = 1) -
     return Case(f"{of}: {value:g}", "float32", run, items=items, facts=facts)
 
 
-def _for_inference(model: FasterRCNN, device: torch.device) -> FasterRCNN:
-    network = copy.deepcopy(model).eval()
-    network.regions_at_once = choices_of_process(device, torch.get_num_threads()).regions_at_once
-    use_winograd(network, True)
-    fold(network)
-    return network.to(device)
-
-
 def _classifying(
     model: FasterRCNN, regions: int, height: int, width: int, seed: int
 ) -> Callable[[], object]:
     """The head alone, on ``regions`` boxes; a CPU computes boxes that pool the same cells once."""
     device = next(model.parameters()).device
-    network = _for_inference(model, device)
+    network = for_inference(model, device, winograd=True)
     batch = pictures(1, height, width, seed).to(device)
     boxes = objects(batch, per_image=regions, classes=1, seed=seed)[0].boxes.to(device)
     with torch.inference_mode():

@@ -7,7 +7,6 @@ two overlaps, that are nearly equal.
 
 from __future__ import annotations
 
-import copy
 import json
 import tempfile
 from collections.abc import Iterator, Sequence
@@ -24,6 +23,7 @@ from detection.benchmarks.measurement import Case
 from detection.benchmarks.networks import (
     Peer,
     build_model,
+    for_inference,
     inference,
     our_stages,
     peer_inference,
@@ -33,13 +33,11 @@ from detection.benchmarks.networks import (
 from detection.benchmarks.pictures import pictures, write_pictures
 from detection.data.image import read_image
 from detection.data.transforms import Resize
-from detection.engine.choices import choices_of_process
 from detection.engine.detect import detect_images
 from detection.inference.coco_entries import to_results
 from detection.inference.detector import Detector
 from detection.inference.post_processing import PostProcessing
 from detection.model.faster_rcnn import FasterRCNN
-from detection.model.frozen_bn import fold, use_winograd
 from detection.structures import ImageBatch
 
 # Relative to the largest value: float32 rounding in some hundred layers.
@@ -70,7 +68,7 @@ def cases(
     model = build_model(config, classes=classes, seed=seed).to(device)
     batch = pictures(images, height, width, seed).to(device)
     others = {name: peer.to(device) for name, peer in peers(model, post_processing).items()}
-    exact, fast = (_for_inference(model, device, winograd=winograd) for winograd in (False, True))
+    exact, fast = (for_inference(model, device, winograd=winograd) for winograd in (False, True))
     networks = {"this": exact}
     if device.type == "cpu":
         networks["this, winograd"] = fast
@@ -78,7 +76,7 @@ def cases(
         for peer in others.values():
             _compare(network, peer, batch)
     if compiled:
-        networks["this, compiled"] = _compiled(_for_inference(model, device, winograd=False))
+        networks["this, compiled"] = _compiled(for_inference(model, device, winograd=False))
     group: list[Case] = []
     for dtype in dtypes:
         group += _of_type(networks, others, batch, post_processing, dtype)
@@ -161,14 +159,6 @@ def _folder_cases(
         Case("network alone, pictures in memory", "float32", alone, peer=True, items=len(paths)),
         Case("folder, JPEG to JSON", "float32", to_json, items=len(paths)),
     ]
-
-
-def _for_inference(model: FasterRCNN, device: torch.device, *, winograd: bool) -> FasterRCNN:
-    network = copy.deepcopy(model)
-    network.regions_at_once = choices_of_process(device, torch.get_num_threads()).regions_at_once
-    use_winograd(network, winograd)
-    fold(network)
-    return network
 
 
 def _compiled(network: FasterRCNN) -> FasterRCNN:

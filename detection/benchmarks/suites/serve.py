@@ -22,13 +22,11 @@ import torch
 
 from detection.benchmarks.agreement import agreement
 from detection.benchmarks.measurement import Case
-from detection.benchmarks.networks import build_model, training_config
+from detection.benchmarks.networks import build_model, for_inference, training_config
 from detection.benchmarks.pictures import write_pictures
 from detection.cli.objects import make
 from detection.data.transforms import Resize
-from detection.engine.choices import choices_of_process
 from detection.inference.detector import Detector
-from detection.model.frozen_bn import fold, use_winograd
 from detection.serving.app import Served
 from detection.serving.limits import Limits
 from detection.serving.server import bind, serve
@@ -85,11 +83,8 @@ def cases(
 def _detector(overrides: Sequence[str], classes: int, device: torch.device, seed: int) -> Detector:
     config = training_config(overrides)
     model = build_model(config, classes=classes, seed=seed)
-    model.regions_at_once = choices_of_process(device, torch.get_num_threads()).regions_at_once
-    use_winograd(model, True)
-    fold(model)
     return Detector(
-        models=[model.to(device)],
+        models=[for_inference(model, device, winograd=True)],
         class_names=[f"class {number}" for number in range(classes)],
         category_ids=range(1, classes + 1),
         resize=Resize(shorter_sides=[config.data.test_shorter_side], longest=config.data.longest),

@@ -8,6 +8,7 @@ compile each one again, at each start.
 import itertools
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Annotated, Any, Literal
 
 from annotated_types import Ge, Gt, Le, Len, Lt, MinLen
@@ -62,18 +63,9 @@ def _text_or_texts(value: Any) -> Any:
     return _without_duplicates(texts) and value
 
 
-def _workers_or_auto(value: Any) -> Any:
+def _auto_or_whole(value: Any, *, least: int, most: int) -> Any:
     number = _whole(value)
-    is_number = isinstance(number, int) and not isinstance(number, bool) and 0 <= number <= 512
-    if value != "auto" and not is_number:
-        raise ValueError("neither auto nor a number")
-    return number
-
-
-def _regions_or_auto(value: Any) -> Any:
-    number = _whole(value)
-    is_number = isinstance(number, int) and not isinstance(number, bool)
-    if value != "auto" and not (is_number and 1 <= number <= 1_000_000):
+    if value != "auto" and not (type(number) is int and least <= number <= most):
         raise ValueError("neither auto nor a number")
     return number
 
@@ -111,10 +103,14 @@ Bins = Annotated[Whole, Ge(1), Le(64)]
 Classes = Annotated[Whole, Ge(1), Le(100_000)]
 Workers = Annotated[Whole, Ge(0), Le(512)]
 WorkersOrAuto = Annotated[
-    Any, AfterValidator(_workers_or_auto), Words("auto, or a whole number from 0 to 512")
+    Any,
+    AfterValidator(partial(_auto_or_whole, least=0, most=512)),
+    Words("auto, or a whole number from 0 to 512"),
 ]
 RegionsOrAuto = Annotated[
-    Any, AfterValidator(_regions_or_auto), Words("auto, or a whole number from 1 to 1000000")
+    Any,
+    AfterValidator(partial(_auto_or_whole, least=1, most=1_000_000)),
+    Words("auto, or a whole number from 1 to 1000000"),
 ]
 Winograd = Annotated[
     Any,
