@@ -16,7 +16,7 @@ import torch
 from detection.cli import train_net
 from detection.cli.data_sets import open_split
 from detection.cli.from_python import configuration
-from detection.data.loader import BatchPlan
+from detection.data.batch_plan import BatchPlan
 from detection.engine.checkpoints import BEST, LAST
 from detection.engine.stop import Stopped
 from detection.engine.training_run import METRICS
@@ -88,10 +88,11 @@ def train(
     ``weights``: of the backbone, see docs/weights.md.  Without them and without ``init`` the
     default ``schedule="auto"`` looks for a COCO detector, or else ImageNet weights.
     ``output_dir``: by default outputs/train.
-    ``epochs``: times over the training set; by default as ``schedule="auto"`` fits them to the
-    pictures and the time.  With other schedules it validates and saves after each epoch where
-    these are not given (unless the configuration validates at the end alone), lowers the rate at
-    the same parts of the training, and warms up for a tenth of it at most.
+    ``epochs``: as many images as the training set has, so many times; by default as
+    ``schedule="auto"`` fits them to the pictures and the time.  With other schedules it validates
+    and saves after each epoch where these are not given (unless the configuration validates at the
+    end alone), lowers the rate at the same parts of the training, and warms up for a tenth of it at
+    most.
     ``overrides``: any other key of docs/configuration.md; with dots as
     ``**{"schedule.batch_size": 4}``.
 

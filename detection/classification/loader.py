@@ -13,7 +13,7 @@ from torch.utils.data import Dataset
 
 from detection.classification.crops import Image, RandomCrop, Views
 from detection.classification.images import LabelledImages
-from detection.data.loader import BatchPlan, Key
+from detection.data.batch_plan import BatchPlan, Key
 from detection.data.workers import Loader, by_plan, in_order, shared
 
 B = TypeVar("B", covariant=True)

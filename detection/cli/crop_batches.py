@@ -8,7 +8,7 @@ from typing import TypeVar
 from omegaconf import DictConfig
 
 from detection.classification.loader import CropSource, crop_loader
-from detection.data.loader import BatchPlan
+from detection.data.batch_plan import BatchPlan
 from detection.data.workers import Loader
 from detection.engine.distributed import Processes
 from detection.engine.runtime import Runtime

@@ -18,9 +18,11 @@ from detection.cli.objects import as_plain, make
 from detection.cli.resumed_settings import check_settings
 from detection.cli.training_data import TrainingData, open_training_data
 from detection.cli.training_log import training_log
+from detection.data.batch_plan import BatchPlan
 from detection.data.dataset import DetectionDataset
-from detection.data.loader import Batch, BatchPlan, TrainingImages, training_loader
+from detection.data.loader import Batch, TrainingImages, training_loader
 from detection.data.proposals_file import ProposalsFile
+from detection.data.repeat_factors import repeat_factors
 from detection.data.transforms import Resize
 from detection.engine.distributed import Processes
 from detection.engine.learnable import check_anchors, check_objects
@@ -204,8 +206,10 @@ def _validation(
 def _plan(
     config: DictConfig, images: TrainingImages, processes: Processes, **settings: int
 ) -> BatchPlan:
+    threshold = config.data.repeat_threshold
     return BatchPlan(
         landscape=[example.size[1] >= example.size[0] for example in images.dataset.examples],
+        repeats=repeat_factors(images.classes_shown(), threshold) if threshold else None,
         batch_size=config.schedule.batch_size,
         rank=processes.rank,
         world_size=processes.world_size,

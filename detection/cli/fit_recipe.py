@@ -13,18 +13,19 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from omegaconf import DictConfig, OmegaConf
+from omegaconf import DictConfig, OmegaConf, open_dict
 
 from detection.cli.detector_run import detector_run
 from detection.cli.objects import make
 from detection.cli.resumed_settings import begun_with
+from detection.cli.run_config import lay_over
 from detection.cli.shown_values import as_word
 from detection.cli.training_data import TrainingData
 from detection.engine.distributed import Processes
 from detection.engine.recipe.facts import DataFacts, DeviceFacts
-from detection.engine.recipe.recipe import Choice, Recipe, Switches
+from detection.engine.recipe.recipe import Choice, Recipe, Switches, longest_minutes
 from detection.engine.recipe.rules import RULES, fit
-from detection.engine.recipe.timing import STEPS, longest_minutes, measure_steps, timed
+from detection.engine.recipe.timing import STEPS, measure_steps, timed
 from detection.engine.runtime import Runtime
 from detection.weights.first import first_weights_here
 
@@ -63,7 +64,12 @@ def fit_recipe(
     if config.resume and _as_before(config, given):
         return
     switches: Switches = make(config.schedule.recipe)
-    facts = DataFacts.of(pictures.train, pictures.val)
+    facts = DataFacts.of(
+        pictures.train,
+        pictures.val,
+        ignore_crowd=config.data.ignore_crowd,
+        ignore_difficult=config.data.ignore_difficult,
+    )
     device = _device(runtime, processes)
     said = []
     if switches.initial_weights:
@@ -167,26 +173,17 @@ def _as_before(config: DictConfig, given: _Given) -> bool:
     if before is None:
         return False
     now = {key: OmegaConf.select(config, key) for key in given.named}
-    for key in _KEPT:
-        if key in before:
-            config[key] = _with_later_keys(before[key], config[key])
+    plain = OmegaConf.to_container(before)
+    assert isinstance(plain, dict)
+    kept = {key: plain[key] for key in _KEPT if key in plain}
+    with open_dict(config):
+        lay_over(config, kept, only_known=False)
     for key, value in now.items():
         if value is not None and not isinstance(value, DictConfig):
             OmegaConf.update(config, key, value, force_add=True)
     config.schedule.recipe = config.minutes = None
     log.info("%s: its values are gone on with", Path(config.output_dir) / "config.yaml")
     return True
-
-
-def _with_later_keys(before: Any, now: Any) -> Any:
-    """``before``, and the keys that ``now`` alone has: a later version's, of the same class."""
-    if not (isinstance(before, DictConfig) and isinstance(now, DictConfig)):
-        return before
-    if before.get("_target_") == now.get("_target_"):
-        for key in now:
-            node = now._get_node(key)
-            before[key] = _with_later_keys(before._get_node(key), node) if key in before else node
-    return before
 
 
 def _write(config: DictConfig, values: Mapping[str, Any]) -> None:

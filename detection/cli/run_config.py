@@ -21,7 +21,7 @@ from detection.earlier_versions import current_settings
 # What to do with an output folder is said of each run anew.
 NOT_TAKEN = ("resume", "resume_with_changes", "overwrite")
 # What a training's file says that another command has no use for.
-LEFT_OUT = {"show_data": ("minutes", "dry_run", "report", "logger")}
+LEFT_OUT = {"show_data": ("dry_run", "report", "logger")}
 
 
 @contextmanager
@@ -39,7 +39,8 @@ def as_default(file: Path | None, config: str) -> Iterator[list[str]]:
     OmegaConf.set_struct(default, False)
     try:
         left_out = (*NOT_TAKEN, *LEFT_OUT.get(config, ()))
-        _lay_over(default, {key: value for key, value in own.items() if key not in left_out})
+        taken = {key: value for key, value in own.items() if key not in left_out}
+        lay_over(default, taken, only_known=True)
     except KeyError as error:
         raise ValueError(f"--config {file}: configs/{config}.yaml {error.args[0]}") from None
     keys = [key for key in _leaves(own) if key not in LEFT_OUT.get(config, ())]
@@ -71,10 +72,19 @@ def _read(file: Path) -> dict[str, Any]:
     return current_settings({str(key): value for key, value in content.items()})
 
 
-def _lay_over(node: DictConfig, own: Mapping[str, Any], prefix: str = "") -> None:
-    """KeyError for the first key that ``node`` has not."""
+def lay_over(
+    node: DictConfig, own: Mapping[str, Any], *, only_known: bool, prefix: str = ""
+) -> None:
+    """Puts ``own`` in the place of what ``node`` has; keys that only ``node`` has stay.
+
+    Settings of another class are other ones: they are taken as a whole.  ``only_known``: KeyError
+    for the first key that ``node`` has not.
+    """
     for key, value in own.items():
         if key not in list(node):
+            if not only_known:
+                node[key] = value
+                continue
             near = difflib.get_close_matches(key, map(str, node), n=1, cutoff=0.5)
             hint = f"did you mean {prefix}{near[0]}?" if near else "is it of another command?"
             raise KeyError(f"has no key {prefix}{key}; {hint}")
@@ -84,6 +94,6 @@ def _lay_over(node: DictConfig, own: Mapping[str, Any], prefix: str = "") -> Non
             and isinstance(before, DictConfig)
             and value.get("_target_", before.get("_target_")) == before.get("_target_")
         ):
-            _lay_over(before, value, f"{prefix}{key}.")
-        else:  # the settings of another class are other ones
+            lay_over(before, value, only_known=only_known, prefix=f"{prefix}{key}.")
+        else:
             node[key] = value

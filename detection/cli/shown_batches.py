@@ -16,7 +16,8 @@ from detection.cli.fit_recipe import fit_recipe
 from detection.cli.given import leave_alone
 from detection.cli.processes import runtime_and_processes
 from detection.cli.training_data import open_training_data
-from detection.data.loader import BatchPlan, TrainingImages
+from detection.data.batch_plan import BatchPlan
+from detection.data.loader import TrainingImages
 from detection.engine.training_run import TrainingRun
 from detection.model.alternating import RPNAlone
 from detection.model.faster_rcnn import FasterRCNN
@@ -30,7 +31,7 @@ log = logging.getLogger("show")
 # Characters of all pictures of the mini-batches together, without their boxes.
 CHARACTERS = 6_000_000
 # As training has them, where this command has no such key.  dry_run: no steps are timed.
-_AS_TRAINING = {"resume": False, "resume_with_changes": False, "dry_run": True, "minutes": None}
+_AS_TRAINING = {"resume": False, "resume_with_changes": False, "dry_run": True}
 
 
 def shown_batches(config: DictConfig) -> Batches:
@@ -154,6 +155,11 @@ def _facts(config: DictConfig, model: FasterRCNN, number: int, *, padded: bool) 
 def _changes(data: DictConfig) -> dict[str, str]:
     """Beside size and flip, where they are on."""
     found = {}
+    if data.repeat_threshold:
+        found["rare classes"] = (
+            f"more often where fewer than {100 * data.repeat_threshold:g} % of the pictures show "
+            "them"
+        )
     if data.crop_probability:
         found["a part"] = (
             f"with probability {data.crop_probability:g}, of at least {data.crop_least:g} of the "

@@ -7,16 +7,18 @@ number of workers changes nothing.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 import torch
-from torch.utils.data import Dataset, Sampler
+from numpy.typing import NDArray
+from torch.utils.data import Dataset
 
+from detection.data.batch_plan import BatchPlan, Key
 from detection.data.dataset import DetectionDataset, Example
 from detection.data.image import read_image
 from detection.data.proposals_file import ProposalsFile
+from detection.data.repeat_factors import classes_shown
 from detection.data.transforms import Augmentation, Drawn, to_batch_pixels
 from detection.data.workers import Loader, by_plan, shared
 from detection.structures import ImageBatch, Target
@@ -48,79 +50,6 @@ class Batch:
 
     def pin_memory(self) -> Batch:
         return Batch(self.images.pin_memory(), [target.pin_memory() for target in self.targets])
-
-
-Key = tuple[int, int]  # (epoch, index of the example)
-
-
-class BatchPlan(Sampler[list[Key]]):
-    """The mini-batches of a whole training, each of one orientation (landscape or portrait).
-
-    Those of one size go through the network together: of one orientation more are.
-
-    ``landscape``: for each example, whether its image is wider than high.
-    ``batch_size``: images per iteration in all ``world_size`` processes together; process ``rank``
-    takes every ``world_size``-th of them.
-    ``start``: the iteration to begin with, when training is resumed.
-    """
-
-    def __init__(
-        self,
-        *,
-        landscape: Sequence[bool],
-        batch_size: int,
-        iterations: int,
-        seed: int,
-        start: int = 0,
-        rank: int = 0,
-        world_size: int = 1,
-    ) -> None:
-        if len(landscape) < batch_size:
-            raise ValueError(
-                f"a mini-batch of {batch_size} images needs as many in the training set, which has "
-                f"{len(landscape)}; set schedule.batch_size lower"
-            )
-        if batch_size % world_size:
-            raise ValueError(
-                f"batch_size {batch_size} must be a multiple of the number of processes, "
-                f"{world_size}"
-            )
-        self.landscape = np.asarray(landscape, dtype=bool)
-        self.batch_size = batch_size
-        self.iterations = iterations
-        self.seed = seed
-        self.start = start
-        self.rank = rank
-        self.world_size = world_size
-
-    def __len__(self) -> int:
-        return self.iterations - self.start
-
-    def __iter__(self) -> Iterator[list[Key]]:
-        epoch, batches = -1, np.empty((0, self.batch_size), dtype=np.int64)
-        for iteration in range(self.start, self.iterations):
-            if iteration // self.batches_per_epoch != epoch:
-                epoch = iteration // self.batches_per_epoch
-                batches = self._batches_of(epoch)
-            batch = batches[iteration % self.batches_per_epoch]
-            yield [(epoch, int(index)) for index in batch[self.rank :: self.world_size]]
-
-    @property
-    def batches_per_epoch(self) -> int:
-        """The last images of a shuffled epoch, too few for a mini-batch, are left out."""
-        return len(self.landscape) // self.batch_size
-
-    def _batches_of(self, epoch: int) -> np.ndarray:
-        """[batches_per_epoch, batch_size] indices."""
-        random = np.random.default_rng((self.seed, epoch))
-        order = random.permutation(len(self.landscape))
-        groups = [order[self.landscape[order]], order[~self.landscape[order]]]
-        uniform = [len(group) // self.batch_size * self.batch_size for group in groups]
-        # The images left over from both orientations form the few mixed batches.
-        rest = np.concatenate([group[n:] for group, n in zip(groups, uniform, strict=True)])
-        used = [group[:n] for group, n in zip(groups, uniform, strict=True)]
-        used.append(rest[: len(rest) // self.batch_size * self.batch_size])
-        return random.permutation(np.concatenate(used).reshape(-1, self.batch_size))
 
 
 class TrainingImages(Dataset[tuple[np.ndarray, Target]]):
@@ -155,6 +84,12 @@ class TrainingImages(Dataset[tuple[np.ndarray, Target]]):
         image = read_image(example.path)
         check_size(image, example)
         return self.augmentation(image, self._target(key), self._random(key))
+
+    def classes_shown(self) -> NDArray[np.bool_]:
+        """[N, C]: of which classes each image shows an object that is learnt."""
+        return classes_shown(
+            self.dataset, ignore_crowd=self.ignore_crowd, ignore_difficult=self.ignore_difficult
+        )
 
     def drawn(self, key: Key) -> Drawn:
         """How the image is augmented."""

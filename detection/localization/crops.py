@@ -12,7 +12,8 @@ from torch.utils.data import Dataset
 
 from detection.classification.crops import Image
 from detection.classification.place import Place
-from detection.data.loader import Batch, Key, seed_of_draws
+from detection.data.batch_plan import Key
+from detection.data.loader import Batch, seed_of_draws
 from detection.data.workers import shared
 from detection.localization.located_images import Boxes, LocatedImages
 from detection.structures import ImageBatch, Target

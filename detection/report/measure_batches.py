@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from detection.data.loader import Key, TrainingImages
+from detection.data.batch_plan import Key
+from detection.data.loader import TrainingImages
 from detection.report.batch_record import ConsumedPicture
 from detection.report.data_content import ShownPicture
 from detection.report.measure_data import MOST_BOXES, counted

@@ -18,7 +18,7 @@ from detection.classification.loader import (
     crop_loader,
     view_loader,
 )
-from detection.data.loader import BatchPlan
+from detection.data.batch_plan import BatchPlan
 
 
 @pytest.fixture

@@ -182,6 +182,17 @@ def test_a_run_of_an_earlier_version_has_not_all_keys(example_files: Path, tmp_p
     assert config.data.test_shorter_side == before.data.test_shorter_side
 
 
+def test_a_run_of_a_later_version_has_more_keys(example_files: Path, tmp_path: Path) -> None:
+    words = ["weights=r50.pt", "schedule.rules.iterations=7"]
+    before = fitted(example_files / "data", tmp_path, *words)
+    written = as_plain(before)
+    written["model"]["backbone"]["width"] = 3
+    written["data"]["mosaic"] = {"probability": 0.5}
+    (tmp_path / "config.yaml").write_text(OmegaConf.to_yaml(OmegaConf.create(written)))
+    config = fitted(example_files / "data", tmp_path, "resume=true")
+    assert (config.model.backbone.width, config.data.mosaic.probability) == (3, 0.5)
+
+
 @pytest.mark.parametrize("experiment", EXPERIMENTS)
 def test_no_experiment_is_fitted(experiment: str) -> None:
     words = [f"experiment={experiment}", "data.root=x"]

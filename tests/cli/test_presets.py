@@ -101,6 +101,7 @@ DATA = {
     "data.ignore_crowd": True,
     "data.ignore_difficult": True,  # py, config.use_diff is false
     "data.train_on_empty": True,
+    "data.repeat_threshold": 0,
     "data.shorter_sides": [600],  # Ren 2015, 3.1.3
     "data.test_shorter_side": 600,
     "data.longest": 1000,  # py, MAX_SIZE

@@ -55,6 +55,7 @@ def begun(tmp_path: Path) -> Path:
         ("data.flip_probability=0", "data.flip_probability: 0.5, now 0"),
         ("data.crop_probability=0.5", "data.crop_probability: 0, now 0.5"),
         ("data.colour=0.3", "data.colour: 0, now 0.3"),
+        ("data.repeat_threshold=0.1", "data.repeat_threshold: 0, now 0.1"),
         ("schedule.batch_size=4", "schedule.batch_size: 16, now 4"),
         ("schedule.learning_rate.reference=0.2", "schedule.learning_rate.reference: 0.02, now 0.2"),
         ("schedule.learning_rate.milestones=[9]", "milestones: [60000, 80000], now [9]"),

@@ -77,6 +77,12 @@ TRAIN = [
     ("model.rpn.anchors.sizes=[64,64]", "model.rpn.anchors.sizes=[64,64]: must be"),
     ("model.rpn.anchors.aspect_ratios=[-1]", "model.rpn.anchors.aspect_ratios=[-1]: must be"),
     ("model.rpn.sampling.negative_iou=0.8", "would be negative and positive at once"),
+    ("model.rpn.sampling.positive_fraction=0", "leaves none of per_image=256 for objects"),
+    (
+        "model.roi_head.sampling.per_image=4 model.roi_head.sampling.foreground_fraction=0.1",
+        "foreground_fraction=0.1: leaves none of per_image=4 for objects, so none is learnt: for",
+    ),
+    ("data.repeat_threshold=2", "data.repeat_threshold=2: must be a number from 0 to 1"),
     ("model.rpn.sampling.divide_by=batch", "divide_by='batch': must be sampled or per_image"),
     ("model.rpn.test_proposals.nms_iou=1.5", "nms_iou=1.5: must be a number from 0 to 1"),
     ("model.roi_head.pooling=foo", "model.roi_head.pooling='foo': must be roi_pool or roi_align"),

@@ -12,8 +12,9 @@ import numpy as np
 import pytest
 import torch
 
+from detection.data.batch_plan import BatchPlan
 from detection.data.formats.coco import read_coco
-from detection.data.loader import Batch, BatchPlan, TrainingImages, training_loader
+from detection.data.loader import Batch, TrainingImages, training_loader
 from detection.data.random_crop import RandomCrop
 from detection.data.transforms import Augmentation, Resize
 from detection.structures import ImageBatch, Target

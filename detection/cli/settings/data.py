@@ -37,6 +37,7 @@ class DetectionData(Node):
     ignore_crowd: bool
     ignore_difficult: bool
     train_on_empty: bool
+    repeat_threshold: Fraction
     shorter_sides: Lengths
     test_shorter_side: Pixels
     longest: Pixels

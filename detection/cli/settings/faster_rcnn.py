@@ -37,6 +37,16 @@ class Anchors(Built):
     rounded: bool
 
 
+def _no_object(key: str, fraction: float, per_image: int) -> Iterator[Rule]:
+    """Where the part of the samples that objects may have is less than one of them."""
+    if not round(per_image * fraction):
+        yield Rule(
+            key,
+            f"leaves none of per_image={per_image} for objects, so none is learnt: for example "
+            f"{1 / per_image:.2g}",
+        )
+
+
 class AnchorSampling(Built):
     target: ClassVar = "detection.model.targets.AnchorSampling"
     per_image: Regions
@@ -54,6 +64,7 @@ class AnchorSampling(Built):
                 f"an anchor would be negative and positive at once: at most positive_iou, "
                 f"{self.positive_iou}",
             )
+        yield from _no_object("positive_fraction", self.positive_fraction, self.per_image)
 
 
 class ProposalSelection(Built):
@@ -84,6 +95,9 @@ class RegionSampling(Built):
     background_iou: RangeOfIoU
     ignore_coverage: PositiveOrInfinite
     divide_by: Literal["image", "batch"]
+
+    def broken(self, given: Set[str]) -> Iterator[Rule]:
+        yield from _no_object("foreground_fraction", self.foreground_fraction, self.per_image)
 
 
 class RoIHead(Built):

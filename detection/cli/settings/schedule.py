@@ -137,6 +137,7 @@ class Switches(Built):
     network: bool
     picture_size: bool
     augmentation: bool
+    balance: bool
     anchors: bool
     batch: bool
     rate: bool

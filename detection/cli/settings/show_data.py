@@ -15,10 +15,10 @@ from detection.cli.settings.kinds import (
 )
 from detection.cli.settings.node import Rule
 from detection.cli.settings.runtime import Runtime
-from detection.cli.settings.train import DetectorTraining
+from detection.cli.settings.train import Timed
 
 
-class ShowData(DetectorTraining):
+class ShowData(Timed):
     runtime: Runtime
     split: TextOrTexts | None
     max_images: Count | None
@@ -41,4 +41,3 @@ class ShowData(DetectorTraining):
         for key in ("weights", "init"):
             if self.checkpoint is not None and getattr(self, key) is not None:
                 yield Rule(key, "checkpoint= takes its place: give one of them")
-        yield from self.broken_by_proposals()

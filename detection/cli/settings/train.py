@@ -65,9 +65,10 @@ class Train(TrainingRun, DetectorTraining):
             yield Rule("open", "opens the report: leave it out, or report=false")
 
 
-class TrainNet(Train):
+class Timed(DetectorTraining):
+    """A training that has a time, for schedule=auto."""
+
     minutes: Positive | None
-    dry_run: bool
 
     def broken(self, given: Set[str]) -> Iterator[Rule]:
         yield from super().broken(given)
@@ -78,6 +79,13 @@ class TrainNet(Train):
         if recipe is not None and len(lengths) > 1:
             yield Rule(min(lengths), f"{' and '.join(sorted(lengths))} say the same: give one")
         yield from self.broken_by_proposals()
+
+
+class TrainNet(Train, Timed):
+    dry_run: bool
+
+    def broken(self, given: Set[str]) -> Iterator[Rule]:
+        yield from super().broken(given)
         learns_on_them = self.train_only == "fast_rcnn" and self.proposals
         if learns_on_them and not self.val_proposals and not self.shared_fixed:
             yield Rule(

@@ -104,5 +104,6 @@ RULES: dict[str, Rule] = {
     "background": Rule("warning", "a class for the background: the detector has its own",
                        "take it out"),
     "few-boxes": Rule("warning", "class with fewer than 5 boxes", "annotate more, or leave it out"),
-    "imbalance": Rule("note", "class with less than a hundredth of the boxes of the largest one"),
+    "imbalance": Rule("note", "class with less than a hundredth of the boxes of the largest one",
+                      "annotate more; data.repeat_threshold= shows such pictures more often"),
 }  # fmt: skip

@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from detection.data.dataset import DetectionDataset
+from detection.data.repeat_factors import classes_shown
 
 # Without any box: an object of a fifth of the picture's side.
 _TYPICAL = 0.2
@@ -18,31 +19,45 @@ class DataFacts:
     """``sizes``: [N, 2], (height, width) of the pictures that train.
 
     ``boxes``: [G, 2], (height, width) of what is to be learnt, in pixels; ``picture``: [G], the
-    index of each one's picture.  ``validated``: the number of pictures for validation.
+    index of each one's picture.  ``shown``: [N, C], which classes a picture shows.
+    ``validated``: the number of pictures for validation.
     """
 
     sizes: NDArray[np.float64]
     boxes: NDArray[np.float64]
     picture: NDArray[np.int64]
-    classes: int
+    shown: NDArray[np.bool_]
     validated: int
 
     @staticmethod
-    def of(train_set: DetectionDataset, val_set: DetectionDataset) -> DataFacts:
+    def of(
+        train_set: DetectionDataset,
+        val_set: DetectionDataset,
+        *,
+        ignore_crowd: bool = True,
+        ignore_difficult: bool = True,
+    ) -> DataFacts:
         examples = train_set.examples
-        learnt = [e.boxes[e.has_area & ~e.crowd & ~e.difficult] for e in examples]
+        ignored = [(e.crowd & ignore_crowd) | (e.difficult & ignore_difficult) for e in examples]
+        learnt = [e.boxes[e.has_area & ~out] for e, out in zip(examples, ignored, strict=True)]
         boxes = np.concatenate([np.zeros((0, 4)), *learnt])
         return DataFacts(
             sizes=np.array([example.size for example in examples], np.float64),
             boxes=(boxes[:, 2:] - boxes[:, :2])[:, ::-1].astype(np.float64),
             picture=np.repeat(np.arange(len(examples)), [len(own) for own in learnt]),
-            classes=len(train_set.class_names),
+            shown=classes_shown(
+                train_set, ignore_crowd=ignore_crowd, ignore_difficult=ignore_difficult
+            ),
             validated=len(val_set),
         )
 
     @property
     def pictures(self) -> int:
         return len(self.sizes)
+
+    @property
+    def classes(self) -> int:
+        return self.shown.shape[1]
 
     def relative_sizes(self) -> NDArray[np.float64]:
         """[G]: the root of each box's area, as a part of its picture's shorter side."""

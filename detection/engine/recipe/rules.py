@@ -11,7 +11,12 @@ from typing import Any
 
 import numpy as np
 
-from detection.engine.recipe.picture_rules import anchors, augmentation, picture_size
+from detection.engine.recipe.picture_rules import (
+    anchors,
+    augmentation,
+    balance,
+    picture_size,
+)
 from detection.engine.recipe.recipe import Choice, Found, Recipe
 
 # AdamW needs them, however few the pictures: see docs/results.md, on a GPU.
@@ -119,7 +124,7 @@ def length(recipe: Recipe) -> Found:
         warmup = {"schedule.learning_rate.warmup_iterations": min(100, steps // 10)}
         return (
             warmup,
-            f"{steps} iterations, as given: each of {pictures} pictures {times:.3g} times",
+            f"{steps} iterations, as given: {_each(recipe)} {times:.3g} times",
         )
     asked = recipe.current("schedule.recipe.epochs")
     size = recipe.value("schedule.batch_size")
@@ -131,9 +136,14 @@ def length(recipe: Recipe) -> Found:
         "schedule.learning_rate.warmup_iterations": min(100, steps // 10),
     }
     times = steps * size / max(pictures, 1)
-    return values, f"each of {pictures} pictures {times:.3g} times" + (
+    return values, f"{_each(recipe)} {times:.3g} times" + (
         ", as epochs= says" if asked else ", if time allows"
     )
+
+
+def _each(recipe: Recipe) -> str:
+    on_the_mean = ", on the mean" if recipe.value("data.repeat_threshold") else ""
+    return f"each of {recipe.data.pictures} pictures{on_the_mean}"
 
 
 def _epochs(recipe: Recipe) -> float:
@@ -171,6 +181,7 @@ RULES: Mapping[str, Callable[[Recipe], Found]] = {
     "network": network,
     "picture_size": picture_size,
     "augmentation": augmentation,
+    "balance": balance,
     "anchors": anchors,
     "batch": batch,
     "rate": rate,

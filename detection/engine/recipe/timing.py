@@ -137,8 +137,3 @@ def timed(
         f"a step takes {time_of.step:.2f} s and a validation {once:.0f} s here: {wanted} steps and "
         f"{validating} {round(whole, 1):g} minutes{limit}; saved about every two minutes"
     )
-
-
-def longest_minutes(pictures: int) -> float:
-    """The minutes that a training on a CPU takes at most: 20, and an hour from 1500 pictures on."""
-    return float(np.clip(pictures / 25, 20, 60))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from math import inf
 from typing import Any
 
@@ -10,9 +11,9 @@ import pytest
 
 from detection.engine.recipe.anchor_fit import fit_anchors, mean_overlap, shape_recall
 from detection.engine.recipe.facts import DataFacts, DeviceFacts
-from detection.engine.recipe.recipe import Recipe
+from detection.engine.recipe.recipe import Recipe, longest_minutes
 from detection.engine.recipe.rules import RULES, fit
-from detection.engine.recipe.timing import StepTime, longest_minutes, timed
+from detection.engine.recipe.timing import StepTime, timed
 
 CPU = DeviceFacts(is_gpu=False, memory=0.0)
 GPU = DeviceFacts(is_gpu=True, memory=16.0)
@@ -32,7 +33,7 @@ def facts(pictures: int = 100, box: tuple[float, float] = (96, 192)) -> DataFact
         sizes=np.tile([480.0, 640.0], (pictures, 1)),
         boxes=np.tile(box, (pictures, 1)).astype(float),
         picture=np.arange(pictures),
-        classes=2,
+        shown=np.ones((pictures, 2), np.bool_),
         validated=20,
     )
 
@@ -45,18 +46,27 @@ def chosen(
     rules: tuple[str, ...] = tuple(name for name in RULES if name != "augmentation"),
     **given: Any,
 ) -> dict[str, Any]:
-    recipe = Recipe(
+    values: dict[str, Any] = {}
+    for choice in fit(recipe_of(data, device, start=start, **given), rules):
+        assert choice.reason
+        values |= choice.values
+    return values
+
+
+def recipe_of(
+    data: DataFacts | None = None,
+    device: DeviceFacts = CPU,
+    *,
+    start: str = "backbone",
+    **given: Any,
+) -> Recipe:
+    return Recipe(
         data=facts() if data is None else data,
         device=device,
         starts_from=start,
         given=lambda key: key in given,
         current=lambda key: given.get(key, FILES.get(key)),
     )
-    values: dict[str, Any] = {}
-    for choice in fit(recipe, rules):
-        assert choice.reason
-        values |= choice.values
-    return values
 
 
 def test_a_cpu_takes_the_small_network_and_a_gpu_the_whole() -> None:
@@ -92,6 +102,31 @@ def test_small_boxes_take_larger_pictures(box: tuple[float, float], shorter: int
     assert values["data.test_shorter_side"] == round(1.25 * shorter)
 
 
+@pytest.mark.parametrize(
+    ("pictures", "given", "shorter"),
+    [
+        (300, {}, 480),  # 20 minutes are 1714 steps of 2 pictures
+        (350, {}, 320),
+        (350, {"minutes": 60}, 480),
+        (100, {"minutes": 5}, 320),
+        (350, {"schedule.recipe.epochs": 10}, 480),
+        (100, {"schedule.recipe.epochs": 9}, 320),
+        (350, {"schedule.rules.iterations": 1750}, 480),
+        (350, {"schedule.rules.iterations": 1740}, 320),
+        (350, {"schedule.rules.iterations": 450, "schedule.batch_size": 8}, 480),
+    ],
+)
+def test_pictures_that_are_seen_few_times_are_small(
+    pictures: int, given: dict[str, Any], shorter: int
+) -> None:
+    small = facts(pictures, box=(10, 10))
+    assert chosen(small, **given)["data.shorter_sides"] == [shorter]
+    (said,) = fit(recipe_of(small, **given), ["picture_size"])
+    assert ("fewer than 10 times" in said.reason) == (shorter == 320)
+    on_gpu = chosen(small, GPU, **given)  # ten times as fast
+    assert on_gpu["data.shorter_sides"] == [800]
+
+
 def test_the_other_sizes_go_with_one_that_is_given() -> None:
     values = chosen(facts(box=(96, 96)), **{"data.shorter_sides": [800]})
     assert "data.shorter_sides" not in values
@@ -116,6 +151,31 @@ def test_few_pictures_look_different_each_time() -> None:
         assert apart == {"data.crop_probability": 0.5, "data.colour": 0.3}
     tested = {"data.test_shorter_side": 800}
     assert chosen(rules=("picture_size", "augmentation"), **tested)["data.longest"] == 1333
+
+
+def test_pictures_of_rare_classes_are_seen_more_often() -> None:
+    shown = np.ones((100, 3), np.bool_)
+    shown[5:, 1] = shown[10:, 2] = False  # in 5 %, and in 10 %, which is not rare
+    some = replace(facts(), shown=shown)
+    assert chosen(some, rules=("balance",)) == {"data.repeat_threshold": 0.1}
+    (choice,) = fit(recipe_of(some), ["balance"])
+    assert "1 of 3 classes" in choice.reason
+    assert "the rarest in 5:" in choice.reason
+    assert "up to 1.4 times" in choice.reason  # sqrt(.1 / .05)
+    none = replace(facts(), shown=shown[:, [0, 2]])
+    assert not chosen(none, rules=("balance",))
+    unused = replace(facts(), shown=np.hstack([shown[:, :1], np.zeros((100, 1), np.bool_)]))
+    assert not chosen(unused, rules=("balance",))  # a class without any picture
+    many = replace(facts(), shown=np.eye(20, dtype=np.bool_).repeat(5, axis=0))
+    assert not chosen(many, rules=("balance",))  # classes that are alike, none rarer than others
+
+
+def test_a_single_picture_of_thousands_is_not_learnt_by_heart() -> None:
+    shown = np.ones((5000, 2), np.bool_)
+    shown[1:, 1] = False
+    (choice,) = fit(recipe_of(replace(facts(5000), shown=shown)), ["balance"])
+    assert choice.values == {"data.repeat_threshold": 0.005}  # sqrt(.005 * 5000) = 5
+    assert "up to 5.0 times" in choice.reason
 
 
 def test_anchors_are_those_of_the_boxes_at_the_size_of_the_training() -> None:
@@ -185,15 +245,24 @@ def test_what_is_said_wins_and_the_rules_after_it_know() -> None:
 
 @pytest.mark.parametrize("rule", RULES)
 def test_a_rule_that_is_off_sets_nothing(rule: str) -> None:
-    alone = set(chosen(rules=(rule,)))
-    without = chosen(rules=tuple(name for name in RULES if name != rule))
+    shown = np.ones((100, 2), np.bool_)
+    shown[5:, 1] = False  # a rare class, for the rule about them
+    data = replace(facts(), shown=shown)
+    alone = set(chosen(data, rules=(rule,)))
+    without = chosen(data, rules=tuple(name for name in RULES if name != rule))
     assert alone
-    others = {key for name in RULES if name != rule for key in chosen(rules=(name,))}
+    others = {key for name in RULES if name != rule for key in chosen(data, rules=(name,))}
     assert not (alone - others) & set(without)
 
 
 def test_no_boxes_and_one_picture_are_survived() -> None:
-    none = DataFacts(np.array([[48.0, 64.0]]), np.zeros((0, 2)), np.zeros(0, np.int64), 1, 1)
+    none = DataFacts(
+        np.array([[48.0, 64.0]]),
+        np.zeros((0, 2)),
+        np.zeros(0, np.int64),
+        np.zeros((1, 1), np.bool_),
+        1,
+    )
     values = chosen(none)
     assert "model.rpn.anchors.sizes" not in values
     assert values["schedule.rules.iterations"] == 1500

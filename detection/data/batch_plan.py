@@ -1,0 +1,110 @@
+"""Which images make the mini-batches of a training, in which order."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+from torch.utils.data import Sampler
+
+Key = tuple[int, int]  # (epoch, index of the example)
+
+
+class BatchPlan(Sampler[list[Key]]):
+    """The mini-batches of a whole training, each of one orientation (landscape or portrait).
+
+    Those of one size go through the network together: of one orientation more are.
+
+    ``landscape``: for each example, whether its image is wider than high.
+    ``repeats``: [N], how often each is drawn, in proportion; None: all alike.  No image is drawn
+    twice in an epoch: those of the largest number are in every one, others in some.
+    ``batch_size``: images per iteration in all ``world_size`` processes together; process ``rank``
+    takes every ``world_size``-th of them.
+    ``start``: the iteration to begin with, when training is resumed.
+    """
+
+    def __init__(
+        self,
+        *,
+        landscape: Sequence[bool],
+        batch_size: int,
+        iterations: int,
+        seed: int,
+        repeats: NDArray[np.float64] | None = None,
+        start: int = 0,
+        rank: int = 0,
+        world_size: int = 1,
+    ) -> None:
+        if len(landscape) < batch_size:
+            raise ValueError(
+                f"a mini-batch of {batch_size} images needs as many in the training set, which has "
+                f"{len(landscape)}; set schedule.batch_size lower"
+            )
+        if batch_size % world_size:
+            raise ValueError(
+                f"batch_size {batch_size} must be a multiple of the number of processes, "
+                f"{world_size}"
+            )
+        self.landscape = np.asarray(landscape, dtype=bool)
+        part = np.ones(len(landscape)) if repeats is None else repeats / repeats.max()
+        self.batches_per_epoch = min(
+            math.ceil(part.sum() / batch_size - 1e-6), len(landscape) // batch_size
+        )
+        # In how many epochs each image is; None: in all, but for the last few of a shuffled epoch,
+        # too few for a mini-batch.
+        self._part = (
+            _with_sum(part, self.batches_per_epoch * batch_size) if part.min() < 1 else None
+        )
+        self.batch_size = batch_size
+        self.iterations = iterations
+        self.seed = seed
+        self.start = start
+        self.rank = rank
+        self.world_size = world_size
+
+    def __len__(self) -> int:
+        return self.iterations - self.start
+
+    def __iter__(self) -> Iterator[list[Key]]:
+        epoch, batches = -1, np.empty((0, self.batch_size), dtype=np.int64)
+        for iteration in range(self.start, self.iterations):
+            if iteration // self.batches_per_epoch != epoch:
+                epoch = iteration // self.batches_per_epoch
+                batches = self._batches_of(epoch)
+            batch = batches[iteration % self.batches_per_epoch]
+            yield [(epoch, int(index)) for index in batch[self.rank :: self.world_size]]
+
+    def _batches_of(self, epoch: int) -> np.ndarray:
+        """[batches_per_epoch, batch_size] indices."""
+        random = np.random.default_rng((self.seed, epoch))
+        order = random.permutation(len(self.landscape))
+        if self._part is not None:
+            order = order[_drawn(self._part[order], random.uniform())]
+        groups = [order[self.landscape[order]], order[~self.landscape[order]]]
+        uniform = [len(group) // self.batch_size * self.batch_size for group in groups]
+        # The images left over from both orientations form the few mixed batches.
+        rest = np.concatenate([group[n:] for group, n in zip(groups, uniform, strict=True)])
+        used = [group[:n] for group, n in zip(groups, uniform, strict=True)]
+        used.append(rest[: len(rest) // self.batch_size * self.batch_size])
+        return random.permutation(np.concatenate(used).reshape(-1, self.batch_size))
+
+
+def _drawn(part: NDArray[np.float64], offset: float) -> NDArray[np.bool_]:
+    """Which of some shuffled images are drawn, each with its part as the probability.
+
+    Systematic sampling: where the sum of the parts passes offset, offset + 1, ...: always as many
+    as the whole sum.
+    """
+    passed = np.floor(np.cumsum(part) - offset)
+    passed[-1] = round(part.sum()) - 1  # whatever the rounding of the sum
+    return np.diff(passed, prepend=-1.0) > 0
+
+
+def _with_sum(part: NDArray[np.float64], wanted: int) -> NDArray[np.float64]:
+    """Numbers in (0, 1], in the order of ``part``'s, with this sum; ``wanted`` <= their number."""
+    total = part.sum()
+    if wanted <= total:
+        return part * (wanted / total)
+    return part + (1 - part) * ((wanted - total) / (len(part) - total))
