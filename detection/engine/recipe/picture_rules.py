@@ -91,9 +91,12 @@ def augmentation(recipe: Recipe) -> Found:
 
 
 def balance(recipe: Recipe) -> Found:
-    """Pictures of rare classes are seen more often."""
+    """Pictures of rare classes are seen more often, where pictures are many.
+
+    Few are seen thirty times anyway, and the one or two of a rare class learnt by heart.
+    """
     shown = recipe.data.shown[:, recipe.data.shown.any(axis=0)]
-    if not shown.size:
+    if recipe.data.pictures <= _FEW_PICTURES or not shown.size:
         return {}, ""
     part = shown.mean(axis=0)
     threshold = round(min(_RARE, _MOST_OFTEN**2 * part.min()), 4)

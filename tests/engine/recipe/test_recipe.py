@@ -154,20 +154,22 @@ def test_few_pictures_look_different_each_time() -> None:
 
 
 def test_pictures_of_rare_classes_are_seen_more_often() -> None:
-    shown = np.ones((100, 3), np.bool_)
-    shown[5:, 1] = shown[10:, 2] = False  # in 5 %, and in 10 %, which is not rare
-    some = replace(facts(), shown=shown)
+    shown = np.ones((2000, 3), np.bool_)
+    shown[100:, 1] = shown[200:, 2] = False  # in 5 %, and in 10 %, which is not rare
+    some = replace(facts(2000), shown=shown)
     assert chosen(some, rules=("balance",)) == {"data.repeat_threshold": 0.1}
     (choice,) = fit(recipe_of(some), ["balance"])
     assert "1 of 3 classes" in choice.reason
-    assert "the rarest in 5:" in choice.reason
+    assert "the rarest in 100:" in choice.reason
     assert "up to 1.4 times" in choice.reason  # sqrt(.1 / .05)
-    none = replace(facts(), shown=shown[:, [0, 2]])
+    none = replace(some, shown=shown[:, [0, 2]])
     assert not chosen(none, rules=("balance",))
-    unused = replace(facts(), shown=np.hstack([shown[:, :1], np.zeros((100, 1), np.bool_)]))
+    unused = replace(some, shown=np.hstack([shown[:, :1], np.zeros((2000, 1), np.bool_)]))
     assert not chosen(unused, rules=("balance",))  # a class without any picture
-    many = replace(facts(), shown=np.eye(20, dtype=np.bool_).repeat(5, axis=0))
+    many = replace(some, shown=np.eye(20, dtype=np.bool_).repeat(100, axis=0))
     assert not chosen(many, rules=("balance",))  # classes that are alike, none rarer than others
+    few = replace(facts(1000), shown=shown[:1000])
+    assert not chosen(few, rules=("balance",))
 
 
 def test_a_single_picture_of_thousands_is_not_learnt_by_heart() -> None:
@@ -245,9 +247,9 @@ def test_what_is_said_wins_and_the_rules_after_it_know() -> None:
 
 @pytest.mark.parametrize("rule", RULES)
 def test_a_rule_that_is_off_sets_nothing(rule: str) -> None:
-    shown = np.ones((100, 2), np.bool_)
-    shown[5:, 1] = False  # a rare class, for the rule about them
-    data = replace(facts(), shown=shown)
+    shown = np.ones((1001, 2), np.bool_)
+    shown[50:, 1] = False  # a rare class, for the rule about them
+    data = facts() if rule == "augmentation" else replace(facts(1001), shown=shown)
     alone = set(chosen(data, rules=(rule,)))
     without = chosen(data, rules=tuple(name for name in RULES if name != rule))
     assert alone
