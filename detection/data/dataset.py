@@ -52,6 +52,10 @@ class Example:
         sides: NDArray[np.float32] = self.boxes[:, 2:] - self.boxes[:, :2]
         return np.logical_and.reduce(sides > 0, axis=1)
 
+    def ignored(self, *, crowd: bool, difficult: bool) -> NDArray[np.bool_]:
+        """bool [G]: the objects that training ignores, where crowds and difficult ones are."""
+        return (self.crowd & crowd) | (self.difficult & difficult)
+
     def keep(self, index: NDArray[Any]) -> Example:
         """The example with only the objects that ``index`` selects."""
         objects = ("boxes", "labels", "crowd", "difficult", "annotated", "areas")

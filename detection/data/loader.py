@@ -101,7 +101,7 @@ class TrainingImages(Dataset[tuple[np.ndarray, Target]]):
         epoch, index = key
         example = self.dataset.examples[index]
         learnt = example.keep(example.has_area)
-        ignored = (learnt.crowd & self.ignore_crowd) | (learnt.difficult & self.ignore_difficult)
+        ignored = learnt.ignored(crowd=self.ignore_crowd, difficult=self.ignore_difficult)
         return Target(
             boxes=torch.from_numpy(learnt.boxes),
             labels=torch.from_numpy(learnt.labels),

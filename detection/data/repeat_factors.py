@@ -18,7 +18,7 @@ def classes_shown(
     """[N, C]: whether picture n shows an object of class c that is learnt."""
     shown = np.zeros((len(dataset), len(dataset.class_names)), np.bool_)
     for row, example in zip(shown, dataset.examples, strict=True):
-        ignored = (example.crowd & ignore_crowd) | (example.difficult & ignore_difficult)
+        ignored = example.ignored(crowd=ignore_crowd, difficult=ignore_difficult)
         row[example.labels[example.has_area & ~ignored] - 1] = True
     return shown
 

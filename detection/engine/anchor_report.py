@@ -68,7 +68,7 @@ def anchor_report(
     ratios: Sequence[float],
 ) -> AnchorReport | None:
     """None where there is no box to learn from.  ``shorter``, ``longest``: sides in training."""
-    facts = DataFacts.of(dataset, dataset)
+    facts = DataFacts.of(dataset, dataset, ignore_crowd=True, ignore_difficult=True)
     if not len(facts.boxes):
         return None
     boxes = facts.scaled(shorter, longest)

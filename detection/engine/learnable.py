@@ -29,7 +29,13 @@ def check_objects(images: TrainingImages) -> None:
     crowd = _joined([e.crowd for e in dataset.examples], np.bool_)
     difficult = _joined([e.difficult for e in dataset.examples], np.bool_)
     has_area = _joined([e.has_area for e in dataset.examples], np.bool_)
-    ignored = (crowd & images.ignore_crowd) | (difficult & images.ignore_difficult)
+    ignored = _joined(
+        [
+            e.ignored(crowd=images.ignore_crowd, difficult=images.ignore_difficult)
+            for e in dataset.examples
+        ],
+        np.bool_,
+    )
     if not (has_area & ~ignored).any():
         raise ValueError(
             f"{dataset.source}: nothing to learn: {len(labels)} objects, of which {crowd.sum()} "

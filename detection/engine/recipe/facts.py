@@ -34,12 +34,14 @@ class DataFacts:
         train_set: DetectionDataset,
         val_set: DetectionDataset,
         *,
-        ignore_crowd: bool = True,
-        ignore_difficult: bool = True,
+        ignore_crowd: bool,
+        ignore_difficult: bool,
     ) -> DataFacts:
         examples = train_set.examples
-        ignored = [(e.crowd & ignore_crowd) | (e.difficult & ignore_difficult) for e in examples]
-        learnt = [e.boxes[e.has_area & ~out] for e, out in zip(examples, ignored, strict=True)]
+        learnt = [
+            e.boxes[e.has_area & ~e.ignored(crowd=ignore_crowd, difficult=ignore_difficult)]
+            for e in examples
+        ]
         boxes = np.concatenate([np.zeros((0, 4)), *learnt])
         return DataFacts(
             sizes=np.array([example.size for example in examples], np.float64),

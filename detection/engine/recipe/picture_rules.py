@@ -30,7 +30,8 @@ _LEAST_OFTEN = 1.1
 def picture_size(recipe: Recipe) -> Found:
     """So large that most boxes are seen, as small as the device asks for."""
     least, most = (640, 800) if recipe.device.is_gpu else (320, 480)
-    hurried = not recipe.device.is_gpu and recipe.times_seen() < _OFTEN
+    times = recipe.times_seen()
+    hurried = not recipe.device.is_gpu and times < _OFTEN
     if hurried:
         most = least
     small = float(np.quantile(recipe.data.relative_sizes(), 0.25))
@@ -57,7 +58,7 @@ def picture_size(recipe: Recipe) -> Found:
     if hurried:
         reason += (
             f" where each picture is seen fewer than {_OFTEN} times, as here (about "
-            f"{recipe.times_seen():.2g} times)"
+            f"{times:.2g} times)"
         )
     if not recipe.device.is_gpu:
         reason += "; it finds more when it tests at 1.25 times its size"

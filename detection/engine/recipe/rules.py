@@ -89,8 +89,8 @@ def _wanted_batch(recipe: Recipe) -> tuple[int, str]:
     trains_bn = recipe.starts_from == "nothing"
     if not recipe.device.is_gpu:
         if trains_bn:
-            return 8, ", as BN that learns needs several"
-        return 2, ": on a CPU more steps bring more than larger ones"
+            return recipe.cpu_batch, ", as BN that learns needs several"
+        return recipe.cpu_batch, ": on a CPU more steps bring more than larger ones"
     if recipe.given("schedule.rules.iterations"):
         return 16, ""
     seen = _epochs(recipe) * recipe.data.pictures
