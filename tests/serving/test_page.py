@@ -63,6 +63,21 @@ def slide(page: Any, value: float) -> None:
     page.fill("#threshold", str(value))
 
 
+def test_pictures_that_come_before_the_model_is_known_are_kept(
+    server: Any, open_page: Callable[..., Any], files: list[str]
+) -> None:
+    page = open_page(server.address)
+    held: list[Any] = []
+    page.route("**/model", lambda route: held.append(route))
+    with page.expect_request("**/model"):
+        page.reload()
+    page.set_input_files("#files", files)
+    assert len(held) == 1
+    assert page.locator(".card").count() == 0
+    held[0].continue_()
+    answered(page, 2)
+
+
 def test_boxes_appear_and_the_slider_hides_them(server: Any, page: Any, files: list[str]) -> None:
     found = server.detect(Path(files[0]).read_bytes()).json["detections"]
     assert page.locator(".card h2").first.text_content() == NAME

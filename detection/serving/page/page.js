@@ -374,7 +374,15 @@ function savePicture(picture) {
 
 // ---- events
 
-function listen() {
+// Files that came before the server has said what its model is.
+const early = [];
+
+function take(files) {
+  if (model) add(files);
+  else early.push(...files);
+}
+
+function listenForFiles() {
   const drop = byId("drop");
   const isFiles = (event) => event.dataTransfer?.types.includes("Files");
   document.addEventListener("dragover", (event) => {
@@ -389,13 +397,16 @@ function listen() {
     if (!isFiles(event)) return;
     event.preventDefault();
     drop.classList.remove("over");
-    add(event.dataTransfer.files);
+    take(event.dataTransfer.files);
   });
-  document.addEventListener("paste", (event) => add(event.clipboardData?.files ?? []));
+  document.addEventListener("paste", (event) => take(event.clipboardData?.files ?? []));
   byId("files").addEventListener("change", (event) => {
-    add([...event.target.files]);
+    take([...event.target.files]);
     event.target.value = ""; // the same file may be chosen again
   });
+}
+
+function listen() {
   byId("threshold").addEventListener("input", showAll);
   byId("labels").addEventListener("change", showAll);
   byId("steps").addEventListener("change", () => {
@@ -422,6 +433,7 @@ function setRange() {
 }
 
 async function start() {
+  listenForFiles();
   model = await (await fetch("model")).json();
   for (const { name, colour } of model.classes) colours.set(name, colour);
   byId("about").textContent =
@@ -431,6 +443,7 @@ async function start() {
   setRange();
   listen();
   showAll();
+  add(early.splice(0));
 }
 
 start().catch(() => {
