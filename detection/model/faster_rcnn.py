@@ -105,11 +105,8 @@ class FasterRCNN(nn.Module):
         regions = [
             self.roi_head.subsample(*image) for image in zip(proposals, targets, strict=True)
         ]
-        boxes = [region.boxes for region in regions]
-        region_features = self.region_features(features, boxes)
-        context = self.context(features, sizes)
-        logits, deltas = self.sibling_layers(region_features, boxes, context)
-        return LearntRegions(logits, deltas, regions)
+        pooled = self.pool(features, [region.boxes for region in regions])
+        return LearntRegions(pooled, regions, self.context(features, sizes))
 
     def rpn_losses(self, parts: Sequence[tuple[Tensor, Tensor]]) -> RPNLosses:
         """The RPN's losses of a mini-batch, out of those of the images of its parts."""
@@ -117,12 +114,18 @@ class FasterRCNN(nn.Module):
         return RPNLosses(rpn_objectness=objectness, rpn_box=box)
 
     def head_losses(self, parts: Sequence[LearntRegions]) -> HeadLosses:
-        """Fast R-CNN's losses of a mini-batch, out of the regions of its parts."""
-        head_class, head_box = self.roi_head.losses(
-            torch.cat([part.logits for part in parts]),
-            torch.cat([part.deltas for part in parts]),
-            [region for part in parts for region in part.regions],
+        """Fast R-CNN's losses of a mini-batch, out of the regions of its parts.
+
+        The per-region layers see all of them at once, whatever the sizes of their images.
+        """
+        targets = [image for part in parts for image in part.targets]
+        contexts = [part.context for part in parts if part.context is not None]
+        logits, deltas = self.sibling_layers(
+            self.backbone.region_features(torch.cat([part.pooled for part in parts])),
+            [image.boxes for image in targets],
+            torch.cat(contexts) if contexts else None,
         )
+        head_class, head_box = self.roi_head.losses(logits, deltas, targets)
         return HeadLosses(head_class=head_class, head_box=head_box)
 
     def propose(self, images: ImageBatch) -> tuple[Tensor, list[Proposals]]:

@@ -6,7 +6,8 @@ is the affine map ``y * scale + shift`` per channel, and
 *weight* at each step: this is exact and differentiable, and keeps no normalised copy of the
 activations.  For inference :func:`fold` multiplies the weight once.
 
-On CPUs the 3x3 convolutions can use :mod:`detection.ops.winograd`.
+On CPUs convolutions of small maps are products (:mod:`detection.ops.matrix_convolution`),
+and 3x3 convolutions can use :mod:`detection.ops.winograd`.
 """
 
 from __future__ import annotations
@@ -20,7 +21,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from detection.blank_weights import BlankWeights
-from detection.ops import winograd
+from detection.ops import matrix_convolution, winograd
 
 Norm = Literal["frozen", "trained", "trained_extra"]
 
@@ -122,6 +123,9 @@ class ConvBN(nn.Module):
             return self.bn(self.conv(x))
         if self.winograd and winograd.pays(x, self.conv.weight, transforms=True):
             return winograd.conv3x3(x, self.conv.weight, *self.bn.scale_and_shift())
+        if _as_matrices(self.conv, x):
+            parameters = self.conv.weight, *self.bn.scale_and_shift()
+            return matrix_convolution.scaled_convolution(x, *parameters)
         weight, shift = self._folded_parameters(self.bn)
         return F.conv2d(x, weight, shift, self.conv.stride, self.conv.padding)
 
@@ -129,7 +133,7 @@ class ConvBN(nn.Module):
         """The same function as one convolution with bias; only for a frozen BN."""
         assert isinstance(self.bn, FrozenBN)
         with BlankWeights():
-            conv = (_WinogradConv2d if self.winograd else nn.Conv2d)(
+            conv = _FoldedConv2d(
                 self.conv.in_channels,
                 self.conv.out_channels,
                 self.conv.kernel_size,  # type: ignore[arg-type]
@@ -143,6 +147,7 @@ class ConvBN(nn.Module):
             # Assigned, not copied: keeps the channels_last layout of the weight.
             conv.weight = nn.Parameter(weight, requires_grad=False)
             conv.bias = nn.Parameter(shift.clone(), requires_grad=False)
+        conv.winograd = self.winograd
         return conv
 
     def _folded_parameters(self, bn: FrozenBN) -> tuple[Tensor, Tensor]:
@@ -150,17 +155,30 @@ class ConvBN(nn.Module):
         return self.conv.weight * scale[:, None, None, None], shift
 
 
-class _WinogradConv2d(nn.Conv2d):
-    """For inference: the transformed weight is kept, which takes four times the weight's memory."""
+class _FoldedConv2d(nn.Conv2d):
+    """For inference.  Winograd's transformed weight is kept, which takes four times its memory."""
 
+    winograd = False
     kernel: Tensor | None = None
 
     def forward(self, x: Tensor) -> Tensor:
-        if not winograd.pays(x, self.weight, transforms=False):
-            return super().forward(x)
-        if self.kernel is None:
-            self.kernel = winograd.transformed(self.weight)
-        return winograd.convolution(x, self.kernel, self.bias)
+        if self.winograd and winograd.pays(x, self.weight, transforms=False):
+            if self.kernel is None:
+                self.kernel = winograd.transformed(self.weight)
+            return winograd.convolution(x, self.kernel, self.bias)
+        has_gradient = torch.is_grad_enabled() and x.requires_grad
+        if _as_matrices(self, x) and not has_gradient:
+            return matrix_convolution.convolution(x, self.weight, self.bias)
+        return super().forward(x)
+
+
+def _as_matrices(conv: nn.Conv2d, x: Tensor) -> bool:
+    return matrix_convolution.pays(
+        x,
+        conv.weight,
+        stride=conv.stride,
+        padding=conv.padding,  # type: ignore[arg-type]
+    )
 
 
 def use_winograd(module: nn.Module, wanted: bool | Collection[int]) -> None:

@@ -24,14 +24,15 @@ from detection.structures import RegionPredictions, Target
 
 @dataclass(frozen=True)
 class LearntRegions:
-    """What the head says of the R regions that it learns from, and what it should say.
+    """The regions that the head learns from, of images of one size.
 
-    ``logits``: [R, C + 1].  ``deltas``: [R, C, 4].  ``regions``: the targets of each image.
+    ``pooled``: [R, feature_channels, bins, bins], of all of them.  ``targets``: of each image.
+    ``context``: global context [N, region_channels] of the images, if the model has it.
     """
 
-    logits: Tensor
-    deltas: Tensor
-    regions: list[RegionTargets]
+    pooled: Tensor
+    targets: list[RegionTargets]
+    context: Tensor | None
 
 
 class RoIHead(nn.Module):

@@ -13,7 +13,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from detection.model.frozen_bn import ConvBN, FrozenBN, Norm, fold, use_winograd
-from detection.ops import winograd
+from detection.ops import matrix_convolution, winograd
 
 CASES = [(1, 1, 0), (1, 2, 0), (3, 1, 1), (3, 2, 1), (7, 2, 3)]  # kernel, stride, padding
 
@@ -181,7 +181,8 @@ def test_folding_replaces_the_pair_by_one_equal_convolution(
     ours, unfolded = pair(kernel, stride, padding, with_random_bn)
     x = torch.randn(2, 6, 9, 11)
     folded = fold(nn.Sequential(ours))
-    assert [type(module) for module in folded.children()] == [nn.Conv2d]
+    (only,) = folded.children()
+    assert isinstance(only, nn.Conv2d)
     torch.testing.assert_close(folded(x), unfolded(x), atol=1e-5, rtol=1e-5)
 
 
@@ -266,3 +267,31 @@ def count_convolutions(monkeypatch: pytest.MonkeyPatch) -> list[str]:
         winograd, "convolution", lambda *given: calls.append("conv") or convolution(*given)
     )
     return calls
+
+
+@pytest.mark.parametrize("kernel", [1, 3])
+def test_small_maps_are_convolved_as_matrices(
+    kernel: int, with_random_bn: Callable[[nn.Module], None], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(matrix_convolution, "FEWEST_CHANNELS", 1)
+    calls: list[str] = []
+    convolution = matrix_convolution.convolution
+    monkeypatch.setattr(
+        matrix_convolution,
+        "convolution",
+        lambda *given: calls.append("product") or convolution(*given),
+    )
+    ours, unfolded = pair(kernel, 1, kernel // 2, with_random_bn)
+    x = torch.randn(8, 6, 3, 3)
+    expected = gradients(unfolded, unfolded[0].weight, x)
+    for a, b in zip(gradients(ours, ours.conv.weight, x), expected, strict=True):
+        torch.testing.assert_close(a, b, atol=1e-5, rtol=1e-4)
+    assert calls == ["product"]
+    folded = fold(nn.Sequential(ours))
+    with torch.autocast("cpu", torch.bfloat16), torch.no_grad():
+        y = folded(x)
+    assert (calls, y.dtype) == (["product"] * 2, torch.bfloat16)
+    torch.testing.assert_close(y.float(), expected[0], atol=0.05, rtol=0.05)
+    # Of a folded network, too, somebody may ask what its input did.
+    folded(x.requires_grad_()).sum().backward()
+    assert (calls, x.grad is None) == (["product"] * 2, False)
