@@ -27,6 +27,8 @@ from detection.version import __version__
 log = logging.getLogger(__name__)
 
 
+# Of the layers that are timed: another number where they become faster or slower.
+LAYERS = 2
 # On a busy machine times vary.  Without a clear difference the likelier winner is taken: Winograd's
 # third of the multiplications, and REGIONS_AT_ONCE.
 CLEARLY = 1.1
@@ -126,7 +128,8 @@ def key_of(device: torch.device) -> str:
     else:
         threads = f"{torch.get_num_threads()} threads"
         hardware = [processor_name(), " ".join(instruction_sets()), threads]
-    return " | ".join([*hardware, f"torch {torch.__version__}", f"detection {__version__}"])
+    ours = f"detection {__version__}, layers {LAYERS}"
+    return " | ".join([*hardware, f"torch {torch.__version__}", ours])
 
 
 def cache_file() -> Path:

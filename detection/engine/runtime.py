@@ -61,7 +61,7 @@ def set_up_runtime(
 
     ``precision``, ``winograd``, ``regions_at_once``: auto is what is fastest here
     (:mod:`detection.engine.choices`): the first of the ``processes`` says what, for all.  With
-    ``deterministic`` nothing is measured, and auto is fp32, direct convolution and a fixed number.
+    ``deterministic`` nothing is measured, and auto is fp32, no Winograd and a fixed number.
     ``workers``: auto is the rule of :func:`detection.machine.cores.share_of`.
     ``one_size``: whether all mini-batches have the same shape, as a classifier's crops do.
     """

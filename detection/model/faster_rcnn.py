@@ -120,8 +120,10 @@ class FasterRCNN(nn.Module):
         """
         targets = [image for part in parts for image in part.targets]
         contexts = [part.context for part in parts if part.context is not None]
+        # One part, the usual case, is not copied.
+        pooled = parts[0].pooled if len(parts) == 1 else torch.cat([part.pooled for part in parts])
         logits, deltas = self.sibling_layers(
-            self.backbone.region_features(torch.cat([part.pooled for part in parts])),
+            self.backbone.region_features(pooled),
             [image.boxes for image in targets],
             torch.cat(contexts) if contexts else None,
         )

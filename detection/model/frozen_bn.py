@@ -121,12 +121,14 @@ class ConvBN(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         if not isinstance(self.bn, FrozenBN):
             return self.bn(self.conv(x))
-        if self.winograd and winograd.pays(x, self.conv.weight, transforms=True):
-            return winograd.conv3x3(x, self.conv.weight, *self.bn.scale_and_shift())
-        if _as_matrices(self.conv, x):
-            parameters = self.conv.weight, *self.bn.scale_and_shift()
-            return matrix_convolution.scaled_convolution(x, *parameters)
-        weight, shift = self._folded_parameters(self.bn)
+        scale, shift = self.bn.scale_and_shift()
+        # The two ways below have no gradients for buffers, should somebody let them learn.
+        if not (scale.requires_grad or shift.requires_grad):
+            if self.winograd and winograd.pays(x, self.conv.weight, transforms=True):
+                return winograd.conv3x3(x, self.conv.weight, scale, shift)
+            if _as_matrices(self.conv, x):
+                return matrix_convolution.scaled_convolution(x, self.conv.weight, scale, shift)
+        weight = self.conv.weight * scale[:, None, None, None]
         return F.conv2d(x, weight, shift, self.conv.stride, self.conv.padding)
 
     def folded(self) -> nn.Conv2d:
@@ -143,16 +145,13 @@ class ConvBN(nn.Module):
                 dtype=self.conv.weight.dtype,
             )
         with torch.no_grad():
-            weight, shift = self._folded_parameters(self.bn)
+            scale, shift = self.bn.scale_and_shift()
+            weight = self.conv.weight * scale[:, None, None, None]
             # Assigned, not copied: keeps the channels_last layout of the weight.
             conv.weight = nn.Parameter(weight, requires_grad=False)
             conv.bias = nn.Parameter(shift.clone(), requires_grad=False)
         conv.winograd = self.winograd
         return conv
-
-    def _folded_parameters(self, bn: FrozenBN) -> tuple[Tensor, Tensor]:
-        scale, shift = bn.scale_and_shift()
-        return self.conv.weight * scale[:, None, None, None], shift
 
 
 class _FoldedConv2d(nn.Conv2d):
@@ -166,10 +165,14 @@ class _FoldedConv2d(nn.Conv2d):
             if self.kernel is None:
                 self.kernel = winograd.transformed(self.weight)
             return winograd.convolution(x, self.kernel, self.bias)
-        has_gradient = torch.is_grad_enabled() and x.requires_grad
-        if _as_matrices(self, x) and not has_gradient:
+        if _as_matrices(self, x) and not _wants_gradient(x, self.weight, self.bias):
             return matrix_convolution.convolution(x, self.weight, self.bias)
         return super().forward(x)
+
+
+def _wants_gradient(*tensors: Tensor | None) -> bool:
+    some = any(tensor is not None and tensor.requires_grad for tensor in tensors)
+    return some and torch.is_grad_enabled()
 
 
 def _as_matrices(conv: nn.Conv2d, x: Tensor) -> bool:

@@ -24,7 +24,7 @@ from detection.structures import RegionPredictions, Target
 
 @dataclass(frozen=True)
 class LearntRegions:
-    """The regions that the head learns from, of images of one size.
+    """The regions that the head learns from, of images that go through the network together.
 
     ``pooled``: [R, feature_channels, bins, bins], of all of them.  ``targets``: of each image.
     ``context``: global context [N, region_channels] of the images, if the model has it.

@@ -7,7 +7,7 @@ same product of two matrices, all else two to three times.  In NHWC the position
 the rows of one matrix, and a 1x1 convolution is its product with the weight.  Of a 3x3 convolution
 the nine neighbours of each position, side by side, are a row (im2col).
 
-On GPUs cuDNN does as well.
+On GPUs cuDNN has no such weakness.
 
 Shapes: x [N, C, H, W], weight [K, C, k, k], k = 1 or 3, stride 1, padding k // 2; M = N * H * W.
 """
@@ -20,6 +20,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from detection.precision import at_least_fp32
+
 # Measured on AVX-512, with and without AMX, and on AVX2 (docs/performance.md).  Without AMX little
 # is won and nothing lost.  What wins most is the gradient of a weight in bf16.
 FEWEST_CHANNELS = 128
@@ -31,16 +33,16 @@ ROWS_AT_ONCE = 1152
 
 def pays(x: Tensor, weight: Tensor, *, stride: Sequence[int], padding: Sequence[int]) -> bool:
     """Whether this way can be used here and is faster than torch's convolution."""
+    if x.device.type != "cpu" or torch.compiler.is_compiling() or torch.jit.is_tracing():
+        return False
     size = weight.shape[-1]
     if (
-        x.device.type != "cpu"
-        or not len(x)
-        or size not in (1, 3)
+        size not in (1, 3)
         or tuple(stride) != (1, 1)
         or tuple(padding) != (size // 2, size // 2)
         or min(weight.shape[:2]) < FEWEST_CHANNELS
-        or torch.compiler.is_compiling()
-        or torch.jit.is_tracing()
+        or x.dim() != 4
+        or x.shape[0] == 0
     ):
         return False
     dtype, positions = computed_in(x), x.shape[2] * x.shape[3]
@@ -91,22 +93,23 @@ def input_gradient(grad: Tensor, weight: Tensor) -> Tensor:
         if size == 1:
             torch.mm(rows, matrix, out=_positions(total[images]))
         else:
-            total[images] = _sum_of_neighbours(rows @ matrix, total[images])
+            block = total[images]
+            block.copy_(_sum_of_neighbours(rows @ matrix, block.shape))
     return total
 
 
 def weight_gradient(x: Tensor, grad: Tensor, size: int) -> Tensor:
     """x [N, C, H, W] and the output's gradient [N, K, H, W] -> the weight's [K, C, k, k].
 
-    ``size``: k.  Of the type of ``x``, or float32, in which several products are summed.
+    ``size``: k.  Of the type of ``x``, or else float32, in which several products are summed.
     """
-    parts = [_positions(grad[images]).t() @ _rows(x[images], size) for images in _blocks(x, size)]
-    matrix = parts[0]
-    if len(parts) > 1:
-        matrix = matrix.float()
-        for part in parts[1:]:
-            matrix += part
-    return matrix.view(grad.shape[1], size, size, x.shape[1]).permute(0, 3, 1, 2)
+    total: Tensor | None = None
+    for images in _blocks(x, size):
+        product = _positions(grad[images]).t() @ _rows(x[images], size)
+        # One product beside the sum, not one for each block: all of conv5 is in memory here.
+        total = product if total is None else at_least_fp32(total).add_(product)
+    assert total is not None  # `pays` wants an image
+    return total.view(grad.shape[1], size, size, x.shape[1]).permute(0, 3, 1, 2)
 
 
 def _blocks(x: Tensor, size: int) -> Iterator[slice]:
@@ -140,14 +143,14 @@ def _rows(x: Tensor, size: int) -> Tensor:
     return neighbours.reshape(-1, 9 * channels)
 
 
-def _sum_of_neighbours(rows: Tensor, like: Tensor) -> Tensor:
-    """[M, 9 * C] -> [N, C, H, W] as ``like``: each position's part of the nine rows it is in.
+def _sum_of_neighbours(rows: Tensor, shape: Sequence[int]) -> Tensor:
+    """[M, 9 * C] -> ``shape`` = [N, C, H, W]: each position's part of the nine rows it is in.
 
-    In float32: bf16 would round nine times.
+    In float32: a sum in bf16 would round each time.
     """
-    number, channels, height, width = like.shape
+    number, channels, height, width = shape
     parts = rows.view(number, height, width, 3, 3, channels)
-    padded = rows.new_zeros((number, height + 2, width + 2, channels), dtype=torch.float32)
+    padded = at_least_fp32(rows.new_zeros(number, height + 2, width + 2, channels))
     for y in range(3):
         for x in range(3):
             padded[:, y : y + height, x : x + width] += parts[:, :, :, y, x]
@@ -157,8 +160,9 @@ def _sum_of_neighbours(rows: Tensor, like: Tensor) -> Tensor:
 def scaled_convolution(x: Tensor, weight: Tensor, scale: Tensor, shift: Tensor) -> Tensor:
     """``conv2d(x, weight * scale, shift, padding=k // 2)``, differentiable in ``x``, ``weight``.
 
-    ``scale``, ``shift``: [K], what a frozen BN multiplies by and adds.  In autocast's type, as
-    torch's.  The forward pass keeps ``x`` and the product of weight and scale, as torch's does.
+    Differentiable once.  ``scale``, ``shift``: [K], what a frozen BN multiplies by and adds, and
+    does not learn.  In autocast's type, as torch's.  The forward pass keeps ``x`` and the product
+    of weight and scale, as torch's does.
     """
     y: Tensor = _ScaledConvolution.apply(x.to(computed_in(x)), weight, scale, shift)
     return y
@@ -177,8 +181,10 @@ class _ScaledConvolution(torch.autograd.Function):
     def backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, Tensor | None, None, None]:
         x, scaled, scale = ctx.saved_tensors
         for_x = for_weight = None
-        if ctx.needs_input_grad[0]:
-            for_x = input_gradient(grad, scaled)
-        if ctx.needs_input_grad[1]:
-            for_weight = weight_gradient(x, grad, scaled.shape[-1]) * scale[:, None, None, None]
+        with torch.autocast("cpu", enabled=False):
+            if ctx.needs_input_grad[0]:
+                for_x = input_gradient(grad, scaled)
+            if ctx.needs_input_grad[1]:
+                of_scaled = weight_gradient(x, grad, scaled.shape[-1])
+                for_weight = of_scaled * scale[:, None, None, None]
         return for_x, for_weight, None, None

@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import math
 import pickle
+import warnings
 from collections.abc import Callable
 
 import pytest
@@ -269,29 +270,70 @@ def count_convolutions(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     return calls
 
 
-@pytest.mark.parametrize("kernel", [1, 3])
-def test_small_maps_are_convolved_as_matrices(
-    kernel: int, with_random_bn: Callable[[nn.Module], None], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(matrix_convolution, "FEWEST_CHANNELS", 1)
+@pytest.fixture
+def products(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """One entry for each convolution as a matrix product, which may be of any channels."""
     calls: list[str] = []
     convolution = matrix_convolution.convolution
+    monkeypatch.setattr(matrix_convolution, "FEWEST_CHANNELS", 1)
     monkeypatch.setattr(
         matrix_convolution,
         "convolution",
         lambda *given: calls.append("product") or convolution(*given),
     )
+    return calls
+
+
+@pytest.mark.parametrize("kernel", [1, 3])
+def test_small_maps_are_convolved_as_matrices(
+    kernel: int, with_random_bn: Callable[[nn.Module], None], products: list[str]
+) -> None:
     ours, unfolded = pair(kernel, 1, kernel // 2, with_random_bn)
+    ours.to(memory_format=torch.channels_last)
     x = torch.randn(8, 6, 3, 3)
     expected = gradients(unfolded, unfolded[0].weight, x)
     for a, b in zip(gradients(ours, ours.conv.weight, x), expected, strict=True):
         torch.testing.assert_close(a, b, atol=1e-5, rtol=1e-4)
-    assert calls == ["product"]
-    folded = fold(nn.Sequential(ours))
+    assert products == ["product"]
+    ours(x).sum().backward()
+    weight = ours.conv.weight
+    assert weight.grad is not None
+    assert weight.grad.stride() == weight.stride()
+
+
+@pytest.mark.parametrize("kernel", [1, 3])
+def test_small_maps_are_convolved_as_matrices_when_folded(
+    kernel: int, with_random_bn: Callable[[nn.Module], None], products: list[str]
+) -> None:
+    ours, unfolded = pair(kernel, 1, kernel // 2, with_random_bn)
+    x = torch.randn(8, 6, 3, 3)
+    folded = copy.deepcopy(fold(nn.Sequential(ours)))
     with torch.autocast("cpu", torch.bfloat16), torch.no_grad():
         y = folded(x)
-    assert (calls, y.dtype) == (["product"] * 2, torch.bfloat16)
-    torch.testing.assert_close(y.float(), expected[0], atol=0.05, rtol=0.05)
-    # Of a folded network, too, somebody may ask what its input did.
-    folded(x.requires_grad_()).sum().backward()
-    assert (calls, x.grad is None) == (["product"] * 2, False)
+    assert (products, y.dtype) == (["product"], torch.bfloat16)
+    torch.testing.assert_close(y.float(), unfolded(x), atol=0.05, rtol=0.05)
+
+
+def test_nothing_that_wants_a_gradient_loses_it(products: list[str]) -> None:
+    x = torch.randn(8, 6, 3, 3)
+    layer = ConvBN(6, 5, 1, norm="frozen")
+    folded = layer.folded()
+    folded(x.clone().requires_grad_()).sum().backward()  # raises where nothing has a gradient
+    folded.requires_grad_()
+    folded(x).sum().backward()
+    assert folded.weight.grad is not None
+    assert isinstance(layer.bn, FrozenBN)
+    layer.bn.weight.requires_grad_()
+    layer(x).sum().backward()
+    assert layer.bn.weight.grad is not None
+    assert not products
+
+
+def test_traced_and_exported_it_is_a_convolution(products: list[str]) -> None:
+    layer, x = ConvBN(6, 5, 1, norm="frozen").folded(), torch.randn(8, 6, 3, 3)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error", torch.jit.TracerWarning)
+        torch.jit.trace(layer, x, check_trace=False)  # the check runs it untraced
+    graph = torch.export.export(layer, (x,)).graph
+    assert any("conv2d" in str(node.target) for node in graph.nodes)
+    assert not products

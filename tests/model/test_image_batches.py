@@ -57,11 +57,18 @@ def losses_and_gradients(
     return {**losses.detached(), **{name: grad.clone() for name, grad in gradients.items()}}
 
 
-@pytest.mark.parametrize("alternating", [None, "rpn", "fast_rcnn"])
+@pytest.mark.parametrize(
+    ("alternating", "context"),
+    [(None, False), (None, True), ("rpn", False), ("fast_rcnn", False), ("fast_rcnn", True)],
+)
 def test_an_image_teaches_the_same_beside_any_other(
-    alternating: Any, detector: MakeDetector, image_batch: MakeBatch, target: MakeTarget
+    alternating: Any,
+    context: bool,
+    detector: MakeDetector,
+    image_batch: MakeBatch,
+    target: MakeTarget,
 ) -> None:
-    model = detector(tiny=True, regions_per_image=8).train()
+    model = detector(tiny=True, regions_per_image=8, context=context).train()
     network = network_to_train(model, train_only=alternating, shared_fixed=False)
     images = image_batch((64, 96), (96, 64), (80, 80), (64, 96))
     proposals = torch.tensor([[1.0, 2, 40, 50], [20, 20, 50, 60], [0, 0, 64, 64]])

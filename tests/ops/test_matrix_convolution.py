@@ -43,14 +43,17 @@ def test_equals_direct_convolution(
     ours = with_gradients(matrix_convolution.scaled_convolution, grad, *given)
     assert ours[0].is_contiguous(memory_format=torch.channels_last)
     for a, b in zip(ours, with_gradients(direct, grad, *given), strict=True):
-        # The nine parts of a gradient are summed in float32.
-        torch.testing.assert_close(a, b, atol=1e-5, rtol=1e-6)
+        torch.testing.assert_close(a, b)
     plain = matrix_convolution.convolution(given[0], given[1], None)
     torch.testing.assert_close(plain, F.conv2d(given[0], given[1], padding=size // 2))
 
 
+@pytest.mark.parametrize("at_once", [matrix_convolution.ROWS_AT_ONCE, 90])
 @pytest.mark.parametrize("size", [1, 3])
-def test_bf16_is_as_near_to_the_truth_as_direct_convolution(size: int) -> None:
+def test_bf16_is_as_near_to_the_truth_as_direct_convolution(
+    size: int, at_once: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(matrix_convolution, "ROWS_AT_ONCE", at_once)
     x, weight = torch.randn(64, 64, 3, 3), torch.randn(32, 64, size, size) / 8
     scale, shift = torch.rand(32) + 0.5, torch.randn(32)
     grad = torch.randn(64, 32, 3, 3)
