@@ -130,6 +130,8 @@ async def _while_wanted(request: Request, work: Future[Detections]) -> Detection
             raise ClientGone
         return answer.result()
     finally:
+        # At once: by way of ``answer`` it would be a turn of the loop later, and perhaps begun.
+        work.cancel()
         _cancel((answer, gone))
 
 

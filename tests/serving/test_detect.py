@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
+import asyncio
 import http.client
 import threading
 import time
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 from typing import Any
 
 import cv2
 import numpy as np
 import pytest
+from starlette.requests import Request
 
 from detection.inference.detector import Detector
+from detection.serving.service import ClientGone, _while_wanted
 from detection.serving.steps import Steps
 
 
@@ -140,6 +143,20 @@ def test_the_request_of_a_client_that_is_gone_is_dropped(
         assert first.result().status == 200
         assert running.detect(png(2)).status == 200
     assert slow.batches == [1, 1]
+
+
+def test_what_nobody_waits_for_is_dropped_at_once() -> None:
+    work: Future[Any] = Future()
+
+    async def gone() -> dict[str, str]:
+        return {"type": "http.disconnect"}
+
+    async def asked() -> bool:
+        with pytest.raises(ClientGone):
+            await _while_wanted(Request({"type": "http"}, gone), work)
+        return work.cancelled()  # the loop has had no turn since
+
+    assert asyncio.run(asked())
 
 
 def test_a_full_queue_says_when_to_come_again(
