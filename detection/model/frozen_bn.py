@@ -128,8 +128,10 @@ class ConvBN(nn.Module):
                 return winograd.conv3x3(x, self.conv.weight, scale, shift)
             if _as_matrices(self.conv, x):
                 return matrix_convolution.scaled_convolution(x, self.conv.weight, scale, shift)
-        weight = self.conv.weight * scale[:, None, None, None]
-        return F.conv2d(x, weight, shift, self.conv.stride, self.conv.padding)
+        return F.conv2d(x, self._scaled(scale), shift, self.conv.stride, self.conv.padding)
+
+    def _scaled(self, scale: Tensor) -> Tensor:
+        return self.conv.weight * scale[:, None, None, None]
 
     def folded(self) -> nn.Conv2d:
         """The same function as one convolution with bias; only for a frozen BN."""
@@ -146,9 +148,8 @@ class ConvBN(nn.Module):
             )
         with torch.no_grad():
             scale, shift = self.bn.scale_and_shift()
-            weight = self.conv.weight * scale[:, None, None, None]
             # Assigned, not copied: keeps the channels_last layout of the weight.
-            conv.weight = nn.Parameter(weight, requires_grad=False)
+            conv.weight = nn.Parameter(self._scaled(scale), requires_grad=False)
             conv.bias = nn.Parameter(shift.clone(), requires_grad=False)
         conv.winograd = self.winograd
         return conv
@@ -161,11 +162,13 @@ class _FoldedConv2d(nn.Conv2d):
     kernel: Tensor | None = None
 
     def forward(self, x: Tensor) -> Tensor:
+        if _wants_gradient(x, self.weight, self.bias):  # the two ways below have none
+            return super().forward(x)
         if self.winograd and winograd.pays(x, self.weight, transforms=False):
             if self.kernel is None:
                 self.kernel = winograd.transformed(self.weight)
             return winograd.convolution(x, self.kernel, self.bias)
-        if _as_matrices(self, x) and not _wants_gradient(x, self.weight, self.bias):
+        if _as_matrices(self, x):
             return matrix_convolution.convolution(x, self.weight, self.bias)
         return super().forward(x)
 

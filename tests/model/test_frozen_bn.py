@@ -184,6 +184,8 @@ def test_folding_replaces_the_pair_by_one_equal_convolution(
     folded = fold(nn.Sequential(ours))
     (only,) = folded.children()
     assert isinstance(only, nn.Conv2d)
+    assert not [*only.children()]
+    assert [*only.state_dict()] == ["weight", "bias"]
     torch.testing.assert_close(folded(x), unfolded(x), atol=1e-5, rtol=1e-5)
 
 
@@ -314,9 +316,14 @@ def test_small_maps_are_convolved_as_matrices_when_folded(
     torch.testing.assert_close(y.float(), unfolded(x), atol=0.05, rtol=0.05)
 
 
-def test_nothing_that_wants_a_gradient_loses_it(products: list[str]) -> None:
+@pytest.mark.parametrize("by_winograd", [False, True])
+def test_nothing_that_wants_a_gradient_loses_it(
+    by_winograd: bool, products: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    calls = count_convolutions(monkeypatch)
     x = torch.randn(8, 6, 3, 3)
-    layer = ConvBN(6, 5, 1, norm="frozen")
+    layer = ConvBN(6, 5, 3, padding=1, norm="frozen")
+    use_winograd(layer, by_winograd)
     folded = layer.folded()
     folded(x.clone().requires_grad_()).sum().backward()  # raises where nothing has a gradient
     folded.requires_grad_()
@@ -326,7 +333,7 @@ def test_nothing_that_wants_a_gradient_loses_it(products: list[str]) -> None:
     layer.bn.weight.requires_grad_()
     layer(x).sum().backward()
     assert layer.bn.weight.grad is not None
-    assert not products
+    assert not products + calls
 
 
 def test_traced_and_exported_it_is_a_convolution(products: list[str]) -> None:
