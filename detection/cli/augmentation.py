@@ -17,4 +17,5 @@ def augmentation(data: DictConfig) -> Augmentation:
         flip_probability=data.flip_probability,
         crop=crop if data.crop_probability else None,
         colour=ColourJitter(most=data.colour) if data.colour else None,
+        size_step=data.size_step or None,
     )

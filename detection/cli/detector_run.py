@@ -209,6 +209,7 @@ def _plan(
     threshold = config.data.repeat_threshold
     return BatchPlan(
         landscape=[example.size[1] >= example.size[0] for example in images.dataset.examples],
+        shapes=images.shapes(),
         repeats=repeat_factors(images.classes_shown(), threshold) if threshold else None,
         batch_size=config.schedule.batch_size,
         rank=processes.rank,

@@ -15,6 +15,11 @@ from detection.machine.threads import chosen_by, chosen_here, plan_threads
 
 log = logging.getLogger(__name__)
 
+# oneDNN prepares a convolution for each size of its input, and keeps 1,024 of them by default: ten
+# to seventeen sizes of pictures in training.  Each takes some 40 kB.
+_PREPARED = ("ONEDNN_PRIMITIVE_CACHE_CAPACITY", "DNNL_PRIMITIVE_CACHE_CAPACITY")
+_KEPT = 8192
+
 
 def choose_threads(*, fixed: bool = False) -> None:
     """Sets the variables that libgomp reads when it is loaded, unless torch is loaded already.
@@ -32,6 +37,15 @@ def choose_threads(*, fixed: bool = False) -> None:
     os.environ.update(chosen_here(plan.variables, process=os.getpid()))
     if os.environ.get("RANK", "0") == "0":
         log.info("%s", plan)
+
+
+def keep_prepared_convolutions() -> None:
+    """Pictures of many sizes come again before what oneDNN prepared for them is thrown away.
+
+    It reads the variable with the first convolution.  The user's own number wins.
+    """
+    if not any(name in os.environ for name in _PREPARED):
+        os.environ[_PREPARED[0]] = str(_KEPT)
 
 
 def speak_utf8() -> None:

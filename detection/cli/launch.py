@@ -23,7 +23,12 @@ from detection.cli.arguments import parse
 from detection.cli.command import Command
 from detection.cli.compose import check_values, compose_unchecked
 from detection.cli.config_folders import searched_first
-from detection.cli.door import choose_threads, escape_names, speak_utf8
+from detection.cli.door import (
+    choose_threads,
+    escape_names,
+    keep_prepared_convolutions,
+    speak_utf8,
+)
 from detection.cli.faults import fault
 from detection.cli.follow_detector import follow_detector
 from detection.cli.follow_weights import follow_file
@@ -78,6 +83,7 @@ def launch(command: Command, argv: list[str]) -> None:
             if command.computes:
                 exact = OmegaConf.select(composed, "runtime.deterministic")
                 choose_threads(fixed=bool(exact) or not command.follows)
+                keep_prepared_convolutions()
             module = _imported(command)
             chosen = {*own, *map(key_of, arguments.overrides)}
             follow_file(composed, chosen)

@@ -165,6 +165,8 @@ def _changes(data: DictConfig) -> dict[str, str]:
             f"with probability {data.crop_probability:g}, of at least {data.crop_least:g} of the "
             "sides"
         )
+    if data.size_step:
+        found["sizes"] = f"multiples of {data.size_step}; one shorter side for a mini-batch"
     if data.colour:
         found["colours"] = f"brightness, contrast, saturation by up to {100 * data.colour:g} %"
     return found

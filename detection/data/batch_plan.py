@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Hashable, Iterator, Sequence
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,6 +19,8 @@ class BatchPlan(Sampler[list[Key]]):
     Those of one size go through the network together: of one orientation more are.
 
     ``landscape``: for each example, whether its image is wider than high.
+    ``shapes``: for each example, what those that are always of one size have in common; they come
+    together as far as their numbers allow.  None: they come as chance has it.
     ``repeats``: [N], how often each is drawn, in proportion; None: all alike.  No image is drawn
     twice in an epoch: those of the largest number are in every one, others in some.
     ``batch_size``: images per iteration in all ``world_size`` processes together; process ``rank``
@@ -32,6 +35,7 @@ class BatchPlan(Sampler[list[Key]]):
         batch_size: int,
         iterations: int,
         seed: int,
+        shapes: Sequence[Hashable] | None = None,
         repeats: NDArray[np.float64] | None = None,
         start: int = 0,
         rank: int = 0,
@@ -48,6 +52,7 @@ class BatchPlan(Sampler[list[Key]]):
                 f"{world_size}"
             )
         self.landscape = np.asarray(landscape, dtype=bool)
+        self._shapes = None if shapes is None else _numbered(shapes)
         part = np.ones(len(landscape)) if repeats is None else repeats / repeats.max()
         self.batches_per_epoch = min(
             math.ceil(part.sum() / batch_size - 1e-6), len(landscape) // batch_size
@@ -82,13 +87,30 @@ class BatchPlan(Sampler[list[Key]]):
         order = random.permutation(len(self.landscape))
         if self._part is not None:
             order = order[_drawn(self._part[order], random.uniform())]
-        groups = [order[self.landscape[order]], order[~self.landscape[order]]]
-        uniform = [len(group) // self.batch_size * self.batch_size for group in groups]
+        used: list[NDArray[np.int64]] = []
+        if self._shapes is not None:
+            alike, rest = self._whole_batches(order, self._shapes)
+            used += alike
+            order = order[np.isin(order, rest)]  # shuffled, so that none is always the last one
+        alike, rest = self._whole_batches(order, ~self.landscape)
         # The images left over from both orientations form the few mixed batches.
-        rest = np.concatenate([group[n:] for group, n in zip(groups, uniform, strict=True)])
-        used = [group[:n] for group, n in zip(groups, uniform, strict=True)]
-        used.append(rest[: len(rest) // self.batch_size * self.batch_size])
+        used += [*alike, rest[: len(rest) // self.batch_size * self.batch_size]]
         return random.permutation(np.concatenate(used).reshape(-1, self.batch_size))
+
+    def _whole_batches(
+        self, order: NDArray[np.int64], kinds: NDArray[Any]
+    ) -> tuple[list[NDArray[np.int64]], NDArray[np.int64]]:
+        """For each of ``kinds``, [N], as many images as fill mini-batches; and those left over."""
+        groups = [order[kinds[order] == kind] for kind in np.unique(kinds)]
+        full = [len(group) // self.batch_size * self.batch_size for group in groups]
+        left = [group[n:] for group, n in zip(groups, full, strict=True)]
+        return [group[:n] for group, n in zip(groups, full, strict=True)], np.concatenate(left)
+
+
+def _numbered(shapes: Sequence[Hashable]) -> NDArray[np.int64]:
+    """Equal numbers for equal ones."""
+    numbers: dict[Hashable, int] = {}
+    return np.array([numbers.setdefault(shape, len(numbers)) for shape in shapes])
 
 
 def _drawn(part: NDArray[np.float64], offset: float) -> NDArray[np.bool_]:

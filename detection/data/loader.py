@@ -7,6 +7,7 @@ number of workers changes nothing.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -80,10 +81,18 @@ class TrainingImages(Dataset[tuple[np.ndarray, Target]]):
         return len(self.dataset)
 
     def __getitem__(self, key: Key) -> tuple[np.ndarray, Target]:
+        return self._augmented(key, None)
+
+    def __getitems__(self, keys: Sequence[Key]) -> list[tuple[np.ndarray, Target]]:
+        """The images of a mini-batch."""
+        scale = self._scale(keys)
+        return [self._augmented(key, scale) for key in keys]
+
+    def _augmented(self, key: Key, scale: int | None) -> tuple[np.ndarray, Target]:
         example = self.dataset.examples[key[1]]
         image = read_image(example.path)
         check_size(image, example)
-        return self.augmentation(image, self._target(key), self._random(key))
+        return self.augmentation(image, self._target(key), self._random(key), scale)
 
     def classes_shown(self) -> NDArray[np.bool_]:
         """[N, C]: of which classes each image shows an object that is learnt."""
@@ -91,10 +100,30 @@ class TrainingImages(Dataset[tuple[np.ndarray, Target]]):
             self.dataset, ignore_crowd=self.ignore_crowd, ignore_difficult=self.ignore_difficult
         )
 
-    def drawn(self, key: Key) -> Drawn:
-        """How the image is augmented."""
-        size = self.dataset.examples[key[1]].size
-        return self.augmentation.draw(size, self._target(key), self._random(key))
+    def drawn(self, keys: Sequence[Key]) -> list[Drawn]:
+        """How the images of a mini-batch are augmented."""
+        scale, draw = self._scale(keys), self.augmentation.draw
+        sizes = [self.dataset.examples[index].size for _, index in keys]
+        return [
+            draw(size, self._target(key), self._random(key), scale)
+            for key, size in zip(keys, sizes, strict=True)
+        ]
+
+    def _scale(self, keys: Sequence[Key]) -> int | None:
+        """Of all images of a mini-batch, by its first one; None: each draws its own."""
+        if self.augmentation.size_step is None:
+            return None
+        return self.augmentation.draw_scale(np.random.default_rng((self.seed, *keys[0], 2)))
+
+    def shapes(self) -> list[tuple[tuple[int, int], ...]] | None:
+        """Of each image, its sizes at all scales: those with equal ones have one size always.
+
+        None: no two images are to be of one size.
+        """
+        if self.augmentation.size_step is None:
+            return None
+        sides, size_at = self.augmentation.resize.shorter_sides, self.augmentation.size
+        return [tuple(size_at(e.size, side) for side in sides) for e in self.dataset.examples]
 
     def _target(self, key: Key) -> Target:
         """In pixels of the stored image."""
@@ -155,7 +184,7 @@ def _bytes(images: TrainingImages, plan: BatchPlan) -> int:
     resize = images.augmentation.resize
     shorter, longer = sizes.min(axis=1), sizes.max(axis=1)
     scale = np.minimum(max(resize.shorter_sides) / shorter, resize.longest / longer)
-    scaled = sizes * scale[:, None]
+    scaled = sizes * scale[:, None] + (images.augmentation.size_step or 0) / 2
     groups = [scaled[plan.landscape], scaled[~plan.landscape]]
     area = max(group.max(axis=0).prod() for group in groups if len(group))
     return int(3 * area * plan.batch_size / plan.world_size)

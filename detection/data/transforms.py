@@ -65,29 +65,60 @@ class Augmentation:
 
     ``flip_probability``: the probability of a horizontal flip, in [0, 1].
     ``crop``, ``colour``: None: all of each image, and its own colours.
+    ``size_step``: heights and widths are multiples of so many pixels, and the images of a
+    mini-batch are drawn at one scale; None: each has a scale, and its exact size, of its own.
     """
 
     resize: Resize
     flip_probability: float
     crop: RandomCrop | None = None
     colour: ColourJitter | None = None
+    size_step: int | None = None
 
-    def draw(self, size: tuple[int, int], target: Target, random: np.random.Generator) -> Drawn:
-        """For an image of ``size``, height and width, with ``target`` in its pixels."""
-        shorter = int(random.choice(self.resize.shorter_sides))
+    def size(self, size: tuple[int, int], shorter: int) -> tuple[int, int]:
+        """The (height, width) that an image of ``size`` is scaled to."""
+        height, width = self.resize.size(size, shorter)
+        if self.size_step is None:
+            return height, width
+        return self._in_steps(height), self._in_steps(width)
+
+    def _in_steps(self, side: int) -> int:
+        step = self.size_step or 1
+        return step * max(1, min(round(side / step), self.resize.longest // step))
+
+    def draw_scale(self, random: np.random.Generator) -> int:
+        """The shorter side of an image, or of all images of a mini-batch."""
+        return int(random.choice(self.resize.shorter_sides))
+
+    def draw(
+        self,
+        size: tuple[int, int],
+        target: Target,
+        random: np.random.Generator,
+        scale: int | None = None,
+    ) -> Drawn:
+        """For an image of ``size``, height and width, with ``target`` in its pixels.
+
+        ``scale``: the shorter side, drawn for its whole mini-batch; None: it is drawn here.
+        """
+        shorter = self.draw_scale(random) if scale is None else scale
         flipped = bool(random.random() < self.flip_probability)
         region = self.crop.draw(size, target, random) if self.crop else None
         return Drawn(shorter, flipped, region, self.colour.draw(random) if self.colour else None)
 
     def __call__(
-        self, image: NDArray[np.uint8], target: Target, random: np.random.Generator
+        self,
+        image: NDArray[np.uint8],
+        target: Target,
+        random: np.random.Generator,
+        scale: int | None = None,
     ) -> tuple[NDArray[np.uint8], Target]:
         """The new image and target; a target is in pixels of its image.
 
         A part takes the place of the whole image: its size is that which the whole would have.
         """
-        drawn = self.draw(image.shape[:2], target, random)
-        size = self.resize.size(image.shape[:2], drawn.shorter)
+        drawn = self.draw(image.shape[:2], target, random, scale)
+        size = self.size(image.shape[:2], drawn.shorter)
         if drawn.region is not None:
             x1, y1, x2, y2 = drawn.region
             image, target = image[y1:y2, x1:x2], only_within(target, drawn.region)

@@ -110,10 +110,9 @@ def check_anchors(images: TrainingImages, rpn: RPN) -> None:
 def _left_out(images: TrainingImages, rpn: RPN) -> tuple[int, int, int]:
     """How many pictures have no anchor inside, how many objects none that overlaps; objects."""
     examples = images.dataset.examples
-    resize = images.augmentation.resize
-    largest = max(resize.shorter_sides)
+    largest = max(images.augmentation.resize.shorter_sides)
     before = np.array([e.size for e in examples], dtype=np.float64)  # [N, 2], height and width
-    after = np.array([resize.size(e.size, largest) for e in examples], dtype=np.float64)
+    after = np.array([images.augmentation.size(e.size, largest) for e in examples], np.float64)
     anchors = rpn.anchors.at_origin.double().numpy()  # [k, 4]
     reach = [
         _reach(anchors[:, axis], anchors[:, axis + 2], rpn.anchors.stride, after[:, 1 - axis])

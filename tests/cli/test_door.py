@@ -79,6 +79,20 @@ def test_where_torch_is_loaded_it_is_too_late(monkeypatch: pytest.MonkeyPatch) -
     door.choose_threads()
 
 
+@pytest.mark.parametrize(
+    "name", ["ONEDNN_PRIMITIVE_CACHE_CAPACITY", "DNNL_PRIMITIVE_CACHE_CAPACITY"]
+)
+def test_more_convolutions_stay_prepared_unless_the_user_says(
+    monkeypatch: pytest.MonkeyPatch, name: str
+) -> None:
+    monkeypatch.setattr(door.os, "environ", {})
+    door.keep_prepared_convolutions()
+    assert door.os.environ == {"ONEDNN_PRIMITIVE_CACHE_CAPACITY": "8192"}
+    monkeypatch.setattr(door.os, "environ", {name: "7"})
+    door.keep_prepared_convolutions()
+    assert door.os.environ == {name: "7"}
+
+
 def test_the_first_process_alone_says_it(
     monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:

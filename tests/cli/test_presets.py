@@ -105,6 +105,7 @@ DATA = {
     "data.shorter_sides": [600],  # Ren 2015, 3.1.3
     "data.test_shorter_side": 600,
     "data.longest": 1000,  # py, MAX_SIZE
+    "data.size_step": 0,
     "data.flip_probability": 0.5,  # FRCN 2.3
     "data.crop_probability": 0,
     "data.crop_least": 0.5,

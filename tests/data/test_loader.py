@@ -98,6 +98,26 @@ def test_a_batch_larger_than_the_data_set_is_refused() -> None:
         plan(batch_size=18)
 
 
+def test_images_of_one_shape_come_together_as_far_as_they_can() -> None:
+    # Of the lying ones six are of shape 1 and three of shapes of their own, all standing ones of 2.
+    shapes = [1 if i in (0, 4, 6, 8, 10, 16) else 2 if i % 2 else f"own {i}" for i in range(17)]
+    batches = list(plan(shapes=shapes, batch_size=2))
+    alike = [len({shapes[index] for _, index in batch}) == 1 for batch in batches]
+    assert sum(alike) == 35  # three and four of the eight of each epoch
+    own = [index for batch in batches for _, index in batch if index in (2, 12, 14)]
+    assert {own.count(index) for index in (2, 12, 14)} <= {1, 2, 3, 4, 5}  # of five epochs
+    assert len(own) == 2 * 5  # never the same one is left out
+    assert [sorted(batch) for batch in plan(shapes=[0] * 17, batch_size=17)] == [
+        [(epoch, index) for index in range(17)] for epoch in range(40)
+    ]
+
+
+def test_shapes_that_nobody_shares_leave_orientations_together() -> None:
+    batches = list(plan(shapes=list(range(17))))
+    mixed = [len({LANDSCAPE[index] for _, index in batch}) == 2 for batch in batches]
+    assert sum(mixed) == 0  # two of each and one that is left out
+
+
 def test_a_batch_that_the_processes_cannot_share_is_refused() -> None:
     with pytest.raises(ValueError, match="multiple of the number of processes, 3"):
         plan(world_size=3)
@@ -130,8 +150,8 @@ def test_what_is_drawn_can_be_asked_for(images: Callable[..., TrainingImages]) -
     plain = images(augmentation=Augmentation(resize=resize, flip_probability=0.5))
     parts = 0
     for key in itertools.product(range(8), range(3)):
-        drawn = pictures.drawn(key)
-        assert replace(drawn, region=None) == plain.drawn(key)
+        (drawn,) = pictures.drawn([key])
+        assert [replace(drawn, region=None)] == plain.drawn([key])
         (image, target), (whole, all_of_it) = pictures[key], plain[key]
         assert image.shape == whole.shape
         if drawn.region is None:
@@ -140,6 +160,47 @@ def test_what_is_drawn_can_be_asked_for(images: Callable[..., TrainingImages]) -
             assert not torch.equal(target.boxes, all_of_it.boxes)
             parts += 1
     assert parts
+
+
+def in_steps(images: Callable[..., TrainingImages], **changes: Any) -> TrainingImages:
+    """Those images in sizes of multiples of 16 pixels."""
+    resize = Resize(shorter_sides=[24, 32, 48], longest=100)
+    return images(augmentation=Augmentation(resize=resize, flip_probability=0.5, size_step=16))
+
+
+def test_a_mini_batch_is_of_one_scale_in_steps(images: Callable[..., TrainingImages]) -> None:
+    pictures = in_steps(images)
+    shapes = pictures.shapes()
+    assert shapes is not None
+    assert images().shapes() is None
+    batches = load(pictures, workers=0)
+    order = BatchPlan(landscape=[True, False, True], batch_size=2, iterations=6, seed=1)
+    scales = set()
+    for batch, keys in zip(batches, order, strict=True):
+        drawn = pictures.drawn(keys)
+        assert len({one.shorter for one in drawn}) == 1
+        scales.add(drawn[0].shorter)
+        place = [24, 32, 48].index(drawn[0].shorter)
+        assert batch.images.sizes == [shapes[index][place] for _, index in keys]
+        assert all(side % 16 == 0 for size in batch.images.sizes for side in size)
+    assert len(scales) > 1
+    assert_same(load(pictures, workers=2, start=3), batches[3:])
+
+
+def test_boxes_go_with_sides_that_are_rounded_apart(images: Callable[..., TrainingImages]) -> None:
+    pictures = in_steps(images)
+    for epoch, index in itertools.product(range(6), (0, 1)):
+        ((image, target),) = pictures.__getitems__([(epoch, index)])
+        example = pictures.dataset.examples[index]
+        (drawn,) = pictures.drawn([(epoch, index)])
+        down, across = (image.shape[axis] / example.size[axis] for axis in (0, 1))
+        expected = torch.from_numpy(example.boxes) * torch.tensor([across, down, across, down])
+        if drawn.flipped:
+            expected = torch.stack(
+                (image.shape[1] - expected[:, 2], expected[:, 1],
+                 image.shape[1] - expected[:, 0], expected[:, 3]), dim=1,
+            )  # fmt: skip
+        torch.testing.assert_close(target.boxes, expected)
 
 
 def load(images: TrainingImages, *, workers: int, start: int = 0) -> list[Batch]:

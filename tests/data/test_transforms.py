@@ -75,6 +75,17 @@ def augment(
     return augmentation(image, target, np.random.default_rng(seed))
 
 
+def test_sides_are_multiples_of_the_step_up_to_the_longest() -> None:
+    resize = Resize(shorter_sides=[320], longest=533)
+    steps = Augmentation(resize=resize, flip_probability=0, size_step=32)
+    assert steps.size((480, 640), 320) == (320, 416)  # 427 is nearer to 416 than to 448
+    assert steps.size((640, 426), 320) == (480, 320)
+    assert steps.size((300, 900), 320) == (192, 512)  # 178 x 533: never above the longest
+    assert steps.size((9, 900), 320) == (32, 512)  # one step at least
+    exact = Augmentation(resize=resize, flip_probability=0)
+    assert exact.size((480, 640), 320) == (320, 427)
+
+
 @pytest.mark.parametrize("box", [(10, 20, 30, 50), (0, 0, 100, 60), (60, 5, 99, 58)])
 @pytest.mark.parametrize("flip", [0.0, 1.0])
 @pytest.mark.parametrize("side", [30, 60, 90, 97])

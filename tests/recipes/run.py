@@ -1,9 +1,9 @@
 """Recipes on strangers' folders, in the same minutes:
 
-    python tests/recipes/run.py FOLDER ... --weights resnet50.pth --minutes 6 --seeds 1 2 3 -o out
+    python tests/recipes/run.py FOLDER ... --weights resnet50.pth --seeds 1 2 3 -o out
 
-Each folder is trained on by ``detection train`` with nothing but the weights and the minutes; then,
-for as long as that took and with the same split, by ``experiment=r50_c4_small_cpu`` (a recipe made
+Each folder is trained on by ``detection train`` with nothing but the weights, and the minutes if
+``--minutes`` says some; then, for as long as that took and with the same split, by ``experiment=r50_c4_small_cpu`` (a recipe made
 by hand) and by torchvision's fine-tuning of its Faster R-CNN (torchvision_finetune.py).  "without
 RULE" is the first one with that rule of it switched off, in as many minutes.  AP and AP50 are those
 of the last validation: none is chosen by the pictures that it is measured on.
@@ -64,9 +64,9 @@ def measured(folder: Path) -> dict[str, Any]:
 def train_this(data: Path, given: argparse.Namespace, seed: int, recipe: str, output: Path) -> None:
     off = recipe.removeprefix(WITHOUT)
     words = [f"schedule.recipe.{off}=false"] if off != recipe else []
-    detection("train", str(data), f"weights={given.weights}", f"minutes={given.minutes}",
-              f"seed={seed}", f"output_dir={output}", "overwrite=true", "report=false",
-              *words)  # fmt: skip
+    words += [] if given.minutes is None else [f"minutes={given.minutes}"]
+    detection("train", str(data), f"weights={given.weights}", f"seed={seed}", f"output_dir={output}", "overwrite=true",
+              "report=false", *words)  # fmt: skip
 
 
 def train_by_hand(weights: Path, seconds: float, seed: int, output: Path, split: list[str]) -> None:
@@ -183,7 +183,7 @@ def main() -> None:
     )
     parser.add_argument("folders", nargs="+", type=Path)
     parser.add_argument("--weights", type=Path, required=True, help="ResNet-50 of MSRA")
-    parser.add_argument("--minutes", type=float, default=6.0)
+    parser.add_argument("--minutes", type=float, help="of a training; else the recipe's own")
     parser.add_argument("--seeds", type=int, nargs="+", default=[1, 2, 3])
     parser.add_argument("--recipes", nargs="+", choices=RECIPES, default=RECIPES[:3])
     parser.add_argument("-o", "--output", type=Path, default=Path("outputs/recipes"))

@@ -10,6 +10,7 @@ from detection.cli.settings.kinds import (
     Fraction,
     Lengths,
     Pixels,
+    PixelsOrZero,
     PositiveFraction,
     Text,
     TextOrTexts,
@@ -41,6 +42,7 @@ class DetectionData(Node):
     shorter_sides: Lengths
     test_shorter_side: Pixels
     longest: Pixels
+    size_step: PixelsOrZero
     flip_probability: Fraction
     crop_probability: Fraction
     crop_least: PositiveFraction

@@ -98,6 +98,7 @@ CountOrZero = Annotated[Whole, Ge(0), Le(MANY)]
 Images = Annotated[Whole, Ge(1), Le(65_536)]  # of a mini-batch
 Regions = Annotated[Whole, Ge(1), Le(1_000_000)]
 Pixels = Annotated[Whole, Ge(1), Le(20_000)]
+PixelsOrZero = Annotated[Whole, Ge(0), Le(20_000)]
 Channels = Annotated[Whole, Ge(1), Le(16_384)]
 Bins = Annotated[Whole, Ge(1), Le(64)]
 Classes = Annotated[Whole, Ge(1), Le(100_000)]

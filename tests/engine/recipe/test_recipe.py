@@ -142,6 +142,8 @@ def test_few_pictures_look_different_each_time() -> None:
     assert values["data.test_shorter_side"] == 400  # as without
     assert (values["data.crop_probability"], values["data.colour"]) == (0.5, 0.3)
     assert not chosen(facts(1001), rules=("augmentation",))
+    assert chosen()["data.size_step"] == 32
+    assert "data.size_step" not in chosen(device=GPU)
     given = {"data.shorter_sides": [320], "data.colour": 0.1}
     own = chosen(rules=("picture_size", "augmentation"), **given)
     assert own["data.longest"] == 667
