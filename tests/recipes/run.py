@@ -3,10 +3,11 @@
     python tests/recipes/run.py FOLDER ... --weights resnet50.pth --seeds 1 2 3 -o out
 
 Each folder is trained on by ``detection train`` with nothing but the weights, and the minutes if
-``--minutes`` says some; then, for as long as that took and with the same split, by ``experiment=r50_c4_small_cpu`` (a recipe made
-by hand) and by torchvision's fine-tuning of its Faster R-CNN (torchvision_finetune.py).  "without
-RULE" is the first one with that rule of it switched off, in as many minutes.  AP and AP50 are those
-of the last validation: none is chosen by the pictures that it is measured on.
+``--minutes`` says some; then, for as long as that took and with the same split, by
+``experiment=r50_c4_small_cpu`` (a recipe made by hand) and by torchvision's fine-tuning of its
+Faster R-CNN (torchvision_finetune.py).  "without RULE" is the first one with that rule of it
+switched off, in as many minutes.  AP and AP50 are those of the last validation: none is chosen by
+the pictures that it is measured on.
 
 Leaves out/results.jsonl, a line for each training; what is there already is not trained again.
 Prints the table, and the mean difference to the recipe by hand with its 95 % interval (Student's t
@@ -65,8 +66,8 @@ def train_this(data: Path, given: argparse.Namespace, seed: int, recipe: str, ou
     off = recipe.removeprefix(WITHOUT)
     words = [f"schedule.recipe.{off}=false"] if off != recipe else []
     words += [] if given.minutes is None else [f"minutes={given.minutes}"]
-    detection("train", str(data), f"weights={given.weights}", f"seed={seed}", f"output_dir={output}", "overwrite=true",
-              "report=false", *words)  # fmt: skip
+    detection("train", str(data), f"weights={given.weights}", f"seed={seed}",
+              f"output_dir={output}", "overwrite=true", "report=false", *words)  # fmt: skip
 
 
 def train_by_hand(weights: Path, seconds: float, seed: int, output: Path, split: list[str]) -> None:
