@@ -45,8 +45,8 @@ class DetectorModule(nn.Module):
     """``model(images, targets)``: losses in training, detections in evaluation.
 
     ``images``: a list of float tensors [3, H, W], RGB in [0, 1], of any sizes: they are resized
-    inside, as the configuration says (``data.shorter_sides``, ``data.longest``).  Flips, crops and
-    colours are the training loop's, as in torchvision.
+    inside, as the configuration says (``data.shorter_sides``, ``data.longest``).  Flips, crops,
+    colours and ``data.size_step`` are the training loop's, as in torchvision.
     ``targets``: a dict for each image with ``boxes``, float [N, 4], (x1, y1, x2, y2) in its pixels,
     and ``labels``, int64 [N], 1 ... C (0 is background); ``iscrowd`` [N], if there, marks objects
     that are ignored.  N may be 0.

@@ -37,6 +37,15 @@ RENAMED_VALUES = {
 # Arguments that a constructor has no more; by new names.
 REMOVED_ARGUMENTS = {"detection.model.faster_rcnn.FasterRCNN": {"regions_at_once"}}
 
+# Keys that a run's configuration did not have, with the value that it behaved by.
+ADDED_KEYS: dict[str, Any] = {
+    "data.repeat_threshold": 0,
+    "data.size_step": 0,
+    "data.crop_probability": 0,
+    "data.crop_least": 0.5,
+    "data.colour": 0,
+}
+
 # Keys of a configuration, in a node each, that are in another node now.
 MOVED_KEYS = {"model.regions_at_once": "runtime.regions_at_once"}
 

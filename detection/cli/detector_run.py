@@ -210,6 +210,7 @@ def _plan(
     return BatchPlan(
         landscape=[example.size[1] >= example.size[0] for example in images.dataset.examples],
         shapes=images.shapes(),
+        shorter_sides=list(config.data.shorter_sides) if config.data.size_step else None,
         repeats=repeat_factors(images.classes_shown(), threshold) if threshold else None,
         batch_size=config.schedule.batch_size,
         rank=processes.rank,

@@ -40,9 +40,10 @@ def choose_threads(*, fixed: bool = False) -> None:
 
 
 def keep_prepared_convolutions() -> None:
-    """Pictures of many sizes come again before what oneDNN prepared for them is thrown away.
+    """For training: sizes come again before what oneDNN prepared for them is thrown away.
 
-    It reads the variable with the first convolution.  The user's own number wins.
+    It reads the variable with the first convolution.  The user's own number wins.  A test or a
+    server, whose pictures have sizes of their own, would keep a third of a GB for nothing.
     """
     if not any(name in os.environ for name in _PREPARED):
         os.environ[_PREPARED[0]] = str(_KEPT)

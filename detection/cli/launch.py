@@ -83,7 +83,8 @@ def launch(command: Command, argv: list[str]) -> None:
             if command.computes:
                 exact = OmegaConf.select(composed, "runtime.deterministic")
                 choose_threads(fixed=bool(exact) or not command.follows)
-                keep_prepared_convolutions()
+                if command.name.startswith("train"):
+                    keep_prepared_convolutions()
             module = _imported(command)
             chosen = {*own, *map(key_of, arguments.overrides)}
             follow_file(composed, chosen)

@@ -12,7 +12,7 @@ from omegaconf.errors import OmegaConfBaseException
 from yaml import YAMLError
 
 from detection.cli.objects import as_plain
-from detection.earlier_versions import current_settings
+from detection.earlier_versions import ADDED_KEYS, current_settings
 from detection.engine.checkpoints import LAST
 from detection.engine.folder_lock import read_marker
 from detection.user_path import user_path
@@ -104,7 +104,7 @@ def _changed(
     keys = before.keys() | now.keys() if same_version else before.keys() & now.keys()
     found = {}
     for key in sorted(keys):
-        values = before.get(key), now.get(key)
+        values = before.get(key, ADDED_KEYS.get(key)), now.get(key)
         if _is_in(key, free) or values[0] == values[1]:
             continue
         if key in BEGINS_WITH and values[1] is None:

@@ -10,7 +10,8 @@ import numpy as np
 from numpy.typing import NDArray
 from torch.utils.data import Sampler
 
-Key = tuple[int, int]  # (epoch, index of the example)
+# (epoch, index of the example), and the shorter side of its mini-batch where that has one.
+Key = tuple[int, ...]
 
 
 class BatchPlan(Sampler[list[Key]]):
@@ -21,6 +22,8 @@ class BatchPlan(Sampler[list[Key]]):
     ``landscape``: for each example, whether its image is wider than high.
     ``shapes``: for each example, what those that are always of one size have in common; they come
     together as far as their numbers allow.  None: they come as chance has it.
+    ``shorter_sides``: of which each mini-batch has one, as the third number of its keys: one after
+    the other, in an order that is drawn anew for each round.  None: keys have two numbers.
     ``repeats``: [N], how often each is drawn, in proportion; None: all alike.  No image is drawn
     twice in an epoch: those of the largest number are in every one, others in some.
     ``batch_size``: images per iteration in all ``world_size`` processes together; process ``rank``
@@ -36,6 +39,7 @@ class BatchPlan(Sampler[list[Key]]):
         iterations: int,
         seed: int,
         shapes: Sequence[Hashable] | None = None,
+        shorter_sides: Sequence[int] | None = None,
         repeats: NDArray[np.float64] | None = None,
         start: int = 0,
         rank: int = 0,
@@ -53,12 +57,13 @@ class BatchPlan(Sampler[list[Key]]):
             )
         self.landscape = np.asarray(landscape, dtype=bool)
         self._shapes = None if shapes is None else _numbered(shapes)
+        self._shorter_sides = shorter_sides
         part = np.ones(len(landscape)) if repeats is None else repeats / repeats.max()
         self.batches_per_epoch = min(
             math.ceil(part.sum() / batch_size - 1e-6), len(landscape) // batch_size
         )
-        # In how many epochs each image is; None: in all, but for the last few of a shuffled epoch,
-        # too few for a mini-batch.
+        # In how many epochs each image is; None: in all, but for a few of each, drawn at random,
+        # which are too few for a mini-batch.
         self._part = (
             _with_sum(part, self.batches_per_epoch * batch_size) if part.min() < 1 else None
         )
@@ -74,28 +79,36 @@ class BatchPlan(Sampler[list[Key]]):
 
     def __iter__(self) -> Iterator[list[Key]]:
         epoch, batches = -1, np.empty((0, self.batch_size), dtype=np.int64)
+        sides: list[tuple[int, ...]] = []
         for iteration in range(self.start, self.iterations):
             if iteration // self.batches_per_epoch != epoch:
                 epoch = iteration // self.batches_per_epoch
-                batches = self._batches_of(epoch)
-            batch = batches[iteration % self.batches_per_epoch]
-            yield [(epoch, int(index)) for index in batch[self.rank :: self.world_size]]
+                batches, sides = self._batches_of(epoch)
+            number = iteration % self.batches_per_epoch
+            own = batches[number][self.rank :: self.world_size]
+            yield [(epoch, int(index), *sides[number]) for index in own]
 
-    def _batches_of(self, epoch: int) -> np.ndarray:
-        """[batches_per_epoch, batch_size] indices."""
+    def _batches_of(self, epoch: int) -> tuple[NDArray[np.int64], list[tuple[int, ...]]]:
+        """[batches_per_epoch, batch_size] indices, and what their keys have besides."""
         random = np.random.default_rng((self.seed, epoch))
         order = random.permutation(len(self.landscape))
         if self._part is not None:
             order = order[_drawn(self._part[order], random.uniform())]
+        # Here, and not of what is left over below: there the same ones would always be too many.
+        order = order[: self.batches_per_epoch * self.batch_size]
         used: list[NDArray[np.int64]] = []
         if self._shapes is not None:
-            alike, rest = self._whole_batches(order, self._shapes)
-            used += alike
-            order = order[np.isin(order, rest)]  # shuffled, so that none is always the last one
+            used, rest = self._whole_batches(order, self._shapes)
+            order = order[np.isin(order, rest)]  # shuffled, as it was
         alike, rest = self._whole_batches(order, ~self.landscape)
         # The images left over from both orientations form the few mixed batches.
-        used += [*alike, rest[: len(rest) // self.batch_size * self.batch_size]]
-        return random.permutation(np.concatenate(used).reshape(-1, self.batch_size))
+        batches = np.concatenate([*used, *alike, rest]).reshape(-1, self.batch_size)
+        batches = random.permutation(batches)
+        if self._shorter_sides is None:
+            return batches, [()] * len(batches)
+        rounds = -(-len(batches) // len(self._shorter_sides))
+        drawn = [random.permutation(self._shorter_sides) for _ in range(rounds)]
+        return batches, [(int(side),) for side in np.concatenate(drawn)]
 
     def _whole_batches(
         self, order: NDArray[np.int64], kinds: NDArray[Any]

@@ -1,13 +1,13 @@
 """Mini-batches for training: which images, in which order, read by which process.
 
-Random numbers depend on (seed, epoch, image) alone, not on what a process has done before.
+Random numbers depend on (seed, epoch, image) alone, not on what a process has done before; what a
+mini-batch has in common, its plan says.
 Therefore workers need no seeds, a resumed run sees the same images as an uninterrupted one, and the
 number of workers changes nothing.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -54,7 +54,7 @@ class Batch:
 
 
 class TrainingImages(Dataset[tuple[np.ndarray, Target]]):
-    """(epoch, index) -> the augmented image, uint8 [H, W, 3], and its target.
+    """A key of :class:`BatchPlan` -> the augmented image, uint8 [H, W, 3], and its target.
 
     ``ignore_crowd``, ``ignore_difficult``: whether such objects are ignored in training.
     ``proposals``: if Fast R-CNN learns from a file of them; they are augmented as the objects are.
@@ -81,18 +81,10 @@ class TrainingImages(Dataset[tuple[np.ndarray, Target]]):
         return len(self.dataset)
 
     def __getitem__(self, key: Key) -> tuple[np.ndarray, Target]:
-        return self._augmented(key, None)
-
-    def __getitems__(self, keys: Sequence[Key]) -> list[tuple[np.ndarray, Target]]:
-        """The images of a mini-batch."""
-        scale = self._scale(keys)
-        return [self._augmented(key, scale) for key in keys]
-
-    def _augmented(self, key: Key, scale: int | None) -> tuple[np.ndarray, Target]:
         example = self.dataset.examples[key[1]]
         image = read_image(example.path)
         check_size(image, example)
-        return self.augmentation(image, self._target(key), self._random(key), scale)
+        return self.augmentation(image, self._target(key), self._random(key), *key[2:])
 
     def classes_shown(self) -> NDArray[np.bool_]:
         """[N, C]: of which classes each image shows an object that is learnt."""
@@ -100,20 +92,10 @@ class TrainingImages(Dataset[tuple[np.ndarray, Target]]):
             self.dataset, ignore_crowd=self.ignore_crowd, ignore_difficult=self.ignore_difficult
         )
 
-    def drawn(self, keys: Sequence[Key]) -> list[Drawn]:
-        """How the images of a mini-batch are augmented."""
-        scale, draw = self._scale(keys), self.augmentation.draw
-        sizes = [self.dataset.examples[index].size for _, index in keys]
-        return [
-            draw(size, self._target(key), self._random(key), scale)
-            for key, size in zip(keys, sizes, strict=True)
-        ]
-
-    def _scale(self, keys: Sequence[Key]) -> int | None:
-        """Of all images of a mini-batch, by its first one; None: each draws its own."""
-        if self.augmentation.size_step is None:
-            return None
-        return self.augmentation.draw_scale(np.random.default_rng((self.seed, *keys[0], 2)))
+    def drawn(self, key: Key) -> Drawn:
+        """How the image is augmented."""
+        size = self.dataset.examples[key[1]].size
+        return self.augmentation.draw(size, self._target(key), self._random(key), *key[2:])
 
     def shapes(self) -> list[tuple[tuple[int, int], ...]] | None:
         """Of each image, its sizes at all scales: those with equal ones have one size always.
@@ -127,7 +109,7 @@ class TrainingImages(Dataset[tuple[np.ndarray, Target]]):
 
     def _target(self, key: Key) -> Target:
         """In pixels of the stored image."""
-        epoch, index = key
+        epoch, index = key[:2]
         example = self.dataset.examples[index]
         learnt = example.keep(example.has_area)
         ignored = learnt.ignored(crowd=self.ignore_crowd, difficult=self.ignore_difficult)
@@ -141,7 +123,7 @@ class TrainingImages(Dataset[tuple[np.ndarray, Target]]):
 
     def _random(self, key: Key) -> np.random.Generator:
         """What an image is augmented with."""
-        return np.random.default_rng((self.seed, *key))
+        return np.random.default_rng((self.seed, *key[:2]))
 
 
 def seed_of_draws(numbers: tuple[int, int, int]) -> int:

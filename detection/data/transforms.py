@@ -20,7 +20,8 @@ from detection.structures import Target
 class Resize:
     """Scales an image so that its shorter side has a given length (He et al. 2015, appendix A).
 
-    ``shorter_sides``: in pixels; of several, training samples one per image (scale jitter).
+    ``shorter_sides``: in pixels; of several, training samples one for each image, or for each
+    mini-batch (scale jitter).
     ``longest``: the upper limit of the longer side, in pixels, which the shorter side yields to.
     """
 
@@ -35,6 +36,11 @@ class Resize:
     def __call__(self, image: NDArray[np.uint8], shorter: int) -> NDArray[np.uint8]:
         """uint8 [H, W, 3] -> uint8 [H', W', 3], bilinear."""
         return resized(image, self.size(image.shape[:2], shorter))
+
+
+def _in_steps(side: int, step: int, longest: int) -> int:
+    """The nearest multiple of ``step`` up to ``longest``."""
+    return step * max(1, min(round(side / step), longest // step))
 
 
 def resized(image: NDArray[np.uint8], size: tuple[int, int]) -> NDArray[np.uint8]:
@@ -65,8 +71,7 @@ class Augmentation:
 
     ``flip_probability``: the probability of a horizontal flip, in [0, 1].
     ``crop``, ``colour``: None: all of each image, and its own colours.
-    ``size_step``: heights and widths are multiples of so many pixels, and the images of a
-    mini-batch are drawn at one scale; None: each has a scale, and its exact size, of its own.
+    ``size_step``: heights and widths are multiples of so many pixels; None: they are exact.
     """
 
     resize: Resize
@@ -80,28 +85,22 @@ class Augmentation:
         height, width = self.resize.size(size, shorter)
         if self.size_step is None:
             return height, width
-        return self._in_steps(height), self._in_steps(width)
-
-    def _in_steps(self, side: int) -> int:
-        step = self.size_step or 1
-        return step * max(1, min(round(side / step), self.resize.longest // step))
-
-    def draw_scale(self, random: np.random.Generator) -> int:
-        """The shorter side of an image, or of all images of a mini-batch."""
-        return int(random.choice(self.resize.shorter_sides))
+        step, longest = self.size_step, self.resize.longest
+        return _in_steps(height, step, longest), _in_steps(width, step, longest)
 
     def draw(
         self,
         size: tuple[int, int],
         target: Target,
         random: np.random.Generator,
-        scale: int | None = None,
+        shorter: int | None = None,
     ) -> Drawn:
         """For an image of ``size``, height and width, with ``target`` in its pixels.
 
-        ``scale``: the shorter side, drawn for its whole mini-batch; None: it is drawn here.
+        ``shorter``: the shorter side, where its mini-batch has one; None: it is drawn here.
         """
-        shorter = self.draw_scale(random) if scale is None else scale
+        if shorter is None:
+            shorter = int(random.choice(self.resize.shorter_sides))
         flipped = bool(random.random() < self.flip_probability)
         region = self.crop.draw(size, target, random) if self.crop else None
         return Drawn(shorter, flipped, region, self.colour.draw(random) if self.colour else None)
@@ -111,13 +110,13 @@ class Augmentation:
         image: NDArray[np.uint8],
         target: Target,
         random: np.random.Generator,
-        scale: int | None = None,
+        shorter: int | None = None,
     ) -> tuple[NDArray[np.uint8], Target]:
         """The new image and target; a target is in pixels of its image.
 
         A part takes the place of the whole image: its size is that which the whole would have.
         """
-        drawn = self.draw(image.shape[:2], target, random, scale)
+        drawn = self.draw(image.shape[:2], target, random, shorter)
         size = self.size(image.shape[:2], drawn.shorter)
         if drawn.region is not None:
             x1, y1, x2, y2 = drawn.region

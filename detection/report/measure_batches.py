@@ -7,7 +7,6 @@ from dataclasses import dataclass
 
 from detection.data.batch_plan import Key
 from detection.data.loader import TrainingImages
-from detection.data.transforms import Drawn
 from detection.report.batch_record import ConsumedPicture
 from detection.report.data_content import ShownPicture
 from detection.report.measure_data import MOST_BOXES, counted
@@ -37,23 +36,19 @@ def batch_pictures(
     images: TrainingImages,
     asked: Asked,
 ) -> list[ShownPicture]:
-    """Mini-batch ``number``, from 1 on, of ``images``; ``keys``: (epoch, example) of each."""
+    """Mini-batch ``number``, from 1 on, of ``images``; ``keys``: of each."""
     return [
-        _picture(f"mini-batch {number}", key, picture, images, drawn, asked)
-        for key, picture, drawn in zip(keys, pictures, images.drawn(keys), strict=True)
+        _picture(f"mini-batch {number}", key, picture, images, asked)
+        for key, picture in zip(keys, pictures, strict=True)
     ]
 
 
 def _picture(
-    choice: str,
-    key: Key,
-    picture: ConsumedPicture,
-    images: TrainingImages,
-    drawn: Drawn,
-    asked: Asked,
+    choice: str, key: Key, picture: ConsumedPicture, images: TrainingImages, asked: Asked
 ) -> ShownPicture:
-    epoch, index = key
+    epoch, index = key[:2]
     example, names = images.dataset.examples[index], images.dataset.class_names
+    drawn = images.drawn(key)
     height, width = picture.pixels.shape[:2]
     valid_height, valid_width = picture.size
     done = ", flipped" if drawn.flipped else ""

@@ -39,14 +39,15 @@ def opened(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> list[str]:
         "choose_threads",
         lambda *, fixed: happened.append("fixed threads" if fixed else "threads"),
     )
+    monkeypatch.setattr(launch, "keep_prepared_convolutions", lambda: happened.append("kept"))
     return happened
 
 
 @pytest.mark.parametrize(
     ("words", "expected"),
     [
-        (["train", "data.root=x"], ["threads", "import", "main"]),
-        (["train", "data.root=x", "runtime=exact"], ["fixed threads", "import", "main"]),
+        (["train", "data.root=x"], ["threads", "kept", "import", "main"]),
+        (["train", "data.root=x", "runtime=exact"], ["fixed threads", "kept", "import", "main"]),
         (["compare", "x", "x"], ["fixed threads", "import", "main"]),  # it never looks again
         (["check", "x"], ["import", "main"]),
         (["train", "--help"], []),

@@ -55,6 +55,7 @@ def begun(tmp_path: Path) -> Path:
         ("data.flip_probability=0", "data.flip_probability: 0.5, now 0"),
         ("data.crop_probability=0.5", "data.crop_probability: 0, now 0.5"),
         ("data.colour=0.3", "data.colour: 0, now 0.3"),
+        ("data.size_step=32", "data.size_step: 0, now 32"),
         ("data.repeat_threshold=0.1", "data.repeat_threshold: 0, now 0.1"),
         ("schedule.batch_size=4", "schedule.batch_size: 16, now 4"),
         ("schedule.learning_rate.reference=0.2", "schedule.learning_rate.reference: 0.02, now 0.2"),
@@ -104,6 +105,16 @@ def test_what_changes_the_result_is_refused(begun: Path, change: str, said: str)
 )
 def test_the_rest_is_free(begun: Path, change: str) -> None:
     assert check_settings(begun, settings(begun, "resume=true", change))
+
+
+def test_a_run_from_before_a_key_did_as_its_zero_says(begun: Path) -> None:
+    old = OmegaConf.load(begun / "config.yaml")
+    for key in ("size_step", "colour", "crop_probability", "crop_least", "repeat_threshold"):
+        del old.data[key]
+    OmegaConf.save(old, begun / "config.yaml")
+    assert check_settings(begun, settings(begun, "resume=true"))
+    with pytest.raises(ValueError, match=r"data\.size_step: 0, now 32"):
+        check_settings(begun, settings(begun, "resume=true", "data.size_step=32"))
 
 
 def test_more_iterations_are_refused_where_the_rate_depends_on_them(tmp_path: Path) -> None:

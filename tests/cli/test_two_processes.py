@@ -39,6 +39,7 @@ DETECTOR = [
     "schedule.rules.iterations=15",  # of two in an epoch
     "schedule.batch_size=4",
     "data.shorter_sides=[48,64]",
+    "data.size_step=16",
     "model.rpn.training_proposals.after_nms=50",
     "model.roi_head.sampling.per_image=8",
     "model.roi_head.sampling.foreground_fraction=0.25",

@@ -34,6 +34,7 @@ TRAIN = [
     ("schedule.rules.iterations=1e30", "schedule.rules.iterations=1e+30: must be a whole number"),
     ("schedule.rules.iterations=0x10", "schedule.rules.iterations='0x10': must be a whole number"),
     ("schedule.rules.accumulate=0", "schedule.rules.accumulate=0: must be"),
+    ("data.size_step=601", "data.size_step=601: pictures have sides of 600 pixels"),
     ("schedule.rules.accumulate=9", "must be at most schedule.batch_size, 8"),
     ("schedule.rules.clip_norm=0", "clip_norm=0: must be a number above 0, or null"),
     ("schedule.rules.clip_norm=-1", "schedule.rules.clip_norm=-1: must be"),

@@ -1,5 +1,6 @@
 """``data``: a detector's data set and what is done to its pictures."""
 
+from collections.abc import Iterator, Set
 from typing import Literal
 
 from pydantic import ConfigDict, Field
@@ -16,7 +17,7 @@ from detection.cli.settings.kinds import (
     TextOrTexts,
     Texts,
 )
-from detection.cli.settings.node import Node
+from detection.cli.settings.node import Node, Rule
 
 
 class Format(Node):
@@ -47,3 +48,12 @@ class DetectionData(Node):
     crop_probability: Fraction
     crop_least: PositiveFraction
     colour: Fraction
+
+    def broken(self, given: Set[str]) -> Iterator[Rule]:
+        most = min(*self.shorter_sides, self.longest)
+        if self.size_step > most:
+            yield Rule(
+                "size_step",
+                f"pictures have sides of {most} pixels, fewer than one step: write at most {most}, "
+                "or 0 for sides of any length",
+            )

@@ -144,6 +144,9 @@ def test_few_pictures_look_different_each_time() -> None:
     assert not chosen(facts(1001), rules=("augmentation",))
     assert chosen()["data.size_step"] == 32
     assert "data.size_step" not in chosen(device=GPU)
+    assert "data.size_step" not in chosen(**{"data.shorter_sides": [400]})  # 400 is no multiple
+    (own_step,) = fit(recipe_of(facts(), **{"data.size_step": 0}), ["picture_size"])
+    assert "in steps of" not in own_step.reason
     given = {"data.shorter_sides": [320], "data.colour": 0.1}
     own = chosen(rules=("picture_size", "augmentation"), **given)
     assert own["data.longest"] == 667
