@@ -93,5 +93,5 @@ class Recipe:
 
 
 def longest_minutes(pictures: int) -> float:
-    """The minutes that a training on a CPU takes at most: 20, and an hour from 1500 pictures on."""
+    """The minutes that a training takes at most: 20, and an hour from 1500 pictures on."""
     return float(np.clip(pictures / 25, 20, 60))
