@@ -3,9 +3,9 @@
 One of its two networks alone (the four steps of alternating training: tools/train_alternating.py):
 train_only=rpn, or train_only=fast_rcnn proposals=train.safetensors val_proposals=val.safetensors
 
-Leaves in output_dir: best.pt, last.pt, log.jsonl, metrics.json, loss.png, tensorboard/, config.yaml,
-report.html, split.json where a split was made, and worst.jpg and worst/, the pictures with the most
-mistakes.
+Leaves in output_dir: best.pt, last.pt, log.jsonl, metrics.json, loss.png, tensorboard/,
+config.yaml, report.html, split.json where a split was made, and worst.jpg and worst/, the pictures
+with the most mistakes.
 Several processes: torchrun --nproc-per-node=2 tools/train_net.py ...
 """
 

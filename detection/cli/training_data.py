@@ -6,6 +6,7 @@ import functools
 import hashlib
 import logging
 import os
+from collections import Counter
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
@@ -16,9 +17,10 @@ from detection.cli.data_sets import formats, open_split
 from detection.cli.given import texts
 from detection.data.audit.classes import boxes_per_class, fold_name
 from detection.data.class_words import classes_override
+from detection.data.cut_files import refuse_cut
 from detection.data.dataset import DetectionDataset
 from detection.data.formats.open import available_splits
-from detection.data.formats.splits import is_of, stand_in
+from detection.data.formats.splits import REST, is_of, stand_in
 from detection.data.report import splits_report
 from detection.data.split_file import SPLIT_FILE, PictureSplit, make_split
 from detection.user_path import user_path
@@ -52,6 +54,7 @@ def open_training_data(config: DictConfig) -> TrainingData:
         whole, split = made
         root = user_path(data.root)
         train_set, val_set = (split.side(whole, side, root=root) for side in SIDES)
+    _warn_of_rest(data)
     if split is not None:
         data.split_file = str(Path(config.output_dir) / SPLIT_FILE)
     for dataset in (train_set, val_set):
@@ -62,6 +65,10 @@ def open_training_data(config: DictConfig) -> TrainingData:
     if not data.train_on_empty:
         train_set = train_set.without_empty()
     log.info("%s", splits_report({"train": train_set, "val": val_set}))
+    pictures = (example.path for one in (train_set, val_set) for example in one.examples)
+    refuse_cut(dict.fromkeys(pictures), source=user_path(data.root))
+    for dataset in (train_set, val_set):
+        _warn_of_repeats(dataset)
     warn_of_overlap(train_set, val_set)
     return TrainingData(train_set, val_set, {SPLIT_FILE: split.to_json()} if split else {})
 
@@ -148,6 +155,36 @@ def to_divide(data: DictConfig) -> str | tuple[str, ...] | None:
     if train is None and data.train_split == "train" and len(splits) == 1:
         return None if stand_in("test", splits) else splits[0]
     return train
+
+
+def _warn_of_rest(data: DictConfig) -> None:
+    """Pictures outside of the folders of splits are easily forgotten."""
+    names = (*texts(data.train_split), *texts(data.val_split))
+    if any("/" in name for name in names):
+        return
+    splits = available_splits(user_path(data.root), formats(data), allow_outside=data.allow_outside)
+    if REST in splits and REST not in {stand_in(name, splits) or name for name in names}:
+        log.warning(
+            "%s: some pictures lie beside the folders of its splits, in none of them: they neither "
+            "train nor validate; data.train_split=[train,%s] trains on them, too",
+            user_path(data.root),
+            REST,
+        )
+
+
+def _warn_of_repeats(dataset: DetectionDataset) -> None:
+    """As of two people who annotated one picture: each entry makes background of the other's."""
+    times = Counter(example.path for example in dataset.examples)
+    repeated = [path for path, number in times.items() if number > 1]
+    if repeated:
+        log.warning(
+            "%s: %d pictures have several entries with boxes of their own, the first is %s: in "
+            "each the boxes of the others count as background; join them (detection check lists "
+            "them as same-entry)",
+            dataset.source,
+            len(repeated),
+            repeated[0],
+        )
 
 
 def warn_of_overlap(train_set: DetectionDataset, val_set: DetectionDataset) -> None:

@@ -18,6 +18,8 @@ InvalidBoxes = Literal["error", "clip", "repair"]
 
 # Annotation tools round: a box may exceed its image by this many pixels and is clipped silently.
 TOLERANCE = 1.0
+# Parts of a picture's size are rounded as well: so much over 1 is no pixel.
+PARTS_TOLERANCE = 0.02
 # The number of invalid boxes that a message lists.
 SHOWN = 10
 # What a report calls the boxes that "clip" has cut.
@@ -83,7 +85,7 @@ class BoxCheck:
 
     def finish(self) -> None:
         """After reading: raises ValueError, or logs a warning, if there are invalid boxes."""
-        if 0 < self.largest <= 1 and not self.whole:
+        if 0 < self.largest <= 1 + PARTS_TOLERANCE and not self.whole:
             tiny = (
                 f"{self.source}: all {self.count} boxes lie in the first pixel of their pictures: "
                 "their numbers are parts of the size, but this format has pixels; multiply them "

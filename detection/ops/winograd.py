@@ -1,4 +1,6 @@
-"""3x3 convolutions with a quarter to a third of the multiplications (Lavin and Gray 2015, arXiv:1509.09308).
+"""3x3 convolutions with a quarter to a third of the multiplications.
+
+Lavin and Gray 2015, arXiv:1509.09308.
 
 Winograd's F(4x4, 3x3) computes a 4x4 tile of the output from a 6x6 tile of the input, with 36
 multiplications per pair of channels instead of 144, between two small linear maps.  The 36

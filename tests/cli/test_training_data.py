@@ -207,3 +207,51 @@ def test_a_year_is_no_hindrance_and_trainval_is_divided(
     config = config_of(unsplit, tmp_path / "other")
     divided = open_training_data(config)
     assert (len(divided.train), len(divided.val)) == (16, 4)
+
+
+def test_a_picture_that_is_cut_is_named_before_anything_is_trained(
+    unsplit: Path, tmp_path: Path
+) -> None:
+    picture = unsplit / "c.jpg"
+    whole = picture.read_bytes()
+    picture.write_bytes(whole + b"a phone's video")  # behind its end: no fault
+    open_training_data(config_of(unsplit, tmp_path / "out"))
+    picture.write_bytes(whole[:-200])
+    with pytest.raises(
+        ValueError, match=r"1 pictures cannot be read, .*\n.*c\.jpg: trunc"
+    ) as error:
+        open_training_data(config_of(unsplit, tmp_path / "out"))
+    assert f"detection check {unsplit} fix=true -o cleaned" in str(error.value)
+
+
+def test_pictures_beside_the_splits_are_spoken_of(
+    unsplit: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    root = tmp_path / "splits"
+    for split, letters in (("train", "abcdef"), ("val", "gh"), ("more", "ij")):
+        (root / split).mkdir(parents=True)
+        for letter in letters:
+            shutil.copy(unsplit / f"{letter}.jpg", root / split)
+            (root / split / f"{letter}.txt").write_text("0 0.5 0.5 0.4 0.4\n")
+    (root / "classes.txt").write_text("mug\n")
+    open_training_data(config_of(root, tmp_path / "out"))
+    assert "in none of them: they neither train nor validate" in caplog.text
+    assert "data.train_split=[train,rest]" in caplog.text
+    caplog.clear()
+    both = open_training_data(config_of(root, tmp_path / "out", "data.train_split=[train,rest]"))
+    assert len(both.train) == 8
+    assert "in none of them" not in caplog.text
+
+
+def test_a_picture_of_two_entries_is_spoken_of(
+    unsplit: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    content = json.loads((unsplit / "labels.json").read_text())
+    content["images"].append(content["images"][0] | {"id": 99})
+    other = {"id": 99, "image_id": 99, "category_id": 1, "bbox": [30, 20, 9, 9], "area": 81}
+    content["annotations"].append(other | {"iscrowd": 0})
+    (unsplit / "labels.json").write_text(json.dumps(content))
+    both = ("data.train_split=all", "data.val_split=all")
+    open_training_data(config_of(unsplit, tmp_path / "out", *both))
+    assert "1 pictures have several entries" in caplog.text
+    assert "a.jpg" in caplog.text

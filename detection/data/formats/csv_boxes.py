@@ -14,7 +14,7 @@ import csv
 import re
 from pathlib import Path
 
-from detection.data.box_check import InvalidBoxes
+from detection.data.box_check import PARTS_TOLERANCE, InvalidBoxes
 from detection.data.dataset import DetectionDataset
 from detection.data.findings import Findings
 from detection.data.formats.csv_columns import Columns, recognise, rows_of
@@ -147,14 +147,16 @@ def _numbers(row: list[str], columns: Columns) -> list[float] | None:
 
 
 def _is_relative(rows: list[tuple[int, list[str]]], columns: Columns) -> bool:
-    """Whether no coordinate is over 1, and not all of them are 0 and 1."""
+    """Whether no coordinate is over 1 but by rounding, and not all of them are 0 and 1."""
     numbers: list[float] = []
     for _, row in rows:
         try:
             numbers += _numbers(row, columns) or []
         except ValueError:
             return False
-    return bool(numbers) and max(numbers) <= 1 and any(0 < number < 1 for number in numbers)
+    if not numbers or max(numbers) > 1 + PARTS_TOLERANCE:
+        return False
+    return any(0 < number < 1 for number in numbers)
 
 
 def _size(row: list[str], columns: Columns) -> tuple[int, int] | None:

@@ -185,22 +185,32 @@ class FileNames:
 
 
 def _best(found: list[Path], parts: list[str], folders: list[Path]) -> Path | None:
-    """The one that agrees in most parts, then in case, then lies in the first of ``folders``."""
+    """The one that agrees in most parts, then in case, then lies in the first of ``folders``.
 
-    def merit(path: Path) -> tuple[int, int, int]:
-        own = [fold(part) for part in path.parts[:-1]]
-        wanted = [fold(part) for part in parts[:-1]]
-        agreeing = 0
-        while wanted and own and wanted.pop() == own.pop():
-            agreeing += 1
+    Last counts how far its own folders are called as those of ``folders``: where the pictures of
+    Annotations/cam_a lie in images/cam_a.
+    """
+
+    def merit(path: Path) -> tuple[int, int, int, int]:
         exact = path.name == parts[-1]
         place = next((-i for i, f in enumerate(folders) if path.parent == f), -len(folders))
-        return agreeing, exact, place
+        mirrored = max((_alike(path.parts[:-1], f.parts) for f in folders), default=0)
+        return _alike(path.parts[:-1], parts[:-1]), exact, place, mirrored
 
     ranked = sorted(found, key=merit, reverse=True)
     if len(ranked) > 1 and merit(ranked[0]) == merit(ranked[1]):
         return None
     return ranked[0]
+
+
+def _alike(own: Sequence[str], others: Sequence[str]) -> int:
+    """How many parts at the ends of two paths are the same."""
+    count = 0
+    for one, other in zip(reversed(own), reversed(others), strict=False):
+        if fold(one) != fold(other):
+            break
+        count += 1
+    return count
 
 
 def _difference(name: str, found: Path) -> str | None:

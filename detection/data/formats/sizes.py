@@ -96,7 +96,9 @@ def _repaired(picture: Sized, size: Size, true: Size, findings: Findings, replac
     inside = _lie_within(picture.corners, true)
     if max(abs(size[0] - true[0]), abs(size[1] - true[1])) <= 1:
         findings.repaired("size of a picture a pixel off, taken from the picture", said)
-    elif size == true[::-1] and inside and not _is_turned(path):
+    elif size == true[::-1] and _is_turned(path):
+        return False  # annotated as stored: the boxes are turned, whether they fit or not
+    elif size == true[::-1] and inside:
         findings.repaired("width and height of a picture exchanged", said)
     elif replaced == "keep" and inside:
         findings.repaired(

@@ -63,8 +63,11 @@ def is_of(name: str, split: str) -> bool:
 
 
 def _kind(name: str) -> str:
-    """val2017, VAL: val."""
-    return re.sub(r"[\d_-]+$", "", name.casefold())
+    """val2017, VAL, CVAT's obj_val_data: val."""
+    folded = name.casefold()
+    if cvat := re.fullmatch(r"obj_(.+)_data", folded):
+        folded = cvat[1]
+    return re.sub(r"[\d_-]+$", "", folded)
 
 
 def is_split(name: str) -> bool:

@@ -90,23 +90,30 @@ def read_lines(path: Path) -> list[str]:
 
 
 def read_json(path: Path) -> Any:
-    """In UTF-8 or UTF-16, with a byte order mark or without.
+    """In the encodings of :func:`decode`.
 
     The standard library's parser and not msgspec's, which refuses a NaN without saying where.
     Raises FileNotFoundError and ValueError, which name the file.
     """
     try:
-        return json.loads(read_bytes(path))
+        data = read_bytes(path)
+        try:
+            return json.loads(data)
+        except UnicodeDecodeError:
+            return json.loads(decode(data)[0])
     except FileNotFoundError:
         raise FileNotFoundError(f"{path}: no such annotation file") from None
-    except (json.JSONDecodeError, UnicodeDecodeError, RecursionError) as error:
+    except (json.JSONDecodeError, RecursionError) as error:
         raise ValueError(
             f"{path}: not valid JSON: {error}; export or copy the file again"
         ) from None
 
 
-def read_yaml(path: Path) -> Any:
-    """Plain values.  Raises FileNotFoundError, and ValueError, which names the file."""
+def read_yaml(path: Path, *, as_written: bool = False) -> Any:
+    """Plain values, or the text of each.
+
+    Raises FileNotFoundError, and ValueError, which names the file.
+    """
     text = read_text(path)
     if len(text) > _LONGEST_YAML:
         raise ValueError(
@@ -121,7 +128,7 @@ def read_yaml(path: Path) -> Any:
                 f"{path}: not valid YAML: over {_DEEPEST} brackets are open; correct it"
             )
     try:
-        return yaml.safe_load(text)
+        return yaml.load(text, yaml.BaseLoader if as_written else yaml.SafeLoader)
     # Its constructors do what they like with foreign values: a date of month 13, a list as a key.
     except (yaml.YAMLError, ValueError, TypeError, KeyError, RecursionError) as error:
         said = " ".join(str(error).split())

@@ -15,7 +15,7 @@ import math
 from collections.abc import Iterable
 from pathlib import Path
 
-from detection.data.box_check import InvalidBoxes
+from detection.data.box_check import PARTS_TOLERANCE, InvalidBoxes
 from detection.data.dataset import DetectionDataset
 from detection.data.findings import Findings, collect
 from detection.data.formats.pictures import AnnotatedPicture, say_unlabelled, to_dataset
@@ -24,9 +24,6 @@ from detection.data.formats.text_file import read_lines, read_yaml
 from detection.data.formats.yolo_tree import YoloTree, find_tree
 from detection.data.formats.yolo_yaml import ABSENT_LINE, Part
 from detection.data.image import read_size
-
-# Coordinates are rounded: so much over 1 is no other unit.
-_TOLERANCE = 0.02
 
 
 class Yolo:
@@ -163,13 +160,19 @@ def _parse(
             )
         numbers = numbers[:4]
         findings.repaired("keypoints, which are not used", where)
-    if max(numbers, default=0) > 1 + _TOLERANCE:
+    if max(numbers, default=0) > 1 + PARTS_TOLERANCE:
         raise ValueError("coordinates are parts of the picture's size, from 0 to 1, not pixels")
     height, width = size
     if len(numbers) == 4:
         x, y, w, h = numbers
         corners = (x - w / 2, y - h / 2, x + w / 2, y + h / 2)
     elif len(numbers) >= 6 and len(numbers) % 2 == 0:
+        if min(numbers) < -PARTS_TOLERANCE:
+            raise ValueError(
+                "the corners of a polygon are parts of the picture's size, from 0 to 1; where "
+                "keypoints follow the box, some of them unseen, data.yaml needs kpt_shape, such as "
+                "[5, 2]"
+            )
         xs, ys = numbers[::2], numbers[1::2]
         corners = (min(xs), min(ys), max(xs), max(ys))
         findings.repaired("box taken from a polygon", where)

@@ -74,8 +74,8 @@ def find_tree(root: Path) -> YoloTree | None:
     yamls = find_yamls(root)
     if root.is_file():
         for yaml in yamls:
-            if path := yaml.content.get("path"):
-                widen(yaml.base / str(path))  # who names the file itself has read it
+            if (path := yaml.path) is not None:
+                widen(path)  # who names the file itself has read it
     found = fitting(yamls)
     if found is not None:
         return _tree_of_yaml(*found)
@@ -84,10 +84,14 @@ def find_tree(root: Path) -> YoloTree | None:
 
 def _tree_of_yaml(yaml: YoloYaml, parts: dict[str, Part]) -> YoloTree:
     base = yaml.base
-    path = base / str(yaml.content.get("path") or "")
     labels = _labels(base)
-    if not (path.is_relative_to(base) or leads_out(path)):
-        labels = _labels(path) | labels
+    # Of pictures that lie elsewhere, by ``path`` or by ``..``, the labels do so, too.
+    pictures = [picture for part in parts.values() for picture in part.pictures]
+    for folder in dict.fromkeys(picture.parent for picture in pictures):
+        if not folder.is_relative_to(base):
+            for place in _label_folders(folder / "picture.jpg", base):
+                if place.is_dir() and not leads_out(place):
+                    labels = _labels(place) | labels
     # A test set that was not downloaded is no hindrance.
     there = {k: p for k, p in parts.items() if p.pictures or (p.missing and k != "test")}
     absent = [place for part in parts.values() for place in part.absent]
@@ -156,11 +160,13 @@ def _label_folders(picture: Path, base: Path) -> list[Path]:
     """Where its labels may be: labels/ in the place of images/, else nearby, else beside it."""
     folder = picture.parent
     found = []
-    if folder.is_relative_to(base):
-        parts = folder.relative_to(base).parts
-        for i in reversed(range(len(parts))):
-            if parts[i].casefold() in ("images", "image", "jpegimages"):
-                found.append(base.joinpath(*parts[:i], "labels", *parts[i + 1 :]))
+    is_inside = folder.is_relative_to(base)
+    above = base if is_inside else Path(folder.anchor)
+    parts = folder.relative_to(above).parts
+    for i in reversed(range(len(parts))):
+        if parts[i].casefold() in ("images", "image", "jpegimages"):
+            found.append(above.joinpath(*parts[:i], "labels", *parts[i + 1 :]))
+    if is_inside:
         found.append(base.joinpath("labels", *parts))
     return [*found, folder.parent / "labels", folder / "labels", folder]
 

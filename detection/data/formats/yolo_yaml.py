@@ -5,6 +5,7 @@ Its paths count from itself, from its ``path``, or from a folder that is not the
 
 from __future__ import annotations
 
+import os
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -50,10 +51,21 @@ class YoloYaml:
     def base(self) -> Path:
         return self.file.parent
 
+    @property
+    def path(self) -> Path | None:
+        """The folder that its paths count from, as it says itself."""
+        path = self.content.get("path")
+        return Path(os.path.normpath(self.base / str(path))) if path else None
+
     def names(self) -> dict[int, str] | None:
-        """The classes by their numbers; None if it has none.  Raises ValueError."""
+        """The classes by their numbers, as they are written; None if it has none.
+
+        Raises ValueError.
+        """
         names = self.content.get("names")
         try:
+            if names:  # yes and no are truth values to YAML, 1.10 is 1.1
+                names = read_yaml(self.file, as_written=True)["names"]
             return names_in(names) if names else None
         except ValueError:
             raise ValueError(
@@ -74,13 +86,20 @@ class YoloYaml:
 
     def parts(self) -> dict[str, Part]:
         """Its splits, whether they are there or not."""
-        return {key: self._part(key) for key in SPLITS if self.content.get(key)}
+        parts = {key: self._part(key) for key in SPLITS if self.content.get(key)}
+        train = self.content.get("train")
+        for key in parts.keys() - {"train"}:
+            # Of two folders that both are not there one was found for both.
+            value = self.content[key]
+            if train and value != train and parts[key].pictures == parts["train"].pictures:
+                parts[key] = Part([], [f"{self.file.name}, {key}: {value}"])
+        return parts
 
     def _part(self, key: str) -> Part:
         """Of a folder, of a list of paths, or of several."""
         bases = [self.base]
-        if path := self.content.get("path"):
-            bases.insert(0, self.base / str(path))
+        if (path := self.path) is not None:
+            bases.insert(0, path)
         part, value = Part([]), self.content[key]
         for item in value if isinstance(value, list) else [value]:
             place = _find_place(str(item).replace("\\", "/"), bases, self.file)
@@ -194,6 +213,7 @@ def _find_place(item: str, bases: list[Path], file: Path) -> Path | None:
             if place.exists() and not leads_out(place):
                 return place
     found = next((base / item for base in bases if (base / item).exists()), None)
-    if found is not None:
-        refuse_outside(found, entry=f"{file}: {item!r}")
-    return found
+    if found is None:
+        return None
+    refuse_outside(found, entry=f"{file}: {item!r}")
+    return Path(os.path.normpath(found))

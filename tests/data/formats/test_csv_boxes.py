@@ -134,3 +134,12 @@ def test_all_faults_of_a_table_are_said(write_files: Write, read_all: Read) -> N
         read_all(write_files({"boxes.csv": lines, "a.jpg": None}))
     for said in ("line 2", "line 3: the object has no class", "line 4: fewer columns"):
         assert said in str(error.value)
+
+
+@pytest.mark.parametrize("over", ["1", "1.001"])
+def test_parts_of_the_size_may_be_a_hair_over_it(
+    write_files: Write, read_all: Read, objects: Any, over: str
+) -> None:
+    lines = f"image,x1,y1,x2,y2\na.jpg,0.5,0.5,{over},0.9\n"
+    found = objects(read_all(write_files({"boxes.csv": lines, "a.jpg": None}))["all"])
+    assert found["a.jpg"][0][1] == pytest.approx([32, 24, 64, 43.2])

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from PIL import Image
 
 from detection.data.dataset import DetectionDataset
 from detection.data.findings import collected
@@ -51,6 +52,20 @@ def test_a_circle_of_labelme_and_a_point(write_files: Write, read_all: Read, obj
     dataset = read_all(write_files({"a.json": labelme(circle, point), "a.jpg": None}))["all"]
     assert objects(dataset) == {"a.jpg": [("mug", [12, 10, 32, 30])]}
     assert "point of 1 points, which has no box, left out" in str(dataset.oddities)
+
+
+def test_boxes_of_a_picture_as_stored_are_refused_whether_they_fit_or_not(
+    tmp_path: Path, write_files: Write, read_all: Read
+) -> None:
+    """Of labelme before 4: the annotation is of 64 x 48, the photo is shown upright, 48 x 64."""
+    shape = {"label": "mug", "points": [[10, 10], [34, 30]], "shape_type": "rectangle"}
+    root = write_files({"a.json": labelme(shape), "a.jpg": None})
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    with Image.open(root / "a.jpg") as stored:
+        stored.copy().save(root / "a.jpg", exif=exif)
+    with pytest.raises(ValueError, match=r"48x64 \(upright\), its annotation says 64x48"):
+        read_all(root)
 
 
 def test_labelmes_picture_may_have_another_suffix_and_another_size(

@@ -59,6 +59,14 @@ def test_the_folder_of_the_annotation_comes_first(tmp_path: Path, names: FileNam
     assert names.find("1.png", near=tmp_path / "y") == tmp_path / "y" / "1.jpg"
 
 
+def test_of_mirrored_folders_the_one_that_is_called_alike_counts(
+    tmp_path: Path, names: FileNames
+) -> None:
+    for folder in ("x", "y"):
+        assert names.find("1.jpg", near=tmp_path / "labels" / folder) == tmp_path / folder / "1.jpg"
+    assert names.find("1.jpg", near=tmp_path / "labels" / "z") is None
+
+
 def test_what_is_there_instead_is_said(names: FileNames) -> None:
     assert names.nearest("1.jpg") == "2 files are called so, x/1.jpg and y/1.jpg"
     assert names.nearest("aa.jpg") == "the nearest is images/a.jpg"

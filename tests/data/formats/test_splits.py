@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from detection.data.formats.splits import stand_in
+from detection.data.formats.splits import is_of, is_split, stand_in
 
 
 @pytest.mark.parametrize(
@@ -29,3 +29,10 @@ from detection.data.formats.splits import stand_in
 def test_the_split_that_is_meant(splits: list[str], train: str | None, val: str | None) -> None:
     assert stand_in("train", splits) == train
     assert stand_in("val", splits) == val
+
+
+def test_cvats_folders_of_subsets_are_splits() -> None:
+    assert is_of("obj_train_data", "train")
+    assert is_of("obj_Validation_data", "val")
+    assert not is_split("obj_data")
+    assert stand_in("train", ["obj_train_data", "obj_valid_data"]) == "obj_train_data"

@@ -68,3 +68,10 @@ def test_a_yaml_file_that_would_take_long_is_refused_at_once(tmp_path: Path) -> 
         read_yaml(path)
     path.write_text("names: [a, b]")
     assert read_yaml(path) == {"names": ["a", "b"]}
+
+
+@pytest.mark.parametrize("encoding", ["utf-8-sig", "utf-16", "gbk", "latin-1"])
+def test_json_of_other_encodings_is_read(tmp_path: Path, encoding: str) -> None:
+    text = "车辆" if encoding != "latin-1" else "café"
+    (tmp_path / "x.json").write_bytes(f'{{"name": "{text}"}}'.encode(encoding))
+    assert read_json(tmp_path / "x.json") == {"name": text}

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from detection.data.dataset import DetectionDataset
-from detection.data.formats.open import available_splits
+from detection.data.formats.open import available_splits, open_every_split
 
 Write = Callable[..., Path]
 Read = Callable[..., dict[str, DetectionDataset]]
@@ -48,6 +48,70 @@ def test_the_paths_of_a_yaml_are_found(
         assert objects(splits["train"]) == {"a.jpg": [BOX], "b.jpg": []}
         assert objects(splits["val"]) == {"a.jpg": [("mug", [0, 0, 64, 48])]}
         assert splits["train"].class_names == ("mug", "jug")
+
+
+@pytest.mark.parametrize("path", ["../ds", "../cfg/../ds", "{root}/ds"])
+@pytest.mark.parametrize("file", ["", "cfg/data.yaml"])
+def test_labels_lie_where_the_path_of_a_yaml_leads(
+    write_files: Write, read_all: Read, objects: Any, tmp_path: Path, path: str, file: str
+) -> None:
+    path = path.format(root=tmp_path)
+    root = write_files(
+        {
+            "cfg/data.yaml": f"path: {path}\ntrain: images/train\nval: images/val\n"
+            "names: [mug, jug]\n",
+            "ds/images/train/a.jpg": None,
+            "ds/labels/train/a.txt": LINE,
+            "ds/images/val/b.jpg": None,
+            "ds/labels/val/b.txt": "",
+        }
+    )
+    splits = read_all(root / file)
+    assert objects(splits["train"]) == {"a.jpg": [BOX]}
+    assert objects(splits["val"]) == {"b.jpg": []}
+
+
+def test_labels_lie_beside_pictures_that_are_allowed_elsewhere(
+    write_files: Write, objects: Any
+) -> None:
+    root = write_files(
+        {
+            "mine/data.yaml": "train: ../images/train\nnames: [mug, jug]",
+            "images/train/a.jpg": None,
+            "labels/train/a.txt": LINE,
+        }
+    )
+    splits = open_every_split(root=root / "mine", invalid_boxes="clip", allow_outside=True)
+    assert objects(splits["train"]) == {"a.jpg": [BOX]}
+
+
+def test_names_are_as_they_are_written(write_files: Write, read_all: Read) -> None:
+    """To YAML yes and off are truth values, 1.10 is 1.1 and ~ is nothing."""
+    files = {"images/a.jpg": None, "labels/a.txt": LINE}
+    root = write_files(files | {"data.yaml": "train: images\nnames: [yes, off, 1.10, ~]\n"})
+    assert read_all(root)["train"].class_names == ("yes", "off", "1.10", "~")
+    root = write_files({"data.yaml": "train: images\nnames:\n  0: no\n  1: on\n"})
+    assert read_all(root)["train"].class_names == ("no", "on")
+
+
+def test_two_splits_that_are_not_there_are_not_both_what_is(
+    write_files: Write, read_all: Read
+) -> None:
+    files = {"images/a.jpg": None, "labels/a.txt": LINE}
+    yaml = "train: ../train/images\nval: {}\nnames: [mug, jug]\n"
+    root = write_files(files | {"data.yaml": yaml.format("../valid/images")})
+    splits = read_all(root)
+    assert list(splits) == ["train"]
+    assert "val: ../valid/images" in str(splits["train"].oddities)
+    same = write_files({"data.yaml": yaml.format("../train/images")})
+    assert sorted(read_all(same)) == ["train", "val"]  # as it says
+
+
+def test_landmarks_behind_a_box_are_no_corners(write_files: Write, read_all: Read) -> None:
+    line = "0 0.5 0.5 0.2 0.2 0.45 0.45 0.55 0.45 -1 -1\n"
+    root = write_files({"images/a.jpg": None, "labels/a.txt": line, "classes.txt": "face"})
+    with pytest.raises(ValueError, match=r"a\.txt, line 1: .*data\.yaml needs kpt_shape"):
+        read_all(root)
 
 
 @pytest.mark.parametrize(
