@@ -192,4 +192,9 @@ def _add(
         height, width = read_size(picture.path)
         x1, y1, x2, y2 = x1 * width, y1 * height, x2 * width, y2 * height
     name = UNNAMED if columns.label is None else row[columns.label]
-    picture.add(name, (x1, y1, x2, y2), where)
+    crowd, difficult = (_says(row, i) for i in (columns.crowd, columns.difficult))
+    picture.add(name, (x1, y1, x2, y2), where, crowd=crowd, difficult=difficult)
+
+
+def _says(row: list[str], column: int | None) -> bool:
+    return column is not None and row[column].strip().casefold() in ("1", "1.0", "true", "yes")

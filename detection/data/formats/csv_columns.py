@@ -45,6 +45,8 @@ _SHAPES: tuple[tuple[Shape, tuple[tuple[str, ...], ...]], ...] = (
 _WIDTH = ("width", "imagewidth", "imgwidth", "w")
 _HEIGHT = ("height", "imageheight", "imgheight", "h")
 _BOX = ("bbox", "box", "boundingbox")
+_CROWD = ("isgroupof", "iscrowd")  # OpenImages', COCO's
+_DIFFICULT = ("difficult", "isdifficult")
 
 
 @dataclass(frozen=True)
@@ -62,6 +64,8 @@ class Columns:
     width: int | None
     height: int | None
     has_head: bool = True
+    crowd: int | None = None
+    difficult: int | None = None
 
     def told(self, head: list[str]) -> str:
         """For the report: what was taken for what."""
@@ -72,6 +76,8 @@ class Columns:
             if self.label is not None
             else ["no class: each is called object"]
         )
+        flags = (("crowd", self.crowd), ("difficult", self.difficult))
+        names += [f"{what}={head[i]}" for what, i in flags if i is not None]
         return ", ".join(names)
 
 
@@ -120,7 +126,16 @@ def _columns(
 ) -> Columns:
     free = [name if i not in sides else "" for i, name in enumerate(plain)]
     label = None if label == file else label
-    return Columns(file, sides, shape, label, _first(free, _WIDTH), _first(free, _HEIGHT))
+    return Columns(
+        file,
+        sides,
+        shape,
+        label,
+        _first(free, _WIDTH),
+        _first(free, _HEIGHT),
+        crowd=_first(plain, _CROWD),
+        difficult=_first(plain, _DIFFICULT),
+    )
 
 
 def _first(names: list[str], wanted: tuple[str, ...]) -> int | None:

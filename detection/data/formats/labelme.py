@@ -11,6 +11,7 @@ supervision reads this format too, but brings video and plotting libraries of 26
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -84,6 +85,7 @@ def _picture(
     sides = (content.get("imageHeight"), content.get("imageWidth"))
     size = (sides[0], sides[1]) if all(isinstance(s, int) and s > 0 for s in sides) else None
     picture = AnnotatedPicture(path, size)  # type: ignore[arg-type]
+    places: dict[tuple[str, object], int] = {}  # of each group, in the picture's lists
     for number, shape in enumerate(content["shapes"], start=1):
         where = f"{file}, shape {number}"
         if not isinstance(shape, dict):
@@ -105,5 +107,24 @@ def _picture(
         elif kind != "rectangle":
             findings.repaired(f"box taken from a {kind}", where)
         xs, ys = zip(*points, strict=True)
-        picture.add(str(shape.get("label") or ""), (min(xs), min(ys), max(xs), max(ys)), where)
+        corners = (min(xs), min(ys), max(xs), max(ys))
+        # Shapes of one label and group are one object, as labelme's own converters have it.
+        group = (str(shape.get("label") or ""), shape.get("group_id"))
+        if group[1] is not None and group in places:
+            place = places[group]
+            picture.corners[place] = _around(picture.corners[place], corners)
+            findings.repaired("shapes of one group_id, one object", where)
+            continue
+        places[group] = len(picture.names)
+        picture.add(group[0], corners, where, difficult=shape.get("difficult") is True)
     return picture
+
+
+def _around(one: Sequence[float], other: Sequence[float]) -> tuple[float, float, float, float]:
+    """The box around two."""
+    return (
+        min(one[0], other[0]),
+        min(one[1], other[1]),
+        max(one[2], other[2]),
+        max(one[3], other[3]),
+    )

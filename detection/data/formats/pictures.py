@@ -26,7 +26,7 @@ class AnnotatedPicture:
 
     ``size``: (height, width), None where they do not say it.
     For each object its class in ``names``, (x1, y1, x2, y2) in pixels in ``corners``, whether it is
-    ``difficult``, and in ``where`` its place in the annotations.
+    ``difficult`` or a ``crowd``, and in ``where`` its place in the annotations.
     """
 
     path: Path
@@ -35,14 +35,22 @@ class AnnotatedPicture:
     corners: list[Sequence[float]] = field(default_factory=list)
     where: list[str] = field(default_factory=list)
     difficult: list[bool] = field(default_factory=list)
+    crowd: list[bool] = field(default_factory=list)
 
     def add(
-        self, name: str, corners: Sequence[float], where: str, *, difficult: bool = False
+        self,
+        name: str,
+        corners: Sequence[float],
+        where: str,
+        *,
+        difficult: bool = False,
+        crowd: bool = False,
     ) -> None:
         self.names.append(name)
         self.corners.append(corners)
         self.where.append(where)
         self.difficult.append(difficult)
+        self.crowd.append(crowd)
 
 
 def to_dataset(
@@ -99,7 +107,7 @@ def to_dataset(
             size=size,
             boxes=clipped,
             labels=np.array([label_of[name] for name in picture.names], dtype=np.int64),
-            crowd=np.zeros(len(boxes), dtype=bool),
+            crowd=np.array(picture.crowd, dtype=bool),
             difficult=np.array(picture.difficult, dtype=bool),
             annotated=annotation,
             areas=np.prod(annotation[:, 2:], axis=1),

@@ -50,7 +50,10 @@ def read_annotation(path: Path, findings: Findings, *, needs_size: bool) -> Anno
     try:
         tree = read_xml(path, findings)
     except FileNotFoundError:
-        fault = f"{path}: no annotation for an image of the image set"
+        fault = (
+            f"{path}: no annotation for an image of the image set; add it, without objects if "
+            "nothing is to see, or take the image out of the list"
+        )
         if not collect([fault]):
             raise FileNotFoundError(fault) from None
         return Annotation(path.stem, None, [], [], [])
@@ -68,6 +71,8 @@ def read_annotation(path: Path, findings: Findings, *, needs_size: bool) -> Anno
     # Direct children only: the <part>s of a person are inside the <object> and have boxes too.
     for number, item in enumerate(tree.findall("object"), start=1):
         where = f"{path}, object {number}"
+        if (item.findtext("deleted") or "").strip() == "1":  # LabelMe keeps them
+            continue
         try:
             name, box = _class_name(item, where), _box(item, where, findings)
         except ValueError as error:
@@ -136,8 +141,12 @@ def _box(item: Element, where: str, findings: Findings) -> list[float]:
         raise ValueError(f"{where} has {len(boxes)} <bndbox>; write an object for each")
     polygon = item.find("polygon")
     if not boxes and polygon is not None:
-        points = [_number(polygon, point.tag, where) for point in polygon]
-        x, y = points[::2], points[1::2]
+        corners = polygon.findall("pt")  # of LabelMe's XML; else x1, y1, x2, ...
+        if corners:
+            x, y = ([_number(corner, axis, where) for corner in corners] for axis in "xy")
+        else:
+            points = [_number(polygon, point.tag, where) for point in polygon]
+            x, y = points[::2], points[1::2]
         if len(x) == len(y) > 1:
             findings.repaired("box missing, taken from the polygon", where)
             return [min(x), min(y), max(x), max(y)]

@@ -143,3 +143,13 @@ def test_parts_of_the_size_may_be_a_hair_over_it(
     lines = f"image,x1,y1,x2,y2\na.jpg,0.5,0.5,{over},0.9\n"
     found = objects(read_all(write_files({"boxes.csv": lines, "a.jpg": None}))["all"])
     assert found["a.jpg"][0][1] == pytest.approx([32, 24, 64, 43.2])
+
+
+def test_groups_of_openimages_are_crowds(write_files: Write, read_all: Read) -> None:
+    head = "ImageID,LabelName,XMin,XMax,YMin,YMax,IsOccluded,IsGroupOf,Difficult\n"
+    lines = "a,mug,0.1,0.5,0.1,0.5,1,0,0\na,mug,0.2,0.9,0.2,0.9,0,1,True\n"
+    (dataset,) = read_all(write_files({"boxes.csv": head + lines, "a.jpg": None})).values()
+    (example,) = dataset.examples
+    assert example.crowd.tolist() == [False, True]
+    assert example.difficult.tolist() == [False, True]
+    assert "crowd=IsGroupOf, difficult=Difficult" in str(dataset.oddities[0])

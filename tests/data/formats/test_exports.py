@@ -368,3 +368,40 @@ def test_a_check_of_vocs_files_goes_on_after_a_missing_picture(write_files: Writ
         dataset = open_dataset(root=root, split="all", classes=None, invalid_boxes="clip")
     assert [e.path.name for e in dataset.examples] == ["b.jpg"]
     assert "no picture a.jpg" in str(faults)
+
+
+def test_parts_of_one_object_of_labelme_are_joined(
+    write_files: Write, read_all: Read, objects: Any
+) -> None:
+    def part(x1: int, x2: int, group: int | None, label: str = "mug") -> dict[str, Any]:
+        points = [[x1, 10], [x2, 10], [x2, 30], [x1, 30]]
+        return {"label": label, "points": points, "shape_type": "polygon", "group_id": group}
+
+    shapes = [part(10, 14, 1), part(30, 34, 1), part(40, 44, 1, "jug"), part(50, 54, None),
+              part(56, 60, None) | {"difficult": True}]  # fmt: skip
+    dataset = read_all(write_files({"a.json": labelme(*shapes), "a.jpg": None}))["all"]
+    assert objects(dataset)["a.jpg"] == [
+        MUG,
+        ("jug", [40, 10, 44, 30]),
+        ("mug", [50, 10, 54, 30]),
+        ("mug", [56, 10, 60, 30]),
+    ]
+    assert dataset.examples[0].difficult.tolist() == [False, False, False, True]
+    assert "shapes of one group_id" in str(dataset.oddities)
+
+
+def test_labelmes_xml_is_read(write_files: Write, read_all: Read, objects: Any) -> None:
+    """As of LabelMe on the web, and of CVAT's "LabelMe 3.0"."""
+
+    def item(deleted: int, *points: tuple[int, int]) -> str:
+        corners = "".join(f"<pt><x>{x}</x><y>{y}</y></pt>" for x, y in points)
+        name = f"<name>mug</name><deleted>{deleted}</deleted>"
+        return f"<object>{name}<polygon><username>me</username>{corners}</polygon></object>"
+
+    box = [(11, 11), (34, 11), (34, 30), (11, 30)]
+    xml = (
+        "<annotation><filename>a.jpg</filename><folder>mine</folder>"
+        f"{item(0, *box)}{item(1, (1, 1), (9, 9))}"
+        "<imagesize><nrows>48</nrows><ncols>64</ncols></imagesize></annotation>"
+    )
+    assert objects(read_all(write_files({"a.xml": xml, "a.jpg": None}))["all"]) == {"a.jpg": [MUG]}
