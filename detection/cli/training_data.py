@@ -6,7 +6,6 @@ import functools
 import hashlib
 import logging
 import os
-from collections import Counter
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
@@ -19,14 +18,19 @@ from detection.data.audit.classes import boxes_per_class, fold_name
 from detection.data.class_words import classes_override
 from detection.data.cut_files import refuse_cut
 from detection.data.dataset import DetectionDataset
+from detection.data.formats.labelme import LabelMe
 from detection.data.formats.open import available_splits
 from detection.data.formats.splits import REST, is_of, stand_in
+from detection.data.formats.voc_loose import VocLoose
+from detection.data.formats.yolo import Yolo
 from detection.data.report import splits_report
 from detection.data.split_file import SPLIT_FILE, PictureSplit, make_split
 from detection.user_path import user_path
 
 log = logging.getLogger("train")
 
+# Formats whose splits are folders: what lies beside them is a split of that name.
+_BY_FOLDER = (Yolo.name, VocLoose.name, LabelMe.name)
 SIDES: tuple[Literal["train"], Literal["val"]] = ("train", "val")
 
 
@@ -54,7 +58,8 @@ def open_training_data(config: DictConfig) -> TrainingData:
         whole, split = made
         root = user_path(data.root)
         train_set, val_set = (split.side(whole, side, root=root) for side in SIDES)
-    _warn_of_rest(data)
+    if train_set.format in _BY_FOLDER:
+        _warn_of_rest(data)
     if split is not None:
         data.split_file = str(Path(config.output_dir) / SPLIT_FILE)
     for dataset in (train_set, val_set):
@@ -174,13 +179,15 @@ def _warn_of_rest(data: DictConfig) -> None:
 
 def _warn_of_repeats(dataset: DetectionDataset) -> None:
     """As of two people who annotated one picture: each entry makes background of the other's."""
-    times = Counter(example.path for example in dataset.examples)
-    repeated = [path for path, number in times.items() if number > 1]
+    entries: dict[Path, set[bytes]] = {}
+    for example in dataset.examples:
+        boxes = example.labels.tobytes() + example.boxes.tobytes()
+        entries.setdefault(example.path, set()).add(boxes)
+    repeated = [path for path, several in entries.items() if len(several) > 1]
     if repeated:
         log.warning(
             "%s: %d pictures have several entries with boxes of their own, the first is %s: in "
-            "each the boxes of the others count as background; join them (detection check lists "
-            "them as same-entry)",
+            "each the boxes of the others count as background; join them",
             dataset.source,
             len(repeated),
             repeated[0],

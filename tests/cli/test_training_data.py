@@ -255,3 +255,8 @@ def test_a_picture_of_two_entries_is_spoken_of(
     open_training_data(config_of(unsplit, tmp_path / "out", *both))
     assert "1 pictures have several entries" in caplog.text
     assert "a.jpg" in caplog.text
+    caplog.clear()
+    content["annotations"][-1] |= {"bbox": [4, 4, 20, 20], "category_id": 2}  # as the other has it
+    (unsplit / "labels.json").write_text(json.dumps(content))
+    open_training_data(config_of(unsplit, tmp_path / "out", *both))
+    assert "several entries" not in caplog.text

@@ -20,6 +20,7 @@ import unicodedata
 from collections import defaultdict
 from collections.abc import Sequence
 from functools import cached_property
+from itertools import takewhile
 from pathlib import Path, PurePosixPath
 from urllib.parse import unquote
 
@@ -187,8 +188,7 @@ class FileNames:
 def _best(found: list[Path], parts: list[str], folders: list[Path]) -> Path | None:
     """The one that agrees in most parts, then in case, then lies in the first of ``folders``.
 
-    Last counts how far its own folders are called as those of ``folders``: where the pictures of
-    Annotations/cam_a lie in images/cam_a.
+    Last counts what is called so: the pictures of Annotations/cam_a lie in images/cam_a.
     """
 
     def merit(path: Path) -> tuple[int, int, int, int]:
@@ -205,12 +205,8 @@ def _best(found: list[Path], parts: list[str], folders: list[Path]) -> Path | No
 
 def _alike(own: Sequence[str], others: Sequence[str]) -> int:
     """How many parts at the ends of two paths are the same."""
-    count = 0
-    for one, other in zip(reversed(own), reversed(others), strict=False):
-        if fold(one) != fold(other):
-            break
-        count += 1
-    return count
+    ends = zip(reversed(own), reversed(others), strict=False)
+    return sum(1 for _ in takewhile(lambda pair: fold(pair[0]) == fold(pair[1]), ends))
 
 
 def _difference(name: str, found: Path) -> str | None:
@@ -234,27 +230,3 @@ def _difference(name: str, found: Path) -> str | None:
     if "\\" in name:
         return "names of pictures with back-slashes"
     return "pictures in another folder than the one named" if parts[1:] else None
-
-
-class Stems:
-    """The files of a folder and those below it by their path without the suffix."""
-
-    def __init__(self, folder: Path, suffixes: Sequence[str]) -> None:
-        self._paths: dict[str, list[Path]] = defaultdict(list)
-        for path in find_files(folder):
-            if path.suffix.lower() in suffixes:
-                stem = path.relative_to(folder).with_suffix("").as_posix()
-                self._paths[stem].append(path)
-        self._folded: dict[str, list[str]] = defaultdict(list)
-        for stem in self._paths:
-            self._folded[fold(stem)].append(stem)
-
-    def find(self, stem: str) -> list[Path]:
-        """The files of that stem, or of the one that differs from it in case or accents alone."""
-        if stem in self._paths:
-            return self._paths[stem]
-        alike = self._folded.get(fold(stem), [])
-        return self._paths[alike[0]] if len(alike) == 1 else []
-
-    def __contains__(self, stem: str) -> bool:
-        return bool(self.find(stem))

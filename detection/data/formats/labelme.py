@@ -85,7 +85,7 @@ def _picture(
     sides = (content.get("imageHeight"), content.get("imageWidth"))
     size = (sides[0], sides[1]) if all(isinstance(s, int) and s > 0 for s in sides) else None
     picture = AnnotatedPicture(path, size)  # type: ignore[arg-type]
-    places: dict[tuple[str, object], int] = {}  # of each group, in the picture's lists
+    places: dict[tuple[str, int | str], int] = {}  # of each group, in the picture's lists
     for number, shape in enumerate(content["shapes"], start=1):
         where = f"{file}, shape {number}"
         if not isinstance(shape, dict):
@@ -108,15 +108,18 @@ def _picture(
             findings.repaired(f"box taken from a {kind}", where)
         xs, ys = zip(*points, strict=True)
         corners = (min(xs), min(ys), max(xs), max(ys))
-        # Shapes of one label and group are one object, as labelme's own converters have it.
-        group = (str(shape.get("label") or ""), shape.get("group_id"))
-        if group[1] is not None and group in places:
-            place = places[group]
-            picture.corners[place] = _around(picture.corners[place], corners)
-            findings.repaired("shapes of one group_id, one object", where)
-            continue
-        places[group] = len(picture.names)
-        picture.add(group[0], corners, where, difficult=shape.get("difficult") is True)
+        label = str(shape.get("label") or "")
+        is_difficult = shape.get("difficult") is True
+        group = shape.get("group_id")
+        if kind not in ("rectangle", "circle") and isinstance(group, (int, str)):
+            # Outlines of one label and group are one object, as in labelme's own converters.
+            place = places.setdefault((label, group), len(picture.names))
+            if place < len(picture.names):
+                picture.corners[place] = _around(picture.corners[place], corners)
+                picture.difficult[place] |= is_difficult
+                findings.repaired("outlines of one group_id, one object", where)
+                continue
+        picture.add(label, corners, where, difficult=is_difficult)
     return picture
 
 

@@ -18,6 +18,8 @@ ALIASES = (
 WORDS = {word for words in ALIASES for word in words} | {"trainval", "minival"}
 # Files of a data set in which others lie in folders of splits.
 REST = "rest"
+# CVAT's folder of a subset in its export for YOLO 1.1.
+_CVAT = re.compile(r"obj_(.+)_data")
 
 
 class FilesOfSplits:
@@ -65,7 +67,7 @@ def is_of(name: str, split: str) -> bool:
 def _kind(name: str) -> str:
     """val2017, VAL, CVAT's obj_val_data: val."""
     folded = name.casefold()
-    if cvat := re.fullmatch(r"obj_(.+)_data", folded):
+    if cvat := _CVAT.fullmatch(folded):
         folded = cvat[1]
     return re.sub(r"[\d_-]+$", "", folded)
 
@@ -113,9 +115,10 @@ def by_folder(root: Path, files: Iterable[Path]) -> dict[str, list[Path]]:
     for file in files:
         parts = file.relative_to(base).parts[:-1]
         found[next((part for part in reversed(parts) if is_split(part)), REST)].append(file)
-    if set(found) == {REST}:
-        # The folder itself may be one of the splits of a larger data set.
-        return {ALL: found[REST]}
+    only = next(iter(found)) if len(found) == 1 else None
+    # The folder itself may be one of the splits of a larger data set; CVAT calls all of it so.
+    if only is not None and (only == REST or _CVAT.fullmatch(only.casefold())):
+        return {ALL: found[only]}
     return dict(sorted(found.items()))
 
 

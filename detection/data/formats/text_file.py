@@ -34,6 +34,15 @@ _DECLARATION = re.compile(r"^<\?xml[^>]*?\?>")
 _ENCODING = re.compile(rb"^\s*<\?xml[^>]*?encoding\s*=\s*[\"']([\w.:-]+)[\"']")
 
 
+class _AsWritten(yaml.SafeLoader):
+    """Every plain value is text; what merges tables still does."""
+
+    yaml_implicit_resolvers = {  # noqa: RUF012  # as PyYAML has it
+        first: [(tag, form) for tag, form in resolvers if tag == "tag:yaml.org,2002:merge"]
+        for first, resolvers in yaml.SafeLoader.yaml_implicit_resolvers.items()
+    }
+
+
 def decode(data: bytes, declared: str | None = None) -> tuple[str, str]:
     """The text and the encoding that it turned out to have.
 
@@ -128,7 +137,7 @@ def read_yaml(path: Path, *, as_written: bool = False) -> Any:
                 f"{path}: not valid YAML: over {_DEEPEST} brackets are open; correct it"
             )
     try:
-        return yaml.load(text, yaml.BaseLoader if as_written else yaml.SafeLoader)
+        return yaml.load(text, _AsWritten if as_written else yaml.SafeLoader)
     # Its constructors do what they like with foreign values: a date of month 13, a list as a key.
     except (yaml.YAMLError, ValueError, TypeError, KeyError, RecursionError) as error:
         said = " ".join(str(error).split())

@@ -23,8 +23,9 @@ from detection.data.data_root import check_length
 from detection.data.dataset import DetectionDataset
 from detection.data.findings import Findings, collect
 from detection.data.formats.class_names import in_the_case_of
-from detection.data.formats.file_names import Stems, parts_of
+from detection.data.formats.file_names import parts_of
 from detection.data.formats.sizes import Size, Sized, settle_sizes
+from detection.data.formats.stems import Stems
 from detection.data.formats.text_file import read_lines
 from detection.data.formats.voc_xml import corners_of, read_annotation, to_example, unannotated
 from detection.data.image import SUFFIXES

@@ -144,6 +144,7 @@ def _box(item: Element, where: str, findings: Findings) -> list[float]:
         corners = polygon.findall("pt")  # of LabelMe's XML; else x1, y1, x2, ...
         if corners:
             x, y = ([_number(corner, axis, where) for corner in corners] for axis in "xy")
+            x, y = [min(x) + 1, max(x)], [min(y) + 1, max(y)]  # from 0, VOC's are from 1
         else:
             points = [_number(polygon, point.tag, where) for point in polygon]
             x, y = points[::2], points[1::2]

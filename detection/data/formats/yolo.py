@@ -25,6 +25,9 @@ from detection.data.formats.yolo_tree import YoloTree, find_tree
 from detection.data.formats.yolo_yaml import ABSENT_LINE, Part
 from detection.data.image import read_size
 
+# Keypoints that nobody sees are -1; an outline does not lie so far outside of its picture.
+_UNSEEN = -0.5
+
 
 class Yolo:
     """See `detection.data.formats.format.Format`."""
@@ -167,7 +170,7 @@ def _parse(
         x, y, w, h = numbers
         corners = (x - w / 2, y - h / 2, x + w / 2, y + h / 2)
     elif len(numbers) >= 6 and len(numbers) % 2 == 0:
-        if min(numbers) < -PARTS_TOLERANCE:
+        if min(numbers) <= _UNSEEN:
             raise ValueError(
                 "the corners of a polygon are parts of the picture's size, from 0 to 1; where "
                 "keypoints follow the box, some of them unseen, data.yaml needs kpt_shape, such as "

@@ -84,14 +84,10 @@ def find_tree(root: Path) -> YoloTree | None:
 
 def _tree_of_yaml(yaml: YoloYaml, parts: dict[str, Part]) -> YoloTree:
     base = yaml.base
-    labels = _labels(base)
-    # Of pictures that lie elsewhere, by ``path`` or by ``..``, the labels do so, too.
-    pictures = [picture for part in parts.values() for picture in part.pictures]
-    for folder in dict.fromkeys(picture.parent for picture in pictures):
-        if not folder.is_relative_to(base):
-            for place in _label_folders(folder / "picture.jpg", base):
-                if place.is_dir() and not leads_out(place):
-                    labels = _labels(place) | labels
+    labels: dict[Path | str, Path] = {}
+    for place in _elsewhere(yaml, parts):
+        labels.update(_labels(place))
+    labels.update(_labels(base))
     # A test set that was not downloaded is no hindrance.
     there = {k: p for k, p in parts.items() if p.pictures or (p.missing and k != "test")}
     absent = [place for part in parts.values() for place in part.absent]
@@ -105,6 +101,21 @@ def _tree_of_yaml(yaml: YoloYaml, parts: dict[str, Part]) -> YoloTree:
         yaml.keypoints(),
         [(ABSENT_SPLIT, place) for place in absent],
     )
+
+
+def _elsewhere(yaml: YoloYaml, parts: dict[str, Part]) -> list[Path]:
+    """Folders with the labels of pictures that lie outside of the yaml's own folder."""
+    folders = {picture.parent for part in parts.values() for picture in part.pictures}
+    outside = [folder for folder in sorted(folders) if not folder.is_relative_to(yaml.base)]
+    places = {p for folder in outside for p in _label_folders(folder / "picture.jpg", yaml.base)}
+    if yaml.path is not None and not yaml.path.is_relative_to(yaml.base):
+        places.add(yaml.path)
+    kept: dict[Path, None] = {}
+    for place in sorted(places, key=lambda place: (len(place.parts), place)):
+        is_within = any(above in kept for above in place.parents)
+        if not is_within and place.is_dir() and not leads_out(place):
+            kept[place] = None
+    return [*kept]
 
 
 def _tree_of_folders(root: Path, yamls: list[YoloYaml]) -> YoloTree | None:

@@ -55,7 +55,7 @@ class YoloYaml:
     def path(self) -> Path | None:
         """The folder that its paths count from, as it says itself."""
         path = self.content.get("path")
-        return Path(os.path.normpath(self.base / str(path))) if path else None
+        return _without_dots(self.base / str(path)) if path else None
 
     def names(self) -> dict[int, str] | None:
         """The classes by their numbers, as they are written; None if it has none.
@@ -87,13 +87,20 @@ class YoloYaml:
     def parts(self) -> dict[str, Part]:
         """Its splits, whether they are there or not."""
         parts = {key: self._part(key) for key in SPLITS if self.content.get(key)}
-        train = self.content.get("train")
+        train = parts.get("train")
         for key in parts.keys() - {"train"}:
-            # Of two folders that both are not there one was found for both.
-            value = self.content[key]
-            if train and value != train and parts[key].pictures == parts["train"].pictures:
-                parts[key] = Part([], [f"{self.file.name}, {key}: {value}"])
+            # Of two places that both are not there one was found for both.
+            if train and train.pictures and train.pictures == parts[key].pictures:
+                values = self.content["train"], self.content[key]
+                if values[0] != values[1] and not any(map(self._is_there, values)):
+                    parts[key] = Part([], [f"{self.file.name}, {key}: {values[1]}"])
         return parts
+
+    def _is_there(self, value: Any) -> bool:
+        """Whether one of the paths leads somewhere as it stands."""
+        items = value if isinstance(value, list) else [value]
+        bases = (self.base, self.path or self.base)
+        return any((base / str(item)).exists() for base in bases for item in items)
 
     def _part(self, key: str) -> Part:
         """Of a folder, of a list of paths, or of several."""
@@ -215,5 +222,14 @@ def _find_place(item: str, bases: list[Path], file: Path) -> Path | None:
     found = next((base / item for base in bases if (base / item).exists()), None)
     if found is None:
         return None
+    found = _without_dots(found)
     refuse_outside(found, entry=f"{file}: {item!r}")
-    return Path(os.path.normpath(found))
+    return found
+
+
+def _without_dots(path: Path) -> Path:
+    """The same place without ``..``, which names of labels are compared by."""
+    plain = Path(os.path.normpath(path))
+    if path.exists() and not (plain.exists() and plain.samefile(path)):  # a link before the dots
+        return Path(os.path.realpath(path))
+    return plain

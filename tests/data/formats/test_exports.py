@@ -379,15 +379,22 @@ def test_parts_of_one_object_of_labelme_are_joined(
 
     shapes = [part(10, 14, 1), part(30, 34, 1), part(40, 44, 1, "jug"), part(50, 54, None),
               part(56, 60, None) | {"difficult": True}]  # fmt: skip
+    corners = [[1, 1], [3, 3]], [[5, 5], [7, 7]]
+    boxes = [{"label": "mug", "points": two, "shape_type": "rectangle", "group_id": 1}
+             for two in corners]  # fmt: skip
+    shapes += [*boxes, part(8, 9, None) | {"group_id": []}]
     dataset = read_all(write_files({"a.json": labelme(*shapes), "a.jpg": None}))["all"]
     assert objects(dataset)["a.jpg"] == [
         MUG,
         ("jug", [40, 10, 44, 30]),
         ("mug", [50, 10, 54, 30]),
         ("mug", [56, 10, 60, 30]),
+        ("mug", [1, 1, 3, 3]),  # boxes are objects each
+        ("mug", [5, 5, 7, 7]),
+        ("mug", [8, 10, 9, 30]),
     ]
-    assert dataset.examples[0].difficult.tolist() == [False, False, False, True]
-    assert "shapes of one group_id" in str(dataset.oddities)
+    assert dataset.examples[0].difficult.tolist() == [False, False, False, True, *[False] * 3]
+    assert "outlines of one group_id" in str(dataset.oddities)
 
 
 def test_labelmes_xml_is_read(write_files: Write, read_all: Read, objects: Any) -> None:
@@ -398,7 +405,7 @@ def test_labelmes_xml_is_read(write_files: Write, read_all: Read, objects: Any) 
         name = f"<name>mug</name><deleted>{deleted}</deleted>"
         return f"<object>{name}<polygon><username>me</username>{corners}</polygon></object>"
 
-    box = [(11, 11), (34, 11), (34, 30), (11, 30)]
+    box = [(10, 10), (34, 10), (34, 30), (10, 30)]
     xml = (
         "<annotation><filename>a.jpg</filename><folder>mine</folder>"
         f"{item(0, *box)}{item(1, (1, 1), (9, 9))}"

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 
-from detection.data.formats.splits import is_of, is_split, stand_in
+from detection.data.formats.splits import by_folder, is_of, is_split, stand_in
 
 
 @pytest.mark.parametrize(
@@ -36,3 +38,6 @@ def test_cvats_folders_of_subsets_are_splits() -> None:
     assert is_of("obj_Validation_data", "val")
     assert not is_split("obj_data")
     assert stand_in("train", ["obj_train_data", "obj_valid_data"]) == "obj_train_data"
+    files = [Path("x/obj_train_data/a.jpg"), Path("x/obj_valid_data/b.jpg")]
+    assert list(by_folder(Path("x/y.txt"), files)) == ["obj_train_data", "obj_valid_data"]
+    assert by_folder(Path("x/y.txt"), files[:1]) == {"all": files[:1]}  # of a task without subsets

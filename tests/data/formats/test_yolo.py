@@ -107,6 +107,46 @@ def test_two_splits_that_are_not_there_are_not_both_what_is(
     assert sorted(read_all(same)) == ["train", "val"]  # as it says
 
 
+@pytest.mark.parametrize(("train", "val"), [("../train/images", "images"), ("images", "./images")])
+def test_two_splits_of_what_is_there_stay_two(
+    write_files: Write, read_all: Read, train: str, val: str
+) -> None:
+    files = {"images/a.jpg": None, "labels/a.txt": LINE}
+    yaml = f"train: {train}\nval: {val}\nnames: [mug, jug]\n"
+    assert sorted(read_all(write_files(files | {"data.yaml": yaml}))) == ["train", "val"]
+
+
+def test_a_link_before_the_dots_leads_where_it_leads(
+    write_files: Write, objects: Any, tmp_path: Path
+) -> None:
+    root = write_files(
+        {
+            "set/data.yaml": "train: current/../images\nnames: [mug, jug]\n",
+            "set/versions/2/x.txt": "",
+            "set/versions/images/a.jpg": None,
+            "set/versions/labels/a.txt": LINE,
+            "set/labels/a.txt": "",
+        }
+    )
+    (tmp_path / "set" / "current").symlink_to(tmp_path / "set" / "versions" / "2")
+    splits = open_every_split(root=root / "set", invalid_boxes="clip", allow_outside=True)
+    assert objects(splits["train"]) == {"a.jpg": [BOX]}
+
+
+def test_names_that_another_table_lends_are_read(write_files: Write, read_all: Read) -> None:
+    yaml = "base: &b {names: [mug, no]}\n<<: *b\ntrain: images\n"
+    files = {"images/a.jpg": None, "labels/a.txt": LINE}
+    assert read_all(write_files(files | {"data.yaml": yaml}))["train"].class_names == ("mug", "no")
+
+
+def test_an_outline_may_lie_over_the_border(
+    write_files: Write, read_all: Read, objects: Any
+) -> None:
+    line = "0 -0.05 0.25 0.25 0.25 0.25 0.5 -0.05 0.5\n"
+    root = write_files({"images/a.jpg": None, "labels/a.txt": line, "classes.txt": "mug"})
+    assert objects(read_all(root)["all"])["a.jpg"] == [("mug", [0, 12, 16, 24])]
+
+
 def test_landmarks_behind_a_box_are_no_corners(write_files: Write, read_all: Read) -> None:
     line = "0 0.5 0.5 0.2 0.2 0.45 0.45 0.55 0.45 -1 -1\n"
     root = write_files({"images/a.jpg": None, "labels/a.txt": line, "classes.txt": "face"})
