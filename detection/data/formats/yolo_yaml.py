@@ -57,6 +57,11 @@ class YoloYaml:
         path = self.content.get("path")
         return _without_dots(self.base / str(path)) if path else None
 
+    @property
+    def _bases(self) -> list[Path]:
+        """The folders that its paths may count from, the likelier first."""
+        return [self.base] if self.path is None else [self.path, self.base]
+
     def names(self) -> dict[int, str] | None:
         """The classes by their numbers, as they are written; None if it has none.
 
@@ -99,14 +104,11 @@ class YoloYaml:
     def _is_there(self, value: Any) -> bool:
         """Whether one of the paths leads somewhere as it stands."""
         items = value if isinstance(value, list) else [value]
-        bases = (self.base, self.path or self.base)
-        return any((base / str(item)).exists() for base in bases for item in items)
+        return any((base / str(item)).exists() for base in self._bases for item in items)
 
     def _part(self, key: str) -> Part:
         """Of a folder, of a list of paths, or of several."""
-        bases = [self.base]
-        if (path := self.path) is not None:
-            bases.insert(0, path)
+        bases = self._bases
         part, value = Part([]), self.content[key]
         for item in value if isinstance(value, list) else [value]:
             place = _find_place(str(item).replace("\\", "/"), bases, self.file)
