@@ -18,6 +18,7 @@ from detection.data.audit.classes import boxes_per_class, fold_name
 from detection.data.class_words import classes_override
 from detection.data.cut_files import refuse_cut
 from detection.data.dataset import DetectionDataset
+from detection.data.formats.csv_boxes import CsvBoxes
 from detection.data.formats.labelme import LabelMe
 from detection.data.formats.open import available_splits
 from detection.data.formats.splits import REST, is_of, stand_in
@@ -29,8 +30,8 @@ from detection.user_path import user_path
 
 log = logging.getLogger("train")
 
-# Formats whose splits are folders: what lies beside them is a split of that name.
-_BY_FOLDER = (Yolo.name, VocLoose.name, LabelMe.name)
+# Formats whose splits are folders, or words of a column: what is in none is a split of that name.
+_WITH_REST = (Yolo.name, VocLoose.name, LabelMe.name, CsvBoxes.name)
 SIDES: tuple[Literal["train"], Literal["val"]] = ("train", "val")
 
 
@@ -58,7 +59,7 @@ def open_training_data(config: DictConfig) -> TrainingData:
         whole, split = made
         root = user_path(data.root)
         train_set, val_set = (split.side(whole, side, root=root) for side in SIDES)
-    if train_set.format in _BY_FOLDER:
+    if train_set.format in _WITH_REST:
         _warn_of_rest(data)
     if split is not None:
         data.split_file = str(Path(config.output_dir) / SPLIT_FILE)
@@ -70,8 +71,8 @@ def open_training_data(config: DictConfig) -> TrainingData:
     if not data.train_on_empty:
         train_set = train_set.without_empty()
     log.info("%s", splits_report({"train": train_set, "val": val_set}))
-    pictures = (example.path for one in (train_set, val_set) for example in one.examples)
-    refuse_cut(dict.fromkeys(pictures), source=user_path(data.root))
+    sizes = {example.path: example.size for one in (train_set, val_set) for example in one.examples}
+    refuse_cut(sizes, source=user_path(data.root))
     for dataset in (train_set, val_set):
         _warn_of_repeats(dataset)
     warn_of_overlap(train_set, val_set)
@@ -163,14 +164,14 @@ def to_divide(data: DictConfig) -> str | tuple[str, ...] | None:
 
 
 def _warn_of_rest(data: DictConfig) -> None:
-    """Pictures outside of the folders of splits are easily forgotten."""
+    """Pictures outside of the splits are easily forgotten."""
     names = (*texts(data.train_split), *texts(data.val_split))
     if any("/" in name for name in names):
         return
     splits = available_splits(user_path(data.root), formats(data), allow_outside=data.allow_outside)
     if REST in splits and REST not in {stand_in(name, splits) or name for name in names}:
         log.warning(
-            "%s: some pictures lie beside the folders of its splits, in none of them: they neither "
+            "%s: some pictures are in none of its splits, but beside them: they neither "
             "train nor validate; data.train_split=[train,%s] trains on them, too",
             user_path(data.root),
             REST,

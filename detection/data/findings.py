@@ -85,6 +85,10 @@ class Findings:
             for kind, (first, *others) in self._examples.items()
         )
 
+    @property
+    def has_faults(self) -> bool:
+        return bool(self._faults)
+
     def finish(self) -> None:
         """Raises ValueError with all faults, if there are any."""
         if not self._faults or collect(self._faults):

@@ -17,6 +17,7 @@ from omegaconf import DictConfig
 from detection.cli.compose import compose_config
 from detection.cli.data_sets import open_split
 from detection.cli.training_data import open_training_data, to_divide, warn_of_overlap
+from detection.data import cut_files
 
 
 @pytest.fixture
@@ -210,7 +211,7 @@ def test_a_year_is_no_hindrance_and_trainval_is_divided(
 
 
 def test_a_picture_that_is_cut_is_named_before_anything_is_trained(
-    unsplit: Path, tmp_path: Path
+    unsplit: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     picture = unsplit / "c.jpg"
     whole = picture.read_bytes()
@@ -222,6 +223,23 @@ def test_a_picture_that_is_cut_is_named_before_anything_is_trained(
     ) as error:
         open_training_data(config_of(unsplit, tmp_path / "out"))
     assert f"detection check {unsplit} fix=true -o cleaned" in str(error.value)
+    monkeypatch.setattr(cut_files, "_READ_WHOLLY", 0)  # of many pictures the ends are looked at
+    with pytest.raises(ValueError, match="1 pictures cannot be read"):
+        open_training_data(config_of(unsplit, tmp_path / "out"))
+
+
+def test_so_is_one_that_is_damaged_inside_where_all_can_be_read(
+    unsplit: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pytest.importorskip("simplejpeg")
+    picture = unsplit / "c.jpg"
+    whole = picture.read_bytes()
+    middle = (whole.rindex(b"\xff\xda") + len(whole)) // 2
+    picture.write_bytes(whole[:middle] + b"\xff\xd3" + whole[middle:])
+    with pytest.raises(ValueError, match=r"1 pictures cannot be read, .*\n.*c\.jpg: damaged JPEG"):
+        open_training_data(config_of(unsplit, tmp_path / "out"))
+    monkeypatch.setattr(cut_files, "_READ_WHOLLY", 0)
+    open_training_data(config_of(unsplit, tmp_path / "out"))
 
 
 def test_pictures_beside_the_splits_are_spoken_of(
@@ -235,7 +253,9 @@ def test_pictures_beside_the_splits_are_spoken_of(
             (root / split / f"{letter}.txt").write_text("0 0.5 0.5 0.4 0.4\n")
     (root / "classes.txt").write_text("mug\n")
     open_training_data(config_of(root, tmp_path / "out"))
-    assert "in none of them: they neither train nor validate" in caplog.text
+    assert (
+        "are in none of its splits, but beside them: they neither train nor validate" in caplog.text
+    )
     assert "data.train_split=[train,rest]" in caplog.text
     caplog.clear()
     both = open_training_data(config_of(root, tmp_path / "out", "data.train_split=[train,rest]"))

@@ -20,6 +20,8 @@ from detection.data.dataset import DetectionDataset
 from detection.data.findings import collected
 from detection.data.formats.coco_entries import REPEATED_ID
 from detection.data.formats.unread import UNREAD
+from detection.data.formats.yolo_lists import UNUSED
+from detection.data.formats.yolo_tree import NOT_LISTED
 from detection.data.formats.yolo_yaml import ABSENT
 from detection.data.picture_files import listed_once
 
@@ -38,6 +40,8 @@ _LOOK_AT = (
     "label file without a picture, left out",
     UNREAD,
     *ABSENT,
+    NOT_LISTED,
+    UNUSED,
     "name that a list has several times, taken once",
     "class name with blanks around it",
 )

@@ -3,32 +3,36 @@
 Commas, semicolons or tabs are between the columns; a .tsv is one as well.
 
 The columns are recognised by their names (`csv_columns`) and told.  Coordinates are in
-pixels, or parts of the picture's size if none is over 1.  A picture without a line: where the file
+pixels, or parts of the picture's size if none is over 1.  A column split (or set, subset, ...) with
+words such as train and val divides the lines.  A picture without a line: where the file
 has no classes, as in Kaggle's detection tasks, it shows nothing, if it lies beside pictures that
 have some; where it has classes it was never labelled, and is left out.
 """
 
 from __future__ import annotations
 
-import csv
+import os
 import re
+from contextlib import suppress
+from functools import lru_cache
 from pathlib import Path
 
 from detection.data.box_check import PARTS_TOLERANCE, InvalidBoxes
 from detection.data.dataset import DetectionDataset
 from detection.data.findings import Findings
-from detection.data.formats.csv_columns import Columns, recognise, rows_of
+from detection.data.formats.csv_columns import Columns
+from detection.data.formats.csv_table import Row, columns_of, read_table
 from detection.data.formats.file_names import FileNames
 from detection.data.formats.pictures import (
     UNNAMED,
     AnnotatedPicture,
+    pictures_of,
     refuse_missing,
     say_unlabelled,
     to_dataset,
 )
 from detection.data.formats.sniff import candidates
-from detection.data.formats.splits import FilesOfSplits, by_name
-from detection.data.formats.text_file import decode, read_text
+from detection.data.formats.splits import FilesOfSplits, by_name, split_of
 from detection.data.image import read_size
 from detection.data.picture_files import find_pictures
 
@@ -39,36 +43,41 @@ class CsvBoxes(FilesOfSplits):
     name = "CSV"
 
     def parts(self, root: Path) -> dict[str, list[Path]]:
-        files = sorted(candidates(root, ".csv") + candidates(root, ".tsv"))
-        return by_name(root, [file for file in files if _columns_of(file) is not None])
+        files = [*_tables_under(root)]
+        if _is_divided(files, root):
+            words = _words(files[0], os.stat(files[0]).st_mtime_ns)
+            if words:
+                return dict.fromkeys(words, files)
+        return by_name(root, files)
 
     def read(
         self, *, root: Path, split: str, check_images: bool, invalid_boxes: InvalidBoxes
     ) -> DetectionDataset:
         findings = Findings()
-        files = self.parts(root)[split]
+        known = _tables_under(root)
+        parts = self.parts(root)
+        divided = _is_divided([*known], root)
         base = root if root.is_dir() else root.parent
         names = FileNames(folders=[base], root=base, findings=findings, split=split)
         pictures: dict[Path, AnnotatedPicture] = {}
         before: set[tuple[Path | None, Columns, tuple[str, ...]]] = set()
-        has_classes = has_sizes = False
-        tables = [(file, *_rows(file, findings)) for file in files]
-        found = {
-            (row[columns.file], file.parent): None
-            for file, rows, columns in tables
-            for _, row in rows
+        files = parts[split]
+        whole = [read_table(file, known[file], findings, divided=divided) for file in files]
+        tables = [table.of(split) for table in whole]
+        paths = {
+            (name, near): names.find(name, near=near)
+            for table in tables
+            for name, near in table.names()
         }
-        paths = {(name, near): names.find(name, near=near) for name, near in found}
         missing = dict.fromkeys(name for (name, _), path in paths.items() if path is None)
         others = names.refuse_shared(files[0])
-        for file, rows, columns in tables:
-            has_classes = has_classes or columns.label is not None
-            has_sizes = has_sizes or columns.width is not None
-            relative = _is_relative(rows, columns)
+        for table, all_of_it in zip(tables, whole, strict=True):
+            file, columns = table.file, table.columns
+            relative = _is_relative(all_of_it.rows, columns)
             if relative:
                 findings.repaired("boxes as parts of the picture's size", file.name)
             here = set()
-            for number, row in rows:
+            for number, row in table.rows:
                 name = row[columns.file]
                 path = paths[name, file.parent]
                 if (name.strip(), file.parent) in others:
@@ -85,13 +94,16 @@ class CsvBoxes(FilesOfSplits):
             before |= here
         nearest = names.nearest(next(iter(missing))) if missing else ""
         refuse_missing(list(missing), len(missing) + len(pictures), files[0], nearest)
+        has_classes = any(known[file].label is not None for file in files)
         beside = [p for f in sorted({path.parent for path in pictures}) for p in find_pictures(f)]
-        if has_classes:
-            say_unlabelled(beside, list(pictures), findings)
-        else:
-            for path in beside:
-                pictures.setdefault(path, AnnotatedPicture(path))
-            say_unlabelled(find_pictures(base), list(pictures), findings)
+        without = [p for p in (beside if has_classes else find_pictures(base)) if p not in pictures]
+        if without:
+            elsewhere = _of_others(known, base, split, parts, divided)
+            without = [path for path in without if path not in elsewhere]
+        if not has_classes:
+            background = {*without} & {*beside}
+            pictures |= {path: AnnotatedPicture(path) for path in background}
+        say_unlabelled(without, list(pictures), findings)
         return to_dataset(
             [pictures[path] for path in sorted(pictures)],
             source=files[0],
@@ -99,39 +111,44 @@ class CsvBoxes(FilesOfSplits):
             findings=findings,
             invalid_boxes=invalid_boxes,
             check_images=check_images,
-            has_sizes=has_sizes,
+            has_sizes=any(known[file].width is not None for file in files),
         )
 
 
-def _columns_of(file: Path) -> Columns | None:
-    with file.open("rb") as opened:
-        text = decode(opened.read(4000))[0]
-    try:
-        rows = rows_of(text)
-    except csv.Error:  # as of a file that is no table
-        return None
-    return recognise(rows[0]) if rows else None
+def _tables_under(root: Path) -> dict[Path, Columns]:
+    files = sorted(candidates(root, ".csv") + candidates(root, ".tsv"))
+    return {file: columns for file in files if (columns := columns_of(file)) is not None}
 
 
-def _rows(file: Path, findings: Findings) -> tuple[list[tuple[int, list[str]]], Columns]:
-    """The lines with their numbers, each as long as the first."""
+def _is_divided(files: list[Path], root: Path) -> bool:
+    """Whether a column may say the splits: of the only table, whose name says none."""
+    base = root if root.is_dir() else root.parent
+    return len(files) == 1 and split_of(files[0].relative_to(base)) is None
+
+
+@lru_cache(maxsize=4)
+def _words(file: Path, _changed: int) -> list[str]:
+    """The splits that a column says; [] without one.  Every question about a folder asks it."""
+    columns = columns_of(file)
+    if columns is None or not columns.splits:
+        return []
     try:
-        rows = rows_of(read_text(file))
-    except csv.Error as error:
-        raise ValueError(
-            f"{file}: not a readable CSV ({error}); look for a quotation mark that is never closed"
-        ) from None
-    columns = recognise(rows[0])
-    assert columns is not None, "has_split comes first"
-    findings.repaired(
-        "CSV, whose columns were taken for",
-        columns.told(rows[0]) if columns.has_head else "no head: picture, x1, y1, x2, y2, class",
-    )
-    numbered = list(enumerate(rows, start=1))[columns.has_head :]
-    short = [number for number, row in numbered if len(row) < len(rows[0])]
-    for number in short:
-        findings.refuse(f"{file}, line {number}: fewer columns than the first line; complete it")
-    return [(number, row) for number, row in numbered if len(row) >= len(rows[0])], columns
+        return sorted(read_table(file, columns, Findings(), divided=True).splits())
+    except ValueError:  # `read` says it
+        return []
+
+
+def _of_others(
+    known: dict[Path, Columns], base: Path, split: str, parts: dict[str, list[Path]], divided: bool
+) -> set[Path]:
+    """The pictures that have a line in another split: it is not this one's to speak of them."""
+    found: set[Path] = set()
+    for other in parts.keys() - {split}:
+        for file in parts[other]:
+            with suppress(OSError, ValueError):  # a fault of a split that was not asked for
+                table = read_table(file, known[file], Findings(), divided=divided).of(other)
+                found |= pictures_of(table.names(), root=base, split=other)
+    return found
 
 
 def _numbers(row: list[str], columns: Columns) -> list[float] | None:
@@ -146,7 +163,7 @@ def _numbers(row: list[str], columns: Columns) -> list[float] | None:
     return [float(cell) for cell in cells]
 
 
-def _is_relative(rows: list[tuple[int, list[str]]], columns: Columns) -> bool:
+def _is_relative(rows: list[Row], columns: Columns) -> bool:
     """Whether no coordinate is over 1 but by rounding, and not all of them are 0 and 1."""
     numbers: list[float] = []
     for _, row in rows:

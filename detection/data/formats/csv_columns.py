@@ -47,6 +47,7 @@ _HEIGHT = ("height", "imageheight", "imgheight", "h")
 _BOX = ("bbox", "box", "boundingbox")
 _CROWD = ("isgroupof", "iscrowd")  # OpenImages', COCO's
 _DIFFICULT = ("difficult", "isdifficult")
+_SPLIT = ("split", "set", "subset", "partition", "usage", "phase", "splitname", "datasplit")
 
 
 @dataclass(frozen=True)
@@ -55,6 +56,7 @@ class Columns:
 
     ``sides``: x1, y1, x2, y2, or x, y, width, height where ``shape`` is size, x and y of the centre
     where it is centre; one alone: a list of four numbers in brackets, x, y, width, height.
+    ``splits``: those that may say train, val or test.
     """
 
     file: int
@@ -66,6 +68,7 @@ class Columns:
     has_head: bool = True
     crowd: int | None = None
     difficult: int | None = None
+    splits: tuple[int, ...] = ()
 
     def told(self, head: list[str]) -> str:
         """For the report: what was taken for what."""
@@ -135,6 +138,7 @@ def _columns(
         _first(free, _HEIGHT),
         crowd=_first(plain, _CROWD),
         difficult=_first(plain, _DIFFICULT),
+        splits=tuple(free.index(name) for name in _SPLIT if name in free),
     )
 
 

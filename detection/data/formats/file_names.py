@@ -82,8 +82,9 @@ class FileNames:
         for folder in folders:
             if (folder / name).is_file():
                 if not leads_out(folder / name):
-                    self._led[os.path.normpath(folder / name)][name, near] = True
-                    return folder / name
+                    path = _without_dots(folder, name)
+                    self._led[os.path.normpath(path)][name, near] = True
+                    return path
                 outside = outside or folder / name
         found = self._choose(name, folders)
         if found is None and outside is not None:
@@ -183,6 +184,16 @@ class FileNames:
         folders = [f for f in path.relative_to(self.root).parts[:-1] if is_split(f)]
         own = any(kinds_of(folder) & self._kinds for folder in folders)
         return own or all(fold(folder) in map(fold, parts[:-1]) for folder in folders)
+
+
+def _without_dots(folder: Path, name: str) -> Path:
+    """``folder / name`` as its folder lists it: without the ``..`` of the name."""
+    path, plain = folder / name, folder
+    if ".." not in path.parts[len(folder.parts) :]:
+        return path
+    for part in PurePosixPath(name).parts:
+        plain = plain.parent if part == ".." else plain / part
+    return plain if plain.exists() and plain.samefile(path) else path
 
 
 def _best(found: list[Path], parts: list[str], folders: list[Path]) -> Path | None:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
@@ -14,6 +15,7 @@ from detection.data.box_check import OVER_BORDER, BoxCheck, InvalidBoxes
 from detection.data.dataset import DetectionDataset, Example
 from detection.data.findings import Findings, collect
 from detection.data.formats.class_names import say_alike
+from detection.data.formats.file_names import FileNames
 from detection.data.formats.sizes import Size, Sized, settle_sizes
 
 # The class of annotations that name none.
@@ -160,6 +162,16 @@ def say_unlabelled(pictures: Sequence[Path], annotated: Sequence[Path], findings
                 "picture that was never annotated, left out (it is not taken for background)",
                 str(path),
             )
+
+
+def pictures_of(names: Iterable[tuple[str, Path]], *, root: Path, split: str) -> set[Path]:
+    """The pictures that names, each with the folder of its annotation, mean; nothing is said."""
+    resolver = FileNames(folders=[root], root=root, findings=Findings(), split=split)
+    found: set[Path | None] = set()
+    for name, near in names:
+        with suppress(ValueError):  # it leads out of the data set: whoever reads it says so
+            found.add(resolver.find(name, near=near))
+    return {path for path in found if path}
 
 
 def refuse_missing(missing: Sequence[str], total: int, source: Path, nearest: str) -> None:

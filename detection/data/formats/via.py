@@ -11,6 +11,7 @@ import csv
 import io
 import json
 from collections import Counter
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +22,7 @@ from detection.data.formats.file_names import FileNames
 from detection.data.formats.pictures import (
     UNNAMED,
     AnnotatedPicture,
+    pictures_of,
     refuse_missing,
     say_unlabelled,
     to_dataset,
@@ -50,18 +52,15 @@ class Via(FilesOfSplits):
         findings = Findings()
         parts = self.parts(root)
         files = parts[split]
-        entries = [
-            (file, entry)
-            for file in files
-            for entry in (_from_csv(file) if file.suffix.lower() == ".csv" else _from_json(file))
-        ]
+        entries = [(file, entry) for file in files for entry in _entries(file)]
         attribute = _class_attribute([entry for _, entry in entries], files[0], findings)
         base = root if root.is_dir() else root.parent
         names = FileNames(folders=[base], root=base, findings=findings, split=split)
-        keyed, missing = [], []
+        keyed, missing, own = [], [], set()
         for file, entry in entries:
             name = str(entry.get("filename", ""))
             path = names.find(name, near=file.parent)
+            own.add(path)
             if path is None and str(entry.get("size")) == "-1":
                 # VIA knows no size of pictures that it showed from the web, as its examples are.
                 findings.repaired("picture from the web that is not here, left out", name)
@@ -77,7 +76,9 @@ class Via(FilesOfSplits):
         )
         folders = [base] if len(parts) == 1 else sorted({file.parent for file in files})
         there = dict.fromkeys(picture for folder in folders for picture in find_pictures(folder))
-        say_unlabelled(list(there), [picture.path for picture in pictures], findings)
+        elsewhere = _of_others(base, split, parts) - own
+        unlabelled = [path for path in there if path not in elsewhere]
+        say_unlabelled(unlabelled, [picture.path for picture in pictures], findings)
         return to_dataset(
             pictures,
             source=files[0],
@@ -89,9 +90,26 @@ class Via(FilesOfSplits):
         )
 
 
+def _of_others(base: Path, split: str, parts: dict[str, list[Path]]) -> set[Path]:
+    """The pictures of other splits, of which this one has nothing to say."""
+    found: set[Path] = set()
+    for other in parts.keys() - {split}:
+        for file in parts[other]:
+            with suppress(
+                OSError, ValueError, AttributeError, TypeError
+            ):  # not the split asked for
+                names = [(str(entry.get("filename", "")), file.parent) for entry in _entries(file)]
+                found |= pictures_of(names, root=base, split=other)
+    return found
+
+
 def _is_csv(file: Path) -> bool:
     with file.open("rb") as opened:
         return b"region_shape_attributes" in opened.read(500)
+
+
+def _entries(file: Path) -> list[Entry]:
+    return _from_csv(file) if file.suffix.lower() == ".csv" else _from_json(file)
 
 
 def _from_json(file: Path) -> list[Entry]:

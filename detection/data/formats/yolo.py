@@ -24,6 +24,7 @@ from detection.data.formats.text_file import read_lines, read_yaml
 from detection.data.formats.yolo_tree import YoloTree, find_tree
 from detection.data.formats.yolo_yaml import ABSENT_LINE, Part
 from detection.data.image import read_size
+from detection.data.picture_files import find_pictures
 
 # Keypoints that nobody sees are -1; an outline does not lie so far outside of its picture.
 _UNSEEN = -0.5
@@ -189,7 +190,8 @@ def _parse(
 
 
 def _say_strays(tree: YoloTree, findings: Findings) -> None:
-    used = {tree.label_of(path) for part in tree.splits.values() for path in part.pictures}
+    of_splits = (path for part in tree.splits.values() for path in part.pictures)
+    used = {tree.label_of(path) for path in {*of_splits, *find_pictures(tree.base)}}
     for file in dict.fromkeys(tree.labels.values()):
         if file not in used and "labels" in {part.casefold() for part in file.parts}:
             findings.repaired("label file without a picture, left out", str(file))

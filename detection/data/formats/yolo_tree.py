@@ -6,6 +6,7 @@ root/data.yaml                    names, and a folder or list for each of train,
 root/{images,labels}/             or {images,labels}/train, or train/{images,labels}
 root/classes.txt                  without a yaml, also obj.names or notes.json: a name per line
 root/*.jpg  root/*.txt            labels beside the pictures
+root/train.txt  root/valid.txt    lists that say the splits where no yaml and no folder does
 """
 
 from __future__ import annotations
@@ -17,9 +18,12 @@ from itertools import islice
 from pathlib import Path
 
 from detection.data.data_root import leads_out, widen
+from detection.data.findings import Findings
 from detection.data.formats.file_names import fold
+from detection.data.formats.format import ALL
 from detection.data.formats.splits import by_folder, kinds_of, split_folder
 from detection.data.formats.text_file import read_json, read_lines
+from detection.data.formats.yolo_lists import listed_parts
 from detection.data.formats.yolo_yaml import (
     ABSENT_PATH,
     ABSENT_SPLIT,
@@ -35,6 +39,7 @@ from detection.data.picture_files import find_files, find_pictures
 # Text files that are no labels.
 NAME_FILES = ("classes.txt", "obj.names", "classes.names", "_darknet.labels", "labels.txt")
 
+NOT_LISTED = "picture that no list names, left out"
 # So many label files, and lines of each, are looked at to tell whether they are labels.
 _LOOKED_AT = 20
 
@@ -132,7 +137,13 @@ def _tree_of_folders(root: Path, yamls: list[YoloYaml]) -> YoloTree | None:
     strays = sorted({*pictures} - {*kept})
     said += [("picture outside of the folders with labels, left out", str(p)) for p in strays]
     parts = {key: Part(found) for key, found in by_folder(base, kept).items()}
-    names = _find_names(base) or names_of_all(yamls)
+    if parts.keys() == {ALL}:
+        findings = Findings()
+        parts = listed_parts(base, findings) or parts
+        listed = {picture for part in parts.values() for picture in part.pictures}
+        findings.all_repaired(NOT_LISTED, [str(path) for path in kept if path not in listed])
+        said += [(o.kind, one) for o in findings.oddities for one in (o.example, *o.others)]
+    names = _find_names(base) or names_of_all(yamls) or _lone_names(base)
     keypoints = next((n for yaml in yamls if (n := yaml.keypoints()) is not None), None)
     return replace(tree, names=names, splits=parts, keypoints=keypoints)
 
@@ -211,3 +222,9 @@ def _find_names(root: Path) -> dict[int, str] | None:
         except (KeyError, TypeError, ValueError):
             continue
     return None
+
+
+def _lone_names(root: Path) -> dict[int, str] | None:
+    """Of darknet's list of names, whatever it is called, where there is one alone."""
+    files = [path for path in find_files(root) if path.suffix.lower() == ".names"]
+    return dict(enumerate(read_lines(files[0]))) if len(files) == 1 else None

@@ -42,14 +42,18 @@ class Part:
 
 @dataclass(frozen=True)
 class YoloYaml:
-    """A yaml that names a split at least."""
+    """A yaml that names a split at least, or lists that say the same (`yolo_lists`).
+
+    ``root``: of the data set; None: the folder of the yaml.
+    """
 
     file: Path
     content: dict[str, Any]
+    root: Path | None = None
 
     @property
     def base(self) -> Path:
-        return self.file.parent
+        return self.root or self.file.parent
 
     @property
     def path(self) -> Path | None:

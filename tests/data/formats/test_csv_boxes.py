@@ -10,6 +10,7 @@ import pytest
 
 from detection.data.dataset import DetectionDataset
 from detection.data.formats.csv_columns import recognise
+from detection.data.formats.open import open_dataset
 
 Write = Callable[..., Path]
 Read = Callable[..., dict[str, DetectionDataset]]
@@ -153,3 +154,105 @@ def test_groups_of_openimages_are_crowds(write_files: Write, read_all: Read) -> 
     assert example.crowd.tolist() == [False, True]
     assert example.difficult.tolist() == [False, True]
     assert "crowd=IsGroupOf, difficult=Difficult" in str(dataset.oddities[0])
+
+
+SPLIT = "filename,class,xmin,ymin,xmax,ymax,{}\n"
+
+
+@pytest.mark.parametrize("column", ["split", "Set", "Usage"])
+def test_a_column_may_say_the_split(
+    write_files: Write, read_all: Read, objects: Any, column: str
+) -> None:
+    words = {"a": "TRAIN", "b": "valid", "c": "", "d": "train"}
+    lines = "".join(f"{name}.jpg,mug,10,10,34,30,{word}\n" for name, word in words.items())
+    pictures = {f"imgs/{name}.jpg": None for name in "abcde"}
+    root = write_files({"boxes.csv": SPLIT.format(column) + lines} | pictures)
+    splits = read_all(root)
+    found = {name: sorted(objects(dataset)) for name, dataset in splits.items()}
+    assert found == {"train": ["a.jpg", "d.jpg"], "valid": ["b.jpg"], "rest": ["c.jpg"]}
+    said = [str(oddity) for oddity in splits["train"].oddities]
+    assert f"split={column}" in said[0]
+    # e.jpg; the others' pictures are theirs.
+    assert [text for text in said if "never annotated" in text] == [
+        "1 x picture that was never annotated, left out (it is not taken for background): "
+        f"{root}/imgs/e.jpg"
+    ]
+
+
+@pytest.mark.parametrize(
+    ("head", "words"),
+    [
+        (SPLIT.format("set"), ("blue", "red")),
+        (SPLIT.format("phase"), ("larva", "dev")),
+        (SPLIT.format("split"), ("", "")),
+    ],
+)
+def test_a_column_of_other_words_divides_nothing(
+    write_files: Write, read_all: Read, head: str, words: tuple[str, str]
+) -> None:
+    lines = [f"{n}.jpg,mug,10,10,34,30,{word}\n" for n, word in zip("ab", words, strict=True)]
+    root = write_files({"boxes.csv": head + "".join(lines), "a.jpg": None, "b.jpg": None})
+    (dataset,) = read_all(root).values()
+    assert len(dataset) == 2
+    assert "split=" not in str(dataset.oddities)
+
+
+def test_the_first_column_that_can_say_the_split_does(write_files: Write, read_all: Read) -> None:
+    head = "filename,class,xmin,ymin,xmax,ymax,set,usage\n"
+    lines = "a.jpg,mug,10,10,34,30,red,train\nb.jpg,mug,10,10,34,30,blue,test\n"
+    splits = read_all(write_files({"boxes.csv": head + lines, "a.jpg": None, "b.jpg": None}))
+    assert {name: len(dataset) for name, dataset in splits.items()} == {"test": 1, "train": 1}
+
+
+def test_tables_called_as_splits_come_before_a_column(write_files: Write, read_all: Read) -> None:
+    line = "a.jpg,mug,10,10,34,30"
+    tables = {
+        "all.csv": SPLIT.format("split") + f"{line},train\n",
+        "train.csv": f"filename,class,xmin,ymin,xmax,ymax\n{line}\n",
+    }
+    splits = read_all(write_files(tables | {"a.jpg": None}))
+    assert {name: sum(len(e.boxes) for e in d.examples) for name, d in splits.items()} == {
+        "all": 1,
+        "train": 1,
+    }
+    assert "column of splits, not used" in str(splits["all"].oddities)
+
+
+def test_parts_of_the_size_are_those_of_the_whole_table(
+    write_files: Write, read_all: Read, objects: Any
+) -> None:
+    lines = "a.jpg,mug,.5,.5,.9,.9,train\nb.jpg,mug,0,0,1,1,val\n"
+    root = write_files({"boxes.csv": SPLIT.format("split") + lines, "a.jpg": None, "b.jpg": None})
+    assert objects(read_all(root)["val"]) == {"b.jpg": [("mug", [0, 0, 64, 48])]}
+
+
+def test_a_picture_in_two_splits_of_a_table_is_refused(write_files: Write, read_all: Read) -> None:
+    lines = "a.jpg,mug,10,10,34,30,train\na.jpg,cup,1,1,5,5,val\n"
+    root = write_files({"boxes.csv": SPLIT.format("split") + lines, "a.jpg": None})
+    with pytest.raises(
+        ValueError, match=r"boxes\.csv: picture a\.jpg has lines of train and of val"
+    ):
+        read_all(root)
+
+
+@pytest.mark.parametrize("folder", ["", "../"])
+def test_pictures_of_another_split_are_no_background(
+    write_files: Write, read_all: Read, objects: Any, folder: str
+) -> None:
+    at = "tables/" if folder else ""
+    tables = {
+        f"{at}{split}.csv": f"image_id,xmin,ymin,xmax,ymax\n{folder}in/{split}.jpg,10,10,34,30\n"
+        for split in ("train", "val")
+    }
+    root = write_files(tables | dict.fromkeys(("in/train.jpg", "in/val.jpg", "in/none.jpg")))
+    found = read_all(root)["train"]
+    assert objects(found) == {"train.jpg": [("object", BOX)], "none.jpg": []}
+    assert "never annotated" not in str(found.oddities)
+
+
+def test_a_fault_of_another_split_is_not_this_one_s(write_files: Write, objects: Any) -> None:
+    head = "image_id,xmin,ymin,xmax,ymax\n"
+    tables = {"train.csv": f"{head}a.jpg,10,10,34,30\n", "val.csv": f"{head}../../x.jpg,1,1,5,5\n"}
+    root = write_files(tables | dict.fromkeys(("a.jpg", "none.jpg")))
+    train = open_dataset(root=root, split="train", classes=None, invalid_boxes="error")
+    assert sorted(objects(train)) == ["a.jpg", "none.jpg"]

@@ -129,6 +129,14 @@ def test_each_file_of_via_names_the_pictures_beside_it(write_files: Write, read_
     assert "never annotated" in str(dataset.oddities)
 
 
+def test_a_file_of_via_says_nothing_of_the_other_splits(write_files: Write, read_all: Read) -> None:
+    validation = {"b.jpg9": {"filename": "b.jpg", "size": 9, "regions": [region()]}}
+    files = {"train.json": via(region()), "val.json": validation}
+    root = write_files(files | {"a.jpg": None, "b.jpg": None, "c.jpg": None})
+    said = [str(oddity) for oddity in read_all(root)["train"].oddities]
+    assert [text.split(": ")[1] for text in said if "never annotated" in text] == [f"{root}/c.jpg"]
+
+
 @pytest.mark.parametrize("kind", ["VIA", "CVAT", "LabelMe"])
 def test_a_second_download_doubles_no_picture(
     write_files: Write, read_all: Read, objects: Any, kind: str

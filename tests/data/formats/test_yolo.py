@@ -416,3 +416,81 @@ def test_pictures_beside_the_splits_are_no_split(
         "val": ["val.jpg"],
     }
     assert "3 x picture outside of the folders" in "".join(map(str, splits["train"].oddities))
+
+
+DARKNET = {
+    "data/obj/a.jpg": None,
+    "data/obj/a.txt": LINE,
+    "data/obj/b.jpg": None,
+    "data/obj/b.txt": "",
+    "data/obj/c.jpg": None,
+    "data/obj/c.txt": LINE,
+    "data/mine.names": "mug\njug\n",
+    "data/train.txt": "data/obj/a.jpg\n",
+    "data/valid.txt": "C:\\mine\\obj\\b.jpg\n",
+}
+
+
+@pytest.mark.parametrize(
+    "lists",
+    [
+        {"data/obj.data": "classes = 2\ntrain = data/train.txt\nvalid = data/valid.txt\n"},
+        {"obj.data": "train=data/train.txt\nvalid=/x/data/valid.txt\nnames=data/mine.names\n"},
+        {},
+    ],
+)
+def test_the_lists_of_darknet_divide(
+    write_files: Write, read_all: Read, objects: Any, lists: dict[str, str]
+) -> None:
+    root = write_files(DARKNET | lists)
+    splits = read_all(root)
+    assert objects(splits.pop("train")) == {"a.jpg": [BOX]}
+    ((_, validation),) = splits.items()
+    assert objects(validation) == {"b.jpg": []}
+    said = [str(oddity) for oddity in validation.oddities]
+    assert any("splits by lists of pictures: data/train.txt" in one for one in said)
+    assert any(one.endswith(f"no list names, left out: {root}/data/obj/c.jpg") for one in said)
+
+
+@pytest.mark.parametrize(
+    "more",
+    [
+        {"data/valid.txt": "gone.jpg\n"},  # lists of another time
+        {"data/train.txt": "a.jpg\n/x/a.png\n"},  # one picture by two names
+        {"data/trainval.txt": "data/obj/a.jpg\n"},
+        {"data/val.txt": "data/obj/a.jpg\n"},  # a second one for validation
+        {"fold/train.txt": "a.jpg\n", "fold/val.txt": "c.jpg\n"},  # of another folder
+    ],
+)
+def test_lists_that_do_not_fit_are_not_used_and_said(
+    write_files: Write, read_all: Read, more: dict[str, str]
+) -> None:
+    dataset = read_all(write_files(DARKNET | more))["all"]
+    assert len(dataset) == 3
+    assert "lists of pictures that are not used" in str(dataset.oddities)
+
+
+def test_folders_of_splits_come_before_lists(write_files: Write, read_all: Read) -> None:
+    folders = {"train": "a", "val": "b", "test": "c"}
+    files = {
+        f"{s}/{n}.{e}": x for s, n in folders.items() for e, x in (("jpg", None), ("txt", LINE))
+    }
+    lists = {"train.txt": "train/a.jpg\n", "val.txt": "val/b.jpg\n", "classes.txt": "mug\njug\n"}
+    assert sorted(read_all(write_files(files | lists))) == ["test", "train", "val"]
+
+
+def test_one_list_or_labels_of_a_picture_called_train_divide_nothing(
+    write_files: Write, read_all: Read, objects: Any
+) -> None:
+    root = write_files(DARKNET | {"data/valid.txt": LINE, "data/valid.jpg": None})
+    dataset = read_all(root)["all"]
+    assert objects(dataset)["valid.jpg"] == [BOX]
+    assert "lists" not in str(dataset.oddities)
+
+
+def test_a_yaml_that_leads_nowhere_still_names_the_classes(
+    write_files: Write, read_all: Read, objects: Any
+) -> None:
+    yaml = {"data.yaml": "train: D:/x/tr\nval: D:/x/va\nnames: [cup, can]\n"}
+    splits = read_all(write_files(DARKNET | yaml))
+    assert objects(splits["train"]) == {"a.jpg": [("can", BOX[1])]}
