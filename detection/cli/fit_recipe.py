@@ -201,7 +201,9 @@ def _say(facts: DataFacts, device: DeviceFacts, said: list[Choice]) -> None:
         facts.classes,
         on,
     )
+    last = {key: choice for choice in said for key in choice.values}
     for choice in said:
         log.info("  %s: %s", choice.rule.replace("_", " "), choice.reason)
         for key, value in choice.values.items():
-            log.info("      %s=%s", key, as_word(value))
+            if last[key] is choice:  # not what a later rule sets otherwise
+                log.info("      %s=%s", key, as_word(value))

@@ -55,6 +55,9 @@ def test_values_are_written_where_nothing_is_said(
     assert "anchors: boxes are" in caplog.text
     assert "model.roi_head.sampling.per_image=32" in caplog.text
     assert "schedule.batch_size=" not in caplog.text.replace("(key=value", "")
+    # Where two rules set one key it is told once, as it stands.
+    assert caplog.text.count("      data.shorter_sides=") == 1
+    assert "      data.shorter_sides=[224,320,416]" in caplog.text
 
 
 def test_a_class_of_ones_own_is_left_alone(example_files: Path, tmp_path: Path) -> None:
