@@ -32,7 +32,7 @@ from detection.data.formats.pictures import (
     to_dataset,
 )
 from detection.data.formats.sniff import candidates
-from detection.data.formats.splits import FilesOfSplits, by_name, split_of
+from detection.data.formats.splits import TRAIN, FilesOfSplits, by_name, is_of
 from detection.data.image import read_size
 from detection.data.picture_files import find_pictures
 
@@ -44,7 +44,7 @@ class CsvBoxes(FilesOfSplits):
 
     def parts(self, root: Path) -> dict[str, list[Path]]:
         files = [*_tables_under(root)]
-        if _is_divided(files, root):
+        if len(files) == 1:  # of several tables each is a split
             words = _words(files[0], os.stat(files[0]).st_mtime_ns)
             if words:
                 return dict.fromkeys(words, files)
@@ -56,7 +56,7 @@ class CsvBoxes(FilesOfSplits):
         findings = Findings()
         known = _tables_under(root)
         parts = self.parts(root)
-        divided = _is_divided([*known], root)
+        divided = len(known) == 1
         base = root if root.is_dir() else root.parent
         names = FileNames(folders=[base], root=base, findings=findings, split=split)
         pictures: dict[Path, AnnotatedPicture] = {}
@@ -100,6 +100,10 @@ class CsvBoxes(FilesOfSplits):
         if without:
             elsewhere = _of_others(known, base, split, parts, divided)
             without = [path for path in without if path not in elsewhere]
+            if any(is_of(other, TRAIN) for other in parts) and not is_of(split, TRAIN):
+                # What has no line in a folder of several splits is one's alone: it trains.
+                shared = {path.parent for path in elsewhere}
+                without = [path for path in without if path.parent not in shared]
         if not has_classes:
             background = {*without} & {*beside}
             pictures |= {path: AnnotatedPicture(path) for path in background}
@@ -118,12 +122,6 @@ class CsvBoxes(FilesOfSplits):
 def _tables_under(root: Path) -> dict[Path, Columns]:
     files = sorted(candidates(root, ".csv") + candidates(root, ".tsv"))
     return {file: columns for file in files if (columns := columns_of(file)) is not None}
-
-
-def _is_divided(files: list[Path], root: Path) -> bool:
-    """Whether a column may say the splits: of the only table, whose name says none."""
-    base = root if root.is_dir() else root.parent
-    return len(files) == 1 and split_of(files[0].relative_to(base)) is None
 
 
 @lru_cache(maxsize=4)

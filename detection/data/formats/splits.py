@@ -15,6 +15,7 @@ ALIASES = (
     ("val", "valid", "validation", "dev", "eval"),
     ("test", "testing", "tst"),
 )
+TRAIN = ALIASES[0][0]
 WORDS = {word for words in ALIASES for word in words} | {"trainval", "minival"}
 # Files of a data set in which others lie in folders of splits.
 REST = "rest"
@@ -53,7 +54,7 @@ def stand_in(split: str, splits: Sequence[str]) -> str | None:
     if known is not None:
         return known
     alike = [name for name in splits if is_of(name, split)]
-    if not alike and split == ALIASES[0][0]:
+    if not alike and split == TRAIN:
         tests = {word for word in splits if is_of(word, ALIASES[2][0])}
         alike = [name for name in ("trainval", REST) if {name, *tests} == {*splits}]
     return alike[0] if len(alike) == 1 else None

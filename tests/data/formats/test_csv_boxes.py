@@ -159,14 +159,15 @@ def test_groups_of_openimages_are_crowds(write_files: Write, read_all: Read) -> 
 SPLIT = "filename,class,xmin,ymin,xmax,ymax,{}\n"
 
 
+@pytest.mark.parametrize("table", ["boxes.csv", "train_solution.csv"])
 @pytest.mark.parametrize("column", ["split", "Set", "Usage"])
 def test_a_column_may_say_the_split(
-    write_files: Write, read_all: Read, objects: Any, column: str
+    write_files: Write, read_all: Read, objects: Any, column: str, table: str
 ) -> None:
     words = {"a": "TRAIN", "b": "valid", "c": "", "d": "train"}
     lines = "".join(f"{name}.jpg,mug,10,10,34,30,{word}\n" for name, word in words.items())
     pictures = {f"imgs/{name}.jpg": None for name in "abcde"}
-    root = write_files({"boxes.csv": SPLIT.format(column) + lines} | pictures)
+    root = write_files({table: SPLIT.format(column) + lines} | pictures)
     splits = read_all(root)
     found = {name: sorted(objects(dataset)) for name, dataset in splits.items()}
     assert found == {"train": ["a.jpg", "d.jpg"], "valid": ["b.jpg"], "rest": ["c.jpg"]}
@@ -245,9 +246,10 @@ def test_pictures_of_another_split_are_no_background(
         for split in ("train", "val")
     }
     root = write_files(tables | dict.fromkeys(("in/train.jpg", "in/val.jpg", "in/none.jpg")))
-    found = read_all(root)["train"]
-    assert objects(found) == {"train.jpg": [("object", BOX)], "none.jpg": []}
-    assert "never annotated" not in str(found.oddities)
+    splits = read_all(root)
+    assert objects(splits["train"]) == {"train.jpg": [("object", BOX)], "none.jpg": []}
+    assert objects(splits["val"]) == {"val.jpg": [("object", BOX)]}
+    assert "never annotated" not in str([found.oddities for found in splits.values()])
 
 
 def test_a_fault_of_another_split_is_not_this_one_s(write_files: Write, objects: Any) -> None:
