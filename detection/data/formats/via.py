@@ -35,6 +35,8 @@ from detection.data.picture_files import find_pictures
 CLASS_ATTRIBUTES = ("class", "label", "category", "object", "name", "type")
 
 Entry = dict[str, Any]
+# What reading a file raises that is damaged, or that VIA did not write.
+_UNREADABLE = (OSError, ValueError, AttributeError, TypeError)
 
 
 class Via(FilesOfSplits):
@@ -95,9 +97,7 @@ def _of_others(base: Path, split: str, parts: dict[str, list[Path]]) -> set[Path
     found: set[Path] = set()
     for other in parts.keys() - {split}:
         for file in parts[other]:
-            with suppress(
-                OSError, ValueError, AttributeError, TypeError
-            ):  # not the split asked for
+            with suppress(*_UNREADABLE):  # a fault of a split that was not asked for
                 names = [(str(entry.get("filename", "")), file.parent) for entry in _entries(file)]
                 found |= pictures_of(names, root=base, split=other)
     return found
