@@ -53,7 +53,8 @@ def read(example: Example) -> Tensor:
     return torch.from_numpy(read_image(example.path)).permute(2, 0, 1).float()
 
 
-def train(model: nn.Module, dataset: DetectionDataset, seconds: float, seed: int) -> None:
+def train(model: nn.Module, dataset: DetectionDataset, seconds: float, seed: int) -> int:
+    """Returns the number of steps."""
     examples = [example for example in dataset.examples if len(example.boxes)]
     parameters = [p for p in model.parameters() if p.requires_grad]
     optimizer = torch.optim.SGD(parameters, lr=0.005, momentum=0.9, weight_decay=0.0005)
@@ -84,6 +85,7 @@ def train(model: nn.Module, dataset: DetectionDataset, seconds: float, seed: int
         loss.backward()
         optimizer.step()
         step += 1
+    return step
 
 
 @torch.inference_mode()
@@ -117,11 +119,15 @@ def main() -> None:
     trained, tested = (open_split(data, split) for split in (data.train_split, data.val_split))
     model = network(given.weights, len(trained.class_names))
     began = time.monotonic()
-    train(model, trained, given.seconds, given.seed)
+    steps = train(model, trained, given.seconds, given.seed)
     seconds = time.monotonic() - began
     scores = measure(tested.to_coco(), detect(model, tested), backend="hotcoco")
     given.output.parent.mkdir(parents=True, exist_ok=True)
-    content = {"coco": {"AP": scores.coco.AP, "AP50": scores.coco.AP50}, "seconds": seconds}
+    content = {
+        "coco": {"AP": scores.coco.AP, "AP50": scores.coco.AP50},
+        "seconds": seconds,
+        "steps": steps,
+    }
     given.output.write_text(json.dumps(content), encoding="utf-8")
 
 
