@@ -13,7 +13,6 @@ from __future__ import annotations
 
 import os
 import re
-from contextlib import suppress
 from functools import lru_cache
 from pathlib import Path
 
@@ -26,7 +25,7 @@ from detection.data.formats.file_names import FileNames
 from detection.data.formats.pictures import (
     UNNAMED,
     AnnotatedPicture,
-    pictures_of,
+    pictures_of_others,
     refuse_missing,
     say_unlabelled,
     to_dataset,
@@ -65,9 +64,9 @@ class CsvBoxes(FilesOfSplits):
         whole = [read_table(file, known[file], findings, divided=divided) for file in files]
         tables = [table.of(split) for table in whole]
         paths = {
-            (name, near): names.find(name, near=near)
+            (name, table.file.parent): names.find(name, near=table.file.parent)
             for table in tables
-            for name, near in table.names()
+            for name in table.names()
         }
         missing = dict.fromkeys(name for (name, _), path in paths.items() if path is None)
         others = names.refuse_shared(files[0])
@@ -98,7 +97,14 @@ class CsvBoxes(FilesOfSplits):
         beside = [p for f in sorted({path.parent for path in pictures}) for p in find_pictures(f)]
         without = [p for p in (beside if has_classes else find_pictures(base)) if p not in pictures]
         if without:
-            elsewhere = _of_others(known, base, split, parts, divided)
+            elsewhere = pictures_of_others(
+                parts,
+                split,
+                root=base,
+                names_in=lambda file, other: (
+                    read_table(file, known[file], Findings(), divided=divided).of(other).names()
+                ),
+            )
             without = [path for path in without if path not in elsewhere]
             if any(is_of(other, TRAIN) for other in parts) and not is_of(split, TRAIN):
                 # What has no line in a folder of several splits is one's alone: it trains.
@@ -134,19 +140,6 @@ def _words(file: Path, _changed: int) -> list[str]:
         return sorted(read_table(file, columns, Findings(), divided=True).splits())
     except ValueError:  # `read` says it
         return []
-
-
-def _of_others(
-    known: dict[Path, Columns], base: Path, split: str, parts: dict[str, list[Path]], divided: bool
-) -> set[Path]:
-    """The pictures that have a line in another split: it is not this one's to speak of them."""
-    found: set[Path] = set()
-    for other in parts.keys() - {split}:
-        for file in parts[other]:
-            with suppress(OSError, ValueError):  # a fault of a split that was not asked for
-                table = read_table(file, known[file], Findings(), divided=divided).of(other)
-                found |= pictures_of(table.names(), root=base, split=other)
-    return found
 
 
 def _numbers(row: list[str], columns: Columns) -> list[float] | None:

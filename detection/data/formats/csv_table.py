@@ -40,9 +40,9 @@ class Table:
             return self
         return replace(self, rows=[one for one in self.rows if _word(one[1], self.split) == split])
 
-    def names(self) -> list[tuple[str, Path]]:
-        """Each name of a picture, as a line has it, with the folder of the table."""
-        return [*{(row[self.columns.file], self.file.parent): None for _, row in self.rows}]
+    def names(self) -> list[str]:
+        """Each name of a picture once, as a line has it."""
+        return [*dict.fromkeys(row[self.columns.file] for _, row in self.rows)]
 
 
 def columns_of(file: Path) -> Columns | None:

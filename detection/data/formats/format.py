@@ -10,6 +10,8 @@ from detection.data.dataset import DetectionDataset
 
 # The split of a format that has no splits of its own, such as a single file of annotations.
 ALL = "all"
+# What reading raises where a file has something else than its format has there.
+FOREIGN = (AttributeError, IndexError, KeyError, OverflowError, RecursionError, TypeError)
 
 
 class Format(Protocol):

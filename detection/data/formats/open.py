@@ -15,12 +15,12 @@ from detection.data.formats.coco_any import CocoAny
 from detection.data.formats.csv_boxes import CsvBoxes
 from detection.data.formats.cvat import CvatImages
 from detection.data.formats.describe import describe
-from detection.data.formats.format import Format
+from detection.data.formats.format import FOREIGN, Format
 from detection.data.formats.imagenet_det import ImageNetDet
 from detection.data.formats.imagenet_loc import ImageNetLoc
 from detection.data.formats.labelme import LabelMe
 from detection.data.formats.splits import stand_in
-from detection.data.formats.unread import FOREIGN, say_unread
+from detection.data.formats.unread import say_unread
 from detection.data.formats.via import Via
 from detection.data.formats.voc import Voc
 from detection.data.formats.voc_loose import VocLoose

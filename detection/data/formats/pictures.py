@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -16,6 +16,7 @@ from detection.data.dataset import DetectionDataset, Example
 from detection.data.findings import Findings, collect
 from detection.data.formats.class_names import say_alike
 from detection.data.formats.file_names import FileNames
+from detection.data.formats.format import FOREIGN
 from detection.data.formats.sizes import Size, Sized, settle_sizes
 
 # The class of annotations that name none.
@@ -164,13 +165,28 @@ def say_unlabelled(pictures: Sequence[Path], annotated: Sequence[Path], findings
             )
 
 
-def pictures_of(names: Iterable[tuple[str, Path]], *, root: Path, split: str) -> set[Path]:
-    """The pictures that names, each with the folder of its annotation, mean; nothing is said."""
-    resolver = FileNames(folders=[root], root=root, findings=Findings(), split=split)
+def pictures_of_others(
+    parts: Mapping[str, Iterable[Path]],
+    split: str,
+    *,
+    root: Path,
+    names_in: Callable[[Path, str], Iterable[str]],
+) -> set[Path]:
+    """The pictures that the files of other splits name: it is not for ``split`` to speak of them.
+
+    ``parts``: the files of each split.  ``names_in``: the names that a file has for a split.
+    Nothing is said, and faults are passed over: these are not of the split that was asked for.
+    """
     found: set[Path | None] = set()
-    for name, near in names:
-        with suppress(ValueError):  # it leads out of the data set: whoever reads it says so
-            found.add(resolver.find(name, near=near))
+    for other in parts.keys() - {split}:
+        resolver = FileNames(folders=[root], root=root, findings=Findings(), split=other)
+        for file in parts[other]:
+            names: Iterable[str] = ()
+            with suppress(OSError, ValueError, *FOREIGN):
+                names = [*names_in(file, other)]
+            for name in names:
+                with suppress(ValueError):  # it leads out of the data set
+                    found.add(resolver.find(name, near=file.parent))
     return {path for path in found if path}
 
 

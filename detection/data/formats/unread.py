@@ -8,13 +8,10 @@ from pathlib import Path
 
 from detection.data.dataset import DetectionDataset
 from detection.data.findings import Findings
-from detection.data.formats.format import Format
+from detection.data.formats.format import FOREIGN, Format
 from detection.data.formats.splits import FilesOfSplits
 from detection.data.formats.yolo import Yolo
 from detection.data.formats.yolo_tree import find_tree
-
-# What reading raises where a file has something else than its format has there.
-FOREIGN = (AttributeError, IndexError, KeyError, OverflowError, RecursionError, TypeError)
 
 UNREAD = (
     "file of annotations that is not read, since those of another format are; pass its path to "

@@ -11,7 +11,6 @@ import csv
 import io
 import json
 from collections import Counter
-from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -22,7 +21,7 @@ from detection.data.formats.file_names import FileNames
 from detection.data.formats.pictures import (
     UNNAMED,
     AnnotatedPicture,
-    pictures_of,
+    pictures_of_others,
     refuse_missing,
     say_unlabelled,
     to_dataset,
@@ -35,8 +34,6 @@ from detection.data.picture_files import find_pictures
 CLASS_ATTRIBUTES = ("class", "label", "category", "object", "name", "type")
 
 Entry = dict[str, Any]
-# What reading a file raises that is damaged, or that VIA did not write.
-_UNREADABLE = (OSError, ValueError, AttributeError, TypeError)
 
 
 class Via(FilesOfSplits):
@@ -78,7 +75,7 @@ class Via(FilesOfSplits):
         )
         folders = [base] if len(parts) == 1 else sorted({file.parent for file in files})
         there = dict.fromkeys(picture for folder in folders for picture in find_pictures(folder))
-        elsewhere = _of_others(base, split, parts) - own
+        elsewhere = pictures_of_others(parts, split, root=base, names_in=_names) - own
         unlabelled = [path for path in there if path not in elsewhere]
         say_unlabelled(unlabelled, [picture.path for picture in pictures], findings)
         return to_dataset(
@@ -92,15 +89,8 @@ class Via(FilesOfSplits):
         )
 
 
-def _of_others(base: Path, split: str, parts: dict[str, list[Path]]) -> set[Path]:
-    """The pictures of other splits, of which this one has nothing to say."""
-    found: set[Path] = set()
-    for other in parts.keys() - {split}:
-        for file in parts[other]:
-            with suppress(*_UNREADABLE):  # a fault of a split that was not asked for
-                names = [(str(entry.get("filename", "")), file.parent) for entry in _entries(file)]
-                found |= pictures_of(names, root=base, split=other)
-    return found
+def _names(file: Path, _split: str) -> list[str]:
+    return [str(entry.get("filename", "")) for entry in _entries(file)]
 
 
 def _is_csv(file: Path) -> bool:
